@@ -1,0 +1,51 @@
+# Each target that needs Python sets up .venv first, so each works as the first command in a fresh clone.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick lint types contracts fmt bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+demo: $(READY) ## train a small RepVGG, compile, verify, export and measure it
+	$(BIN)/python benchmarks/demo.py
+
+test: lint types contracts ## everything: lint, types, import contracts, all tests
+	$(BIN)/pytest -n 2
+
+quick: lint contracts ## what should pass before a commit: no types, no slow tests
+	$(BIN)/pytest -n 2 -m "not slow"
+
+lint: $(READY) ## style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY) ## pyright, strict for repc/
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+contracts: $(READY) ## who may import whom
+	$(BIN)/lint-imports
+
+fmt: $(READY) ## format, and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(READY) ## compile time and latency against a hand-written conversion
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
+	$(BIN)/python benchmarks/run.py
+
+clean: ## remove everything that was made, the environment too
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache repc.egg-info
+	find repc tests benchmarks grammar specs -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.version_info >= (3, 11) or \
+	  sys.exit("repc needs Python 3.11 or newer, this is %s; try: make PYTHON=python3.12 ..." % v)'
+	@echo "[1/2] making .venv"
+	@$(PYTHON) -m venv .venv
+	@echo "[2/2] installing repc and its tools into .venv (a few minutes the first time)"
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e ".[test,dev,demo]"
+	@touch $@

@@ -1,0 +1,181 @@
+"""What lowerings write to: ONNX nodes and constants, with names, element types and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from repc.backends.onnx.errors import unknown_size
+from repc.diagnostics import Span
+from repc.ir.dims import Dim, Floor, Polynomial, Shape, Symbol, symbol
+from repc.ir.types import TensorType
+
+ELEMENTS = {
+    "f16": onnx.TensorProto.FLOAT16,
+    "bf16": onnx.TensorProto.BFLOAT16,
+    "f32": onnx.TensorProto.FLOAT,
+    "f64": onnx.TensorProto.DOUBLE,
+    "i64": onnx.TensorProto.INT64,
+    "bool": onnx.TensorProto.BOOL,
+}
+Attribute = int | float | str | Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An operand: an ONNX value by name, and its type."""
+
+    name: str
+    type: TensorType
+
+
+class Names:
+    """Names that occur once.  Integer-like ones are never given: tools have taken them for indices."""
+
+    def __init__(self, reserved: Iterable[str]) -> None:
+        self._taken = set(reserved)
+
+    def take(self, wanted: str) -> str:
+        name = base = wanted if not wanted.isdigit() else f"value_{wanted}"
+        count = 0
+        while name in self._taken:
+            count += 1
+            name = f"{base}.{count}"
+        self._taken.add(name)
+        return name
+
+
+class Emitter:
+    """The model under construction.
+
+    Between `enter` and `leave` everything belongs to one node of the graph: its names begin with that node's name, and
+    its documentation is the node's place in the spec.
+    """
+
+    def __init__(self, opset: int, dtype: str, names: Names) -> None:
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._dtype = dtype
+        self._names = names
+        self._site = ""
+        self._origin: Sequence[Span] = ()
+        self._first = 0
+        self._places: dict[Polynomial, tuple[str, int]] = {}
+        self._sizes: dict[Polynomial, str] = {}
+
+    # ------------------------------------------------------------ sites
+
+    def enter(self, name: str, origin: Sequence[Span]) -> None:
+        """Begin the node called `name`, a name already taken."""
+        self._site, self._origin, self._first = name, origin, len(self.nodes)
+
+    def leave(self, result: str) -> str:
+        """Name the value `result` after this site, and return its name.
+
+        An operator that is the identity makes no node: its value keeps the name that it has.
+        """
+        made = next((node for node in self.nodes[self._first :] if node.output[0] == result), None)
+        if made is None:
+            return result
+        made.name = made.output[0] = self._site
+        return self._site
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give values other names, wherever they are made and read."""
+        for node in self.nodes:
+            node.output[0] = names.get(node.output[0], node.output[0])
+            node.input[:] = [names.get(name, name) for name in node.input]
+
+    def element(self, type: TensorType) -> int:
+        """The ONNX element type; f32 stands for the compute type."""
+        return ELEMENTS[self._dtype if type.dtype == "f32" else type.dtype]
+
+    def numpy_type(self, type: TensorType) -> np.dtype:
+        """The same for arrays."""
+        return helper.tensor_dtype_to_np_dtype(self.element(type))
+
+    # ------------------------------------------------------------ nodes and constants
+
+    def add(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
+        """A node with one output, whose name is returned."""
+        output = self._names.take(f"{self._site}/{op_type}")
+        node = helper.make_node(op_type, inputs, [output], output, documentation(self._origin))
+        node.attribute.extend(helper.make_attribute(name, value) for name, value in sorted(attributes.items()))
+        self.nodes.append(node)
+        return output
+
+    def array(self, array: np.ndarray) -> str:
+        """A constant, which becomes an initializer."""
+        name = self._names.take(f"{self._site}/constant")
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def ints(self, values: Sequence[int]) -> str:
+        """A vector of integers: axes, sizes, positions."""
+        return self.array(np.array(values, np.int64))
+
+    def filled(self, like: Value, number: Fraction | float, shape: Sequence[int] = ()) -> str:
+        """A constant of the element type of `like`, a scalar unless a shape is given."""
+        return self.array(np.full(shape, float(number), self.numpy_type(like.type)))
+
+    # ------------------------------------------------------------ sizes at run time
+
+    def see(self, value: str, shape: Shape) -> None:
+        """Remember where symbolic sizes can be read off."""
+        for axis, dim in enumerate(shape):
+            if isinstance(dim, Polynomial):
+                self._places.setdefault(dim, (value, axis))
+
+    def shape(self, dims: Sequence[Dim]) -> str:
+        """A vector of sizes: a constant where all are known, else computed."""
+        if all(isinstance(dim, int) for dim in dims):
+            return self.ints([dim for dim in dims if isinstance(dim, int)])
+        return self.add("Concat", *(self._size(dim) for dim in dims), axis=0)
+
+    def _size(self, dim: Dim) -> str:
+        """A size as a vector of one element."""
+        if isinstance(dim, int):
+            return self.ints([dim])
+        if dim not in self._sizes:
+            place = self._places.get(dim)
+            if place:
+                value, axis = place
+                self._sizes[dim] = self.add("Shape", value, start=axis, end=axis + 1)
+            else:
+                self._sizes[dim] = self._computed(dim)
+        return self._sizes[dim]
+
+    def _computed(self, dim: Polynomial) -> str:
+        products: list[str] = []
+        for monomial, count in (dim.terms[key] for key in sorted(dim.terms)):
+            factors = [self._atom(atom) for atom in monomial]
+            if count != 1 or not factors:
+                factors.append(self.ints([count]))
+            products.append(self._chain("Mul", factors))
+        return self._chain("Add", products)
+
+    def _atom(self, atom: Symbol | Floor) -> str:
+        if isinstance(atom, Symbol):
+            plain = symbol(atom.name)
+            if plain not in self._places:
+                raise unknown_size(str(plain), self._origin)
+            return self._size(plain)
+        # Div truncates, which is the floor of what a size can be.
+        return self.add("Div", self._size(atom.numerator), self.ints([atom.denominator]))
+
+    def _chain(self, op_type: str, operands: Sequence[str]) -> str:
+        total = operands[0]
+        for operand in operands[1:]:
+            total = self.add(op_type, total, operand)
+        return total
+
+
+def documentation(origin: Sequence[Span]) -> str:
+    """Where a node comes from: ``file:line`` of every place in the spec, once each."""
+    return ", ".join(dict.fromkeys(str(span).rpartition(":")[0] for span in origin))

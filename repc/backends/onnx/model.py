@@ -1,0 +1,90 @@
+"""A graph and its stored tensors as an ONNX model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper
+
+from repc.backends.onnx.errors import unknown_opset, untypable
+from repc.backends.onnx.writer import Writer
+from repc.ir.graph import Graph
+from repc.ir.storage import storage
+
+OLDEST_OPSET = 17
+
+
+def build(
+    graph: Graph,
+    values: Mapping[str, torch.Tensor | np.ndarray],
+    *,
+    opset: int = 18,
+    dtype: str = "f32",
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """The checked ONNX model of a graph; the same arguments make the same bytes.
+
+    `values` holds the stored tensors (`repc.ir.storage`), in the compute type `dtype` already.  `metadata` goes into
+    the model as it is.  Raises `Failure`: E710 for an opset out of range, E711 where an operator does not take the
+    compute type at that opset, E712 for an operator without an ONNX form, E713 for a size unknown at run time.
+    """
+    newest = onnx.defs.onnx_opset_version()
+    if not OLDEST_OPSET <= opset <= newest:
+        raise unknown_opset(opset, OLDEST_OPSET, newest)
+    stored = storage(graph)
+    writer = Writer(graph, stored, opset, dtype)
+    model = _model(writer.graph_proto(), opset, metadata or {})
+    weights = [writer.value_info(name, stored.tensors[name].type) for name in writer.weights()]
+    _check(model, weights, opset, dtype)
+    model.graph.initializer.extend(_tensor(weight, values[weight.name]) for weight in weights)
+    return model
+
+
+def counts(model: onnx.ModelProto) -> dict[str, int]:
+    """How many nodes of each operator type the model has."""
+    return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
+
+
+def _model(graph: onnx.GraphProto, opset: int, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """The model around a graph.  The oldest IR version that has the opset, as runtimes lag behind the newest."""
+    opsets = [helper.make_opsetid("", opset)]
+    model = helper.make_model(
+        graph,
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),
+        producer_name="repc",
+        producer_version=version("repc"),
+    )
+    helper.set_model_props(model, dict(sorted(metadata.items())))
+    return model
+
+
+def _check(model: onnx.ModelProto, weights: list[onnx.ValueInfoProto], opset: int, dtype: str) -> None:
+    """The full checker, with the weights as inputs: it looks at their types only, and they may exceed 2 GB."""
+    checked = onnx.ModelProto()
+    checked.CopyFrom(model)
+    checked.graph.input.extend(weights)
+    try:
+        onnx.checker.check_model(checked, full_check=True)  # pyright: ignore[reportUnknownMemberType]
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        if dtype == "f32":
+            raise
+        raise untypable(dtype, opset, str(error)) from error
+
+
+def _tensor(info: onnx.ValueInfoProto, value: torch.Tensor | np.ndarray) -> onnx.TensorProto:
+    """An initializer; the bytes of a tensor, since numpy does not know bfloat16."""
+    type = info.type.tensor_type
+    shape = tuple(dim.dim_value for dim in type.shape.dim)
+    assert tuple(value.shape) == shape, f"{info.name} is {tuple(value.shape)}, not {shape}"
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    raw = value.tobytes()
+    size = helper.tensor_dtype_to_np_dtype(type.elem_type).itemsize
+    assert len(raw) == size * np.prod(shape, dtype=int), f"{info.name} has another element type than the model"
+    return onnx.TensorProto(name=info.name, data_type=type.elem_type, dims=shape, raw_data=raw)

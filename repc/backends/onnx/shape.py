@@ -1,0 +1,115 @@
+"""Movement of elements, and resizing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from repc.backends.onnx.emitter import Emitter, Value
+from repc.ir.dims import Dim, Shape
+from repc.ops.padding import Pairs
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+
+PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+END = np.iinfo(np.int64).max
+
+
+def reshape(e: Emitter, op: Reshape, given: Mapping[str, Value]) -> str:
+    """Reshape, or Flatten where the first axis stays and the others become one."""
+    x = given["x"]
+    if op.shape == x.type.shape:
+        return x.name
+    if len(op.shape) == 2 < x.type.rank and op.shape[0] == x.type.shape[0]:
+        return e.add("Flatten", x.name, axis=1)
+    return reshaped(e, x.name, x.type.shape, op.shape)
+
+
+def reshaped(e: Emitter, x: str, given: Shape, wanted: Shape) -> str:
+    """A Reshape that computes no size it can do without: 0 takes the size at the same place, one -1 is inferred."""
+    dims: list[Dim] = list(wanted)
+    for axis, (size, other) in enumerate(zip(wanted, given, strict=False)):
+        if not isinstance(size, int) and size == other:
+            dims[axis] = 0
+    free = [axis for axis, size in enumerate(dims) if not isinstance(size, int)]
+    if free:
+        dims[free[-1]] = -1
+    return e.add("Reshape", x, e.shape(dims))
+
+
+def permute(e: Emitter, op: Permute, given: Mapping[str, Value]) -> str:
+    """Transpose means the same."""
+    return e.add("Transpose", given["x"].name, perm=op.axes)
+
+
+def expand(e: Emitter, op: Expand, given: Mapping[str, Value]) -> str:
+    """Expand broadcasts, so that an axis which stays is written as 1."""
+    x = given["x"]
+    fresh = len(op.shape) - x.type.rank
+    stays = [axis >= fresh and size == x.type.shape[axis - fresh] for axis, size in enumerate(op.shape)]
+    return e.add("Expand", x.name, e.shape([1 if s else size for s, size in zip(stays, op.shape, strict=True)]))
+
+
+def slice_of(e: Emitter, op: Slice, given: Mapping[str, Value]) -> str:
+    """Slice of one axis."""
+    return sliced(e, given["x"].name, op.axis, op.start, op.stop, step=op.step)
+
+
+def sliced(e: Emitter, x: str, axis: int, start: int, stop: int, *, step: int = 1) -> str:
+    """Part of one axis; negative places count from the end."""
+    return e.add("Slice", x, e.ints([start]), e.ints([stop]), e.ints([axis]), e.ints([step]))
+
+
+def concat(e: Emitter, op: Concat, given: Mapping[str, Value]) -> str:
+    """Concat along one axis."""
+    return e.add("Concat", *(value.name for value in given.values()), axis=op.axis)
+
+
+def pad(e: Emitter, op: Pad, given: Mapping[str, Value]) -> str:
+    """Pad; a value per channel is added to zeros through a mask of the border, as Pad takes a single value."""
+    x, value = given["x"], given.get("value")
+    if value is None or value.type.rank == 0:
+        return padded(e, x.name, op.widths, op.mode, value)
+    zeros = padded(e, x.name, op.widths, "constant")
+    sizes = [size if any(pair) else 1 for size, pair in zip(x.type.shape, op.widths, strict=True)]
+    inside = e.add("Expand", e.filled(x, 0), e.shape(sizes))
+    border = padded(e, inside, op.widths, "constant", Value(e.filled(x, 1), value.type))
+    return e.add("Add", zeros, e.add("Mul", border, along(e, value, 1, x.type.rank)))
+
+
+def padded(e: Emitter, x: str, widths: Pairs, mode: str, value: Value | None = None) -> str:
+    """Every axis widened; before opset 19 Pad does not wrap around."""
+    if mode == "circular" and e.opset < 19:
+        return wrapped(e, x, widths)
+    pads = e.ints([*(before for before, _ in widths), *(after for _, after in widths)])
+    return e.add("Pad", x, pads, *([value.name] if value else []), mode=PAD_MODES[mode])
+
+
+def wrapped(e: Emitter, x: str, widths: Pairs) -> str:
+    """Circular padding, axis by axis: the end before the beginning, and the beginning after the end."""
+    for axis, (before, after) in enumerate(widths):
+        parts = [sliced(e, x, axis, -before, END)] if before else []
+        parts.append(x)
+        parts += [sliced(e, x, axis, 0, after)] if after else []
+        if before or after:
+            x = e.add("Concat", *parts, axis=axis)
+    return x
+
+
+def along(e: Emitter, value: Value, axis: int, rank: int) -> str:
+    """A value whose first axis is `axis` of a tensor of that rank, so that it broadcasts."""
+    missing = rank - axis - value.type.rank
+    return e.add("Unsqueeze", value.name, e.ints(range(1, missing + 1))) if missing else value.name
+
+
+def upsample(e: Emitter, op: Upsample, given: Mapping[str, Value]) -> str:
+    """Resize by whole factors."""
+    scales = e.array(np.array([1, 1, *op.scale], np.float32))
+    if op.mode == "nearest":
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    else:
+        how = {
+            "mode": "linear",
+            "coordinate_transformation_mode": "align_corners" if op.align_corners else "half_pixel",
+        }
+    return e.add("Resize", given["x"].name, "", scales, **how)

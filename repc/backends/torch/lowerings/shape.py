@@ -1,0 +1,133 @@
+"""Movement of data: shapes, axes, slices, padding, resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from repc.backends.torch.errors import free_padding
+from repc.backends.torch.text import Given, Value, call, compact, literal, size
+from repc.diagnostics import Failure
+from repc.ir.dims import Polynomial, Shape, symbols
+from repc.ir.types import TensorType
+from repc.ops.padding import source
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+
+
+def pad_arguments(widths: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """The widths as `F.pad` takes them: last axis first, without what is zero at the end."""
+    pairs = list(widths)
+    while pairs and pairs[0] == (0, 0):
+        pairs.pop(0)
+    return tuple(width for pair in reversed(pairs) for width in pair)
+
+
+def free_sizes(op: Reshape | Expand, x: TensorType) -> set[str]:
+    """The free dimensions that the text of a reshape needs as variables."""
+    return symbols(dim for dim in _dims(op, Value("x", x)) if isinstance(dim, Polynomial))
+
+
+def reshape(op: Reshape, given: Given) -> str:
+    x = given["x"]
+    start = _flattened_from(x.type.shape, op.shape)
+    if start is not None:
+        return call(f"{x.text}.flatten", str(start))
+    return call(f"{x.text}.reshape", *_sizes(op, x))
+
+
+def expand(op: Expand, given: Given) -> str:
+    x = given["x"]
+    return call(f"{x.text}.expand", *_sizes(op, x))
+
+
+def permute(op: Permute, given: Given) -> str:
+    return call(f"{given['x'].text}.permute", *(str(axis) for axis in op.axes))
+
+
+def take_slice(op: Slice, given: Given) -> str:
+    x = given["x"]
+    axis = op.axis % x.type.rank
+    step = f":{op.step}" if op.step != 1 else ""
+    return f"{x.text}[{':, ' * axis}{op.start or ''}:{op.stop}{step}]"
+
+
+def concat(op: Concat, given: Given) -> str:
+    return call("torch.cat", f"({', '.join(value.text for value in given.values())})", dim=op.axis)
+
+
+def pad(op: Pad, given: Given) -> str:
+    x = given["x"]
+    if op.mode != "constant":
+        return _repeat(op, x)
+    widths = literal(pad_arguments(op.widths))
+    if "value" not in given:
+        return call("F.pad", x.text, widths)
+    value = given["value"]
+    fill = along(value.text, 1, x.type.rank) if value.type.rank else value.text
+    border = f"(1 - {call('F.pad', f'torch.ones_like({x.text})', widths)})"
+    return f"{call('F.pad', x.text, widths)} + {border} * {fill}"
+
+
+def upsample(op: Upsample, given: Given) -> str:
+    linear = ("linear", "bilinear", "trilinear")[len(op.scale) - 1]
+    return call(
+        "F.interpolate",
+        given["x"].text,
+        scale_factor=compact(op.scale),
+        mode=linear if op.mode == "linear" else op.mode,
+        align_corners=op.align_corners if op.mode == "linear" else None,
+    )
+
+
+def along(vector: str, axis: int, rank: int) -> str:
+    """A vector laid along one axis of a tensor."""
+    behind = rank - 1 - axis % rank
+    return f"{vector}[:{', None' * behind}]" if behind else vector
+
+
+def _repeat(op: Pad, x: Value) -> str:
+    """Padding with elements of x. `F.pad` does the last axes of a batch, up to three; others are picked by index."""
+    text, rank = x.text, x.type.rank
+    batched = rank - 3 if rank > 3 else 1  # the first axis that F.pad can do
+    for axis, (before, after) in enumerate(op.widths[:batched] if rank < 6 else op.widths):
+        if before or after:
+            text += f"[{':, ' * axis}{_indices(x.type, axis, before, after, op.mode)}]"
+    spatial = op.widths[batched:] if rank < 6 else ()
+    if not any(map(any, spatial)):
+        return text
+    widths = pad_arguments(spatial)
+    widths += (0,) * (2 * (rank - 2) - len(widths))
+    return call("F.pad", text, literal(widths), mode=op.mode)
+
+
+def _indices(x: TensorType, axis: int, before: int, after: int, mode: str) -> str:
+    size = x.shape[axis]
+    if not isinstance(size, int):
+        raise Failure(free_padding(mode, axis, x))
+    return str([source(i, size, mode) for i in range(-before, size + after)])
+
+
+def _flattened_from(before: Shape, after: Shape) -> int | None:
+    """The axis from which on all axes become one, where that is all that a reshape does."""
+    start = len(after) - 1
+    return start if 0 <= start < len(before) - 1 and before[:start] == after[:start] else None
+
+
+def _dims(op: Reshape | Expand, x: Value) -> list[str | Polynomial]:
+    """The sizes as a person writes them: a single unknown is -1, a size of the operand is read off it.
+
+    What remains has to be computed from the free dimensions.
+    """
+    unknown = [dim for dim in op.shape if isinstance(dim, Polynomial)]
+    if isinstance(op, Reshape) and len(unknown) == 1 and prod(dim for dim in op.shape if isinstance(dim, int)):
+        return ["-1" if isinstance(dim, Polynomial) else str(dim) for dim in op.shape]
+    return [_read(dim, x) if isinstance(dim, Polynomial) else str(dim) for dim in op.shape]
+
+
+def _read(dim: Polynomial, x: Value) -> str | Polynomial:
+    shape = x.type.shape
+    return f"{x.text}.shape[{shape.index(dim)}]" if dim in shape else dim
+
+
+def _sizes(op: Reshape | Expand, x: Value) -> list[str]:
+    return [dim if isinstance(dim, str) else size(dim) for dim in _dims(op, x)]

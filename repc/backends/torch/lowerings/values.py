@@ -1,0 +1,112 @@
+"""Elementwise functions, arithmetic, reductions and constants."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from repc.backends.torch.lowerings.shape import along
+from repc.backends.torch.text import TORCH_DTYPES, Given, Value, call, literal
+from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
+from repc.ops.constant import Eye, Fill
+from repc.ops.function import Dropout, Function, PRelu, Softmax
+from repc.ops.reduce import Reduce
+
+# How each function is called; further arguments are the operator's attributes in their order.
+FUNCTIONS = {
+    "relu": "F.relu({})",
+    "relu6": "F.relu6({})",
+    "leaky_relu": "F.leaky_relu({}, {})",
+    "elu": "F.elu({}, {})",
+    "gelu": "F.gelu({})",
+    "gelu_tanh": 'F.gelu({}, approximate="tanh")',
+    "silu": "F.silu({})",
+    "sigmoid": "torch.sigmoid({})",
+    "tanh": "torch.tanh({})",
+    "hardswish": "F.hardswish({})",
+    "hardsigmoid": "F.hardsigmoid({})",
+    "softplus": "F.softplus({})",
+    "mish": "F.mish({})",
+    "exp": "torch.exp({})",
+    "log": "torch.log({})",
+    "sqrt": "torch.sqrt({})",
+    "rsqrt": "torch.rsqrt({})",
+    "abs": "torch.abs({})",
+    "sin": "torch.sin({})",
+    "cos": "torch.cos({})",
+    "atan": "torch.atan({})",
+    "erf": "torch.erf({})",
+    "clip": "torch.clamp({}, {}, {})",
+}
+
+
+def function(op: Function, given: Given) -> str:
+    return FUNCTIONS[op.function].format(given["x"].text, *map(literal, op.attributes))
+
+
+def prelu(op: PRelu, given: Given) -> str:
+    return call("F.prelu", given["x"].text, given["weight"].text)
+
+
+def softmax(op: Softmax, given: Given) -> str:
+    return call("torch.softmax", given["x"].text, dim=op.axis)
+
+
+def unchanged(op: Dropout | Detach, given: Given) -> str:
+    """In evaluation nothing happens."""
+    return given["x"].text
+
+
+def dropout_training(op: Dropout, given: Given, training: str) -> str:
+    return call("F.dropout", given["x"].text, literal(op.rate), training)
+
+
+def detach_training(op: Detach, given: Given, training: str) -> str:
+    return call(f"{given['x'].text}.detach")
+
+
+def total(op: Sum, given: Given) -> str:
+    first, *rest = (
+        _term(value, coefficient) for coefficient, value in zip(op.coefficients, given.values(), strict=True)
+    )
+    return first + "".join(f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in rest)
+
+
+def multiply(op: Multiply, given: Given) -> str:
+    return f"{given['a'].text} * {given['b'].text}"
+
+
+def divide(op: Divide, given: Given) -> str:
+    return f"{given['a'].text} / {given['b'].text}"
+
+
+def affine(op: Affine, given: Given) -> str:
+    x = given["x"]
+    text = x.text
+    if "weight" in given:
+        text += f" * {along(given['weight'].text, op.axis, x.type.rank)}"
+    if "bias" in given:
+        text += f" + {along(given['bias'].text, op.axis, x.type.rank)}"
+    return text
+
+
+def reduce(op: Reduce, given: Given) -> str:
+    if not op.axes:  # torch takes that for all axes
+        return call("torch.abs", given["x"].text) if op.kind == "norm" else given["x"].text
+    name = "torch.linalg.vector_norm" if op.kind == "norm" else f"torch.{op.kind}"
+    axes = op.axes[0] if len(op.axes) == 1 else op.axes
+    return call(name, given["x"].text, dim=axes, keepdim=op.keep or None)
+
+
+def fill(op: Fill, given: Given) -> str:
+    dtype = "" if op.dtype == "f32" else f", dtype={TORCH_DTYPES[op.dtype]}"
+    return f"like.new_full({literal(op.shape)}, {literal(op.value)}{dtype})"
+
+
+def eye(op: Eye, given: Given) -> str:
+    return f"torch.eye({op.size}, dtype=like.dtype, device=like.device)"
+
+
+def _term(value: Value, coefficient: Fraction) -> str:
+    if abs(coefficient) == 1:
+        return value.text if coefficient > 0 else f"-{value.text}"
+    return f"{literal(coefficient)} * {value.text}"

@@ -1,0 +1,93 @@
+"""Python text: how values, sizes and calls are written.
+
+Operators are lowered to text once.  The modules compile it and the source backend prints it, so that what is emitted
+is what was run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from keyword import iskeyword
+from math import isfinite
+from typing import TypeAlias
+
+from repc.ir.dims import Dim
+from repc.ir.types import TensorType
+
+Literal: TypeAlias = "None | bool | int | float | str | Fraction | tuple[Literal, ...]"
+
+TORCH_DTYPES = {
+    "f16": "torch.float16",
+    "bf16": "torch.bfloat16",
+    "f32": "torch.float32",
+    "f64": "torch.float64",
+    "i64": "torch.int64",
+    "bool": "torch.bool",
+}
+
+# Names that generated code uses for itself.
+RESERVED = frozenset(
+    "self torch nn F Tensor Path load load_file like batch_norm check float getattr print range tuple".split()
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """An operand: an atom of Python text (a name, or a path such as ``self.conv.weight``) and its type."""
+
+    text: str
+    type: TensorType
+
+
+Given: TypeAlias = Mapping[str, Value]
+
+
+def text_of(given: Given, operand: str) -> str:
+    """The text of an operand, ``None`` where it is not given."""
+    return given[operand].text if operand in given else "None"
+
+
+def literal(value: Literal) -> str:
+    """A constant as Python writes it; whole fractions become integers, so that integer tensors stay integer."""
+    if isinstance(value, Fraction):
+        return str(value.numerator) if value.denominator == 1 else repr(float(value))
+    if isinstance(value, float) and not isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"({literal(value[0])},)" if len(value) == 1 else f"({', '.join(map(literal, value))})"
+    return repr(value)
+
+
+def call(function: str, *args: str, **keywords: Literal) -> str:
+    """``function(args, keywords)``: arguments are text, keywords are constants; what is None at the end is left out."""
+    given = list(args)
+    while given and given[-1] == "None":
+        given.pop()
+    given += [f"{name}={literal(value)}" for name, value in keywords.items() if value is not None]
+    return f"{function}({', '.join(given)})"
+
+
+def compact(values: Sequence[int], default: int | None = None) -> int | tuple[int, ...] | None:
+    """One number where all axes agree, and None where that is the default of the function."""
+    if len(set(values)) != 1:
+        return tuple(values)
+    return None if values[0] == default else values[0]
+
+
+def variable(name: str) -> str:
+    """A name of the spec as a Python variable."""
+    word = re.sub(r"\W", "_", name)
+    if not word or word[0].isdigit():
+        word = f"_{word}"
+    return f"{word}_" if iskeyword(word) or word in RESERVED else word
+
+
+def size(dim: Dim) -> str:
+    """A size over the variables of the free dimensions."""
+    spaced = re.sub(r"(//|\*)", r" \1 ", str(dim))
+    return re.sub(r"[^\W\d]\w*", lambda found: variable(found[0]), spaced)

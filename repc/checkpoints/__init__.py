@@ -1,0 +1,36 @@
+"""Names and tensors, in and out: safetensors and torch files, the key layouts of libraries, PEFT's adapters.
+
+`read` opens a file and finds the state_dict in it; nothing in a file is ever executed.  `match` gives every parameter
+of a network its tensor: each key of the file is used once or named in an error.  A `Layout` is how a library names the
+tensors of a network; the labels of a spec are its authors' own keys, so that the authors' layout changes nothing.
+`write` stores tensors, and `read_peft` turns an adapter into spec text and a layout, so that adapters need no code of
+their own anywhere else.
+
+To add a layout: one file with a `Layout`, and its place in `LAYOUTS`.
+"""
+
+from repc.checkpoints.checkpoint import Checkpoint
+from repc.checkpoints.layout import OFFICIAL, Layout
+from repc.checkpoints.matching import Matched, match
+from repc.checkpoints.peft import AdapterImport, read_peft
+from repc.checkpoints.reading import from_memory, read
+from repc.checkpoints.timm import TIMM
+from repc.checkpoints.writing import write
+
+LAYOUTS = (OFFICIAL, TIMM)
+"""The layouts that are recognised; where two fit equally well, the first is meant."""
+
+__all__ = [
+    "LAYOUTS",
+    "OFFICIAL",
+    "TIMM",
+    "AdapterImport",
+    "Checkpoint",
+    "Layout",
+    "Matched",
+    "from_memory",
+    "match",
+    "read",
+    "read_peft",
+    "write",
+]

@@ -1,0 +1,71 @@
+"""Tensors to files.
+
+The safetensors format is written here and not by its library, whose metadata come in a random order: the same tensors
+and metadata must give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from repc.checkpoints import errors
+from repc.diagnostics import Failure
+from repc.ir.files import write_whole
+
+TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+
+_TYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors whole or not at all: a safetensors file, or a torch file where the name ends in .pth, .pt or .bin.
+
+    `metadata` goes into safetensors only; torch files have no place for it.  Raises `Failure`: E609 for another
+    suffix, E701 where the system refuses.
+    """
+    path = Path(path)
+    if path.suffix in TORCH_SUFFIXES:
+        # Cloned, because torch would store the whole of what a tensor is a view of.
+        plain = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        write_whole(path, lambda file: torch.save(plain, file))
+    elif path.suffix == ".safetensors":
+        write_whole(path, lambda file: _write_safetensors(file, tensors, metadata or {}))
+    else:
+        raise Failure(errors.unknown_suffix(path))
+
+
+def _write_safetensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """The header (its length, then JSON padded to eight bytes), then the values, widest first so that all are aligned.
+
+    https://huggingface.co/docs/safetensors: format, 8-byte little-endian length, offsets relative to the values.
+    """
+    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    end = 0
+    for name in order:
+        tensor = tensors[name]
+        start, end = end, end + tensor.numel() * tensor.itemsize
+        header[name] = {"dtype": _TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in order:
+        values = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        file.write(values.numpy().data)

@@ -1,0 +1,98 @@
+"""The values of a graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from repc.diagnostics import Diagnostic, Failure
+from repc.evaluate import errors
+from repc.evaluate.expressions import evaluate
+from repc.ir.dims import Dim, symbol, symbols
+from repc.ir.dims import evaluate as size_at
+from repc.ir.field import Field, T
+from repc.ir.graph import Graph
+from repc.ir.node import NodeId
+
+
+def sizes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """The free dimensions, as the shapes of the runtime inputs bind them.
+
+    Raises `Failure` where an input is missing or unknown, or does not have its declared type.
+    """
+    found = [errors.input_unknown(name, list(graph.inputs)) for name in shapes if name not in graph.inputs]
+    bound: dict[str, int] = {}
+    for name, id in graph.inputs.items():
+        if name not in shapes:
+            found.append(errors.input_missing(name, graph[id].type))
+        else:
+            for dim, size in zip(graph[id].type.shape, shapes[name], strict=False):
+                for free in symbols([dim]):
+                    if dim == symbol(free):
+                        bound.setdefault(free, size)
+    found.extend(_misfits(graph, shapes, bound))
+    if found:
+        raise Failure(found)
+    return bound
+
+
+def run(
+    graph: Graph,
+    field: Field[T],
+    inputs: Mapping[str, T],
+    parameters: Mapping[str, T],
+    wanted: Iterable[NodeId] | None = None,
+) -> dict[NodeId, T]:
+    """The values of the wanted nodes (the outputs, if none are named), in evaluation mode.
+
+    Only what they depend on is computed, and every other value is dropped after its last use.  Raises `Failure` where
+    inputs or parameters are missing or do not fit.
+    """
+    bound = sizes(graph, {name: field.shape(value) for name, value in inputs.items()})
+    keep = set(graph.outputs.values() if wanted is None else wanted)
+    needed = graph.upstream(keep)
+    order = [id for id in graph.order() if id in needed]
+    weights = evaluate(
+        {(id, name): expr for id in order for name, expr in graph[id].weights.items()}, field, parameters
+    )
+    uses = Counter(source for id in order for source in graph[id].inputs)
+    values = {id: field.lift(inputs[name]) for name, id in graph.inputs.items() if id in needed}
+    for id in order:
+        node = graph[id]
+        if id in values:
+            continue
+        given = {
+            name: values[source] if isinstance(source, int) else weights.pop((id, name))
+            for name, source in node.operands().items()
+        }
+        values[id] = node.op.at(bound).apply(field, given)
+        del given
+        for source in node.inputs:
+            uses[source] -= 1
+            if not uses[source] and source not in keep:
+                del values[source]
+    return {id: values[id] for id in keep}
+
+
+def _misfits(graph: Graph, shapes: Mapping[str, Sequence[int]], bound: Mapping[str, int]) -> Iterable[Diagnostic]:
+    for name, id in graph.inputs.items():
+        type = graph[id].type
+        if name not in shapes:
+            continue
+        if len(shapes[name]) != type.rank:
+            yield errors.input_misfit(name, shapes[name], type, f"it needs {type.rank} axes")
+            continue
+        for axis, (dim, size) in enumerate(zip(type.shape, shapes[name], strict=True)):
+            reason = _misfit(dim, size, bound)
+            if reason:
+                yield errors.input_misfit(name, shapes[name], type, f"axis {axis} {reason}")
+
+
+def _misfit(dim: Dim, size: int, bound: Mapping[str, int]) -> str | None:
+    unknown = symbols([dim]) - bound.keys()
+    if unknown:
+        return f"needs {min(unknown)}, which no input gives"
+    wanted = size_at(dim, bound)
+    if wanted == size:
+        return None
+    return f"is {size}, and {dim} is {wanted} here" if str(dim) != str(wanted) else f"is {size} instead of {wanted}"

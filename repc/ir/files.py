@@ -1,0 +1,58 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO, TypeAlias
+
+from repc.diagnostics import Diagnostic, Failure
+
+Writer: TypeAlias = Callable[[BinaryIO], object]
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space there, or write to another disk",
+    errno.EDQUOT: "free some space there, or write to another disk",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+    errno.EISDIR: "give the name of a file",
+    errno.ENOTDIR: "one of its parent folders is a file: choose another path",
+}
+
+
+def write_whole(path: str | Path, data: bytes | Writer) -> None:
+    """Put a file in place at once: what was there stays until the new content is complete and on disk.
+
+    `data` is the content, or a function that writes it to an open file.  Missing folders are made.  Raises `Failure`
+    E701 where the system refuses; then, and on any other error, nothing half-written remains.
+    """
+    path = Path(path)
+    # Beside the target, since only a rename within one file system is atomic.
+    partial = path.with_name(f".{path.name}.{token_hex(6)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("xb") as file:
+                if isinstance(data, bytes):
+                    file.write(data)
+                else:
+                    data(file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> Failure:
+    """E701: the system's own words about a file that cannot be written, and what to do."""
+    reason = (error.strerror or str(error)).lower()
+    remedy = _REMEDIES.get(error.errno or 0, "check the path and its folder")
+    return Failure(Diagnostic("E701", f"cannot write {path}: {reason}", help=remedy))

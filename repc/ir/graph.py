@@ -1,0 +1,141 @@
+"""The typed graph: nodes in a networkx multigraph, one edge per operand.
+
+This is the only module that uses networkx.  A multigraph, keyed by operand position, because ``x + x`` has two edges;
+`lexicographical_topological_sort` by node id wherever order shows, because the plain sort depends on insertion.
+Rewriting touches a node and its neighbours only, so that folding costs about as many steps as there are nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import networkx as nx
+
+from repc.ir.node import Node, NodeId, Parameter
+
+
+class Graph:
+    """A network: its nodes, named inputs and outputs, and declared parameters.
+
+    `inputs` maps the names of the runtime inputs to their nodes, `outputs` the names of the results.  `parameters`
+    lists what a training state_dict holds, in the order of the spec; a fused graph keeps the list it was made from.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.inputs: dict[str, NodeId] = {}
+        self.outputs: dict[str, NodeId] = {}
+        self.parameters: dict[str, Parameter] = {}
+        self._net: nx.MultiDiGraph[NodeId] = nx.MultiDiGraph()
+        self._nodes: dict[NodeId, Node] = {}
+        self._next = 0
+
+    # ------------------------------------------------------------ reading
+
+    def __getitem__(self, id: NodeId) -> Node:
+        return self._nodes[id]
+
+    def __contains__(self, id: NodeId) -> bool:
+        return id in self._nodes
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __iter__(self) -> Iterator[NodeId]:
+        """Every node in the order of creation, which needs no sorting."""
+        return iter(self._nodes)
+
+    def order(self) -> list[NodeId]:
+        """Every node after its operands; ties in the order of creation."""
+        return list(nx.lexicographical_topological_sort(self._net))
+
+    def users(self, id: NodeId) -> list[NodeId]:
+        """The nodes that read a value, one entry per operand that does."""
+        return sorted(user for _, user, _ in self._net.out_edges(id, keys=True))
+
+    def is_output(self, id: NodeId) -> bool:
+        return id in self.outputs.values()
+
+    def sole_user(self, id: NodeId) -> NodeId | None:
+        """The only node that reads a value, or None where another one or an output reads it too."""
+        users = self.users(id)
+        return users[0] if len(users) == 1 and not self.is_output(id) else None
+
+    def upstream(self, roots: Iterable[NodeId]) -> set[NodeId]:
+        """The nodes that `roots` depend on, themselves included."""
+        found: set[NodeId] = set()
+        waiting = list(roots)
+        while waiting:
+            id = waiting.pop()
+            if id not in found:
+                found.add(id)
+                waiting.extend(self._nodes[id].inputs)
+        return found
+
+    # ------------------------------------------------------------ writing
+
+    def add(self, node: Node) -> NodeId:
+        id = self._next
+        self._next += 1
+        self._nodes[id] = node
+        self._net.add_node(id)
+        self._connect(id, node)
+        return id
+
+    def replace(self, id: NodeId, node: Node) -> None:
+        """Put another node in the place of one; its users stay."""
+        self._net.remove_edges_from(list(self._net.in_edges(id, keys=True)))
+        self._nodes[id] = node
+        self._connect(id, node)
+
+    def redirect(self, old: NodeId, new: NodeId) -> None:
+        """Let everything that reads `old` read `new`."""
+        for user in set(self.users(old)):
+            node = self._nodes[user]
+            self.replace(user, replace(node, inputs=tuple(new if i == old else i for i in node.inputs)))
+        self.outputs = {name: new if id == old else id for name, id in self.outputs.items()}
+
+    def remove(self, id: NodeId) -> None:
+        """Take out a node that nobody reads."""
+        assert not self.users(id) and not self.is_output(id), f"node {id} is still read"
+        self._net.remove_node(id)
+        del self._nodes[id]
+
+    def prune(self, id: NodeId) -> list[NodeId]:
+        """Remove a node and whatever only it needed; runtime inputs stay. The removed ids are returned."""
+        removed: list[NodeId] = []
+        waiting = [id]
+        while waiting:
+            dead = waiting.pop()
+            if dead in self._nodes and dead not in self.inputs.values() and not self._is_read(dead):
+                waiting.extend(self._nodes[dead].inputs)
+                self.remove(dead)
+                removed.append(dead)
+        return removed
+
+    def copy(self) -> Graph:
+        """An independent graph over the same (frozen) nodes, with the same ids."""
+        other = Graph(self.name)
+        other.inputs, other.outputs = dict(self.inputs), dict(self.outputs)
+        other.parameters = dict(self.parameters)
+        other._net, other._nodes, other._next = self._net.copy(), dict(self._nodes), self._next
+        return other
+
+    def _is_read(self, id: NodeId) -> bool:
+        return self.is_output(id) or bool(self._net.out_degree(id))
+
+    def _connect(self, id: NodeId, node: Node) -> None:
+        for position, source in enumerate(node.inputs):
+            self._net.add_edge(source, id, key=position)
+
+
+def value_names(graph: Graph, suffix: Callable[[Node], str]) -> Iterator[tuple[NodeId, str]]:
+    """A unique, stable name for every value, from its path: ``path``, else ``path/suffix``, else numbered."""
+    taken: dict[str, int] = {}
+    for id in graph.order():
+        node = graph[id]
+        base = f"{node.path}/{suffix(node)}" if node.path else suffix(node)
+        count = taken.get(base, 0)
+        taken[base] = count + 1
+        yield id, f"{base}.{count}" if count else base

@@ -1,0 +1,53 @@
+"""The closed set of primitives: what each accepts, the type of its result, and its meaning over an abstract field.
+
+One file per family.  Sizes follow the operator's own formula, with symbols where sizes are free.  Axes are counted
+from zero, padding is (before, after) for each axis, constants are exact rationals.  A meaning uses nothing but
+`repc.ir.field`: the same lines are the float64 reference, a gradient, and a computation in a finite field.
+"""
+
+from repc.ir.operator import Operator
+from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
+from repc.ops.constant import Eye, Fill, Input, Random
+from repc.ops.conv import Conv, ConvTranspose
+from repc.ops.function import Dropout, Function, PRelu, Softmax
+from repc.ops.linear import Einsum, Linear, MatMul
+from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.reduce import Reduce
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+
+OPERATORS: tuple[type[Operator], ...] = (
+    Conv,
+    ConvTranspose,
+    Linear,
+    MatMul,
+    Einsum,
+    BatchNorm,
+    LayerNorm,
+    GroupNorm,
+    RMSNorm,
+    Function,
+    PRelu,
+    Softmax,
+    Dropout,
+    Sum,
+    Multiply,
+    Divide,
+    Affine,
+    Detach,
+    Reshape,
+    Permute,
+    Expand,
+    Slice,
+    Concat,
+    Pad,
+    Upsample,
+    MaxPool,
+    AvgPool,
+    AdaptiveAvgPool,
+    Reduce,
+    Fill,
+    Eye,
+    Random,
+    Input,
+)

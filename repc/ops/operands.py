@@ -1,0 +1,66 @@
+"""What operators ask of their operands, and how they speak of it when they do not get it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from repc.ir.dims import Dim
+from repc.ir.field import Field, T
+from repc.ir.types import ShapeError, TensorType
+
+
+def of_rank(given: Mapping[str, TensorType], operand: str, rank: int, user: str) -> TensorType:
+    """The operand, which must have this many axes."""
+    found = given[operand]
+    if found.rank != rank:
+        raise ShapeError(
+            f"{user} takes {operand} with {rank} axes, not {found}", operand, "reshape it, or use another operator"
+        )
+    return found
+
+
+def with_channels(given: Mapping[str, TensorType], user: str) -> tuple[TensorType, Dim]:
+    """The operand x (n, c, …) and its number of channels."""
+    x = given["x"]
+    if x.rank < 2:
+        raise ShapeError(f"{user} takes x with a batch axis and a channel axis, not {x}", "x", "reshape it")
+    return x, x.shape[1]
+
+
+def vectors(given: Mapping[str, TensorType], operands: Sequence[str], size: Dim, what: str) -> None:
+    """Every one of these operands that is there must have the shape [size]."""
+    for operand in operands:
+        if operand in given and given[operand].shape != (size,):
+            raise ShapeError(
+                f"{operand} is {given[operand]}, and there are {size} {what}", operand, f"make it [{size}]"
+            )
+
+
+def one_dtype(given: Mapping[str, TensorType]) -> None:
+    """Arithmetic is done in one element type; nothing is converted silently."""
+    first, *others = given.items()
+    for operand, type in others:
+        if type.dtype != first[1].dtype:
+            raise ShapeError(
+                f"{first[0]} is {first[1].dtype} and {operand} is {type.dtype}", operand, "give both one element type"
+            )
+
+
+def check_axes(axes: Sequence[int], x: TensorType) -> None:
+    """Axes are counted from zero, each at most once."""
+    for axis in axes:
+        if not 0 <= axis < x.rank:
+            raise ShapeError(f"{x} has no axis {axis}", "x", f"axes are 0 to {x.rank - 1}")
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"an axis occurs twice in {list(axes)}", "x", "name every axis once")
+
+
+def numbered(given: Mapping[str, T]) -> list[T]:
+    """The operands of a variadic operator in order."""
+    return [given[str(i)] for i in range(len(given))]
+
+
+def along(field: Field[T], vector: T, axis: int, rank: int) -> T:
+    """A vector seen as a tensor of that rank, so that it broadcasts along one axis."""
+    (size,) = field.shape(vector)
+    return field.reshape(vector, [size if i == axis else 1 for i in range(rank)])

@@ -1,0 +1,169 @@
+"""Pools over the spatial axes of x (n, c, spatial…)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+
+from repc.ir.field import Field, T
+from repc.ir.operator import Operator
+from repc.ir.types import ShapeError, TensorType
+from repc.ops.operands import of_rank
+from repc.ops.padding import Pairs
+from repc.ops.windows import Ints, check_window, window_count
+
+
+def _infer(
+    given: Mapping[str, TensorType], kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints, *, ceil: bool
+) -> TensorType:
+    rank = len(kernel)
+    check_window(rank, padding, kernel=kernel, stride=stride, dilation=dilation)
+    x = of_rank(given, "x", rank + 2, f"a {rank}-d pool")
+    for size, pair, step in zip(kernel, padding, dilation, strict=True):
+        extent = step * (size - 1) + 1
+        if max(pair) * 2 > extent:
+            raise ShapeError(
+                f"padding {max(pair)} is more than half of the window of {extent}", "x", f"use at most {extent // 2}"
+            )
+    windows = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
+    return x.with_shape((*x.shape[:2], *(window_count(*window, ceil=ceil) for window in windows)))
+
+
+@dataclass(frozen=True)
+class MaxPool(Operator):
+    """The largest element of each window; padding never wins."""
+
+    name = "max_pool"
+    required = ("x",)
+
+    kernel: Ints
+    stride: Ints
+    padding: Pairs
+    dilation: Ints
+    ceil: bool = False
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        found = _infer(given, self.kernel, self.stride, self.padding, self.dilation, ceil=self.ceil)
+        for axis, size in enumerate(given["x"].shape[2:]):
+            if self.dilation[axis] > 1 and isinstance(size, int):
+                self._taps(axis, size)
+        return found
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        x = given["x"]
+        batch, channels, *sizes = field.shape(x)
+        split: list[int] = []
+        for axis, size in enumerate(sizes):
+            taps = self._taps(axis, size)
+            x = field.take(x, axis + 2, [tap for window in taps for tap in window])
+            split += [len(taps), self.kernel[axis]]
+        x = field.reshape(x, (batch, channels, *split))
+        outputs, inner = range(2, len(split) + 2, 2), range(3, len(split) + 2, 2)
+        x = field.permute(x, (0, 1, *outputs, *inner))
+        x = field.reshape(x, (batch, channels, *split[::2], prod(self.kernel)))
+        return field.max(x, len(sizes) + 2)
+
+    def _taps(self, axis: int, size: int) -> list[list[int]]:
+        """What each window reads; for a place in the padding another of its own, which changes no maximum."""
+        pad, dilation = self.padding[axis], self.dilation[axis]
+        count = window_count(size, self.kernel[axis], self.stride[axis], pad, dilation, ceil=self.ceil)
+        assert isinstance(count, int)
+        found: list[list[int]] = []
+        for start in range(-pad[0], count * self.stride[axis] - pad[0], self.stride[axis]):
+            taps = [start + i * dilation for i in range(self.kernel[axis])]
+            inside = [tap for tap in taps if 0 <= tap < size]
+            if not inside:
+                raise ShapeError(f"a window reads nothing but padding along axis {axis + 2}", "x", "pad less")
+            found.append([min(max(tap, inside[0]), inside[-1]) for tap in taps])
+        return found
+
+
+@dataclass(frozen=True)
+class AvgPool(Operator):
+    """The mean of each window; padding counts as zeros, or with `count_include_pad` false not at all.
+
+    What `ceil` adds beyond the padding never counts.
+    """
+
+    name = "avg_pool"
+    required = ("x",)
+
+    kernel: Ints
+    stride: Ints
+    padding: Pairs
+    ceil: bool = False
+    count_include_pad: bool = True
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        return _infer(given, self.kernel, self.stride, self.padding, (1,) * len(self.kernel), ceil=self.ceil)
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        """A depthwise convolution with ones, divided by the exact counts."""
+        shape = field.shape(given["x"])
+        rank, widths, counts = len(shape), [(0, 0), (0, 0)], list[list[int]]()
+        for axis, size in enumerate(shape[2:]):
+            found = self._counts(axis, size)
+            reach = (len(found) - 1) * self.stride[axis] + self.kernel[axis] - self.padding[axis][0]
+            widths.append((self.padding[axis][0], max(reach - size, 0)))
+            counts.append(found)
+        ones = field.fill((shape[1], 1, *self.kernel), Fraction(1))
+        x = field.conv(field.pad(given["x"], widths), ones, self.stride, (1,) * (rank - 2), shape[1])
+        for axis, found in enumerate(counts, start=2):
+            extent = [len(found) if i == axis else 1 for i in range(rank)]
+            x = field.mul(x, field.constant(extent, [Fraction(1, count) for count in found]))
+        return x
+
+    def _counts(self, axis: int, size: int) -> list[int]:
+        """How many elements each window averages, along one axis."""
+        kernel, stride, (before, after) = self.kernel[axis], self.stride[axis], self.padding[axis]
+        count = window_count(size, kernel, stride, (before, after), ceil=self.ceil)
+        assert isinstance(count, int)
+        low, high = (-before, size + after) if self.count_include_pad else (0, size)
+        starts = range(-before, count * stride - before, stride)
+        return [min(start + kernel, high) - max(start, low) for start in starts]
+
+
+@dataclass(frozen=True)
+class AdaptiveAvgPool(Operator):
+    """Means over windows that cover x so that the result has the size `output` (all ones: global average pool)."""
+
+    name = "adaptive_avg_pool"
+    required = ("x",)
+
+    output: Ints
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        rank = len(self.output)
+        check_window(rank, ((0, 0),) * rank, output=self.output)
+        x = of_rank(given, "x", rank + 2, f"a {rank}-d pool")
+        for size, count in zip(x.shape[2:], self.output, strict=True):
+            if count != 1 and not isinstance(size, int):
+                raise ShapeError(f"windows of {size} elements for {count} results are not known", "x", "pin the size")
+        return x.with_shape((*x.shape[:2], *self.output))
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        """A product with an averaging matrix along each axis, or one mean where a single result is wanted."""
+        x = given["x"]
+        for axis, (count, size) in enumerate(zip(self.output, field.shape(x)[2:], strict=True), start=2):
+            if count == 1:
+                x = field.mul(field.sum(x, (axis,), keep=True), field.fill((), Fraction(1, size)))
+            else:
+                x = _weighted(field, x, axis, _averages(size, count))
+        return x
+
+
+def _averages(size: int, count: int) -> list[list[Fraction]]:
+    """Row i averages the elements from ⌊i·size/count⌋ until before ⌈(i+1)·size/count⌉."""
+    bounds = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+    return [[Fraction(int(low <= j < high), high - low) for j in range(size)] for low, high in bounds]
+
+
+def _weighted(field: Field[T], x: T, axis: int, rows: Sequence[Sequence[Fraction]]) -> T:
+    """x times a constant matrix along one axis."""
+    rank = len(field.shape(x))
+    matrix = field.constant((len(rows), len(rows[0])), [value for row in rows for value in row])
+    order = [i for i in range(rank) if i != axis]
+    product = field.matmul(field.permute(x, (*order, axis)), field.permute(matrix, (1, 0)))
+    return field.permute(product, [rank - 1 if i == axis else order.index(i) for i in range(rank)])

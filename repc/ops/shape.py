@@ -1,0 +1,261 @@
+"""Movement of elements: nothing is computed, apart from the weights of linear upsampling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from repc.ir.dims import Shape, evaluate, volume
+from repc.ir.field import Field, T
+from repc.ir.notation import Term, call, show
+from repc.ir.operator import Operator
+from repc.ir.types import ShapeError, TensorType, broadcast
+from repc.ops.operands import along, check_axes, numbered, one_dtype
+from repc.ops.padding import Pairs, check_padding, pad
+from repc.ops.windows import Ints
+
+
+def _integers(shape: Shape) -> Ints:
+    """The sizes of an operator that runs: `Operator.at` has put integers in the place of symbols."""
+    return tuple(evaluate(size, {}) for size in shape)
+
+
+@dataclass(frozen=True)
+class Reshape(Operator):
+    """The same elements, in order, with another shape."""
+
+    name = "reshape"
+    required = ("x",)
+
+    shape: Shape
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        x = given["x"]
+        if volume(x.shape) != volume(self.shape):
+            raise ShapeError(
+                f"{x} has {volume(x.shape)} elements and {x.with_shape(self.shape)} has {volume(self.shape)}",
+                "x",
+                "choose sizes with the same product",
+            )
+        return x.with_shape(self.shape)
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        return field.reshape(given["x"], _integers(self.shape))
+
+    def notation(self, operands: Mapping[str, Term]) -> Term:
+        """A vector that is only turned along an axis reads as the vector."""
+        turned = len(self.shape) > 1 and sum(size != 1 for size in self.shape) <= 1
+        return operands["x"] if turned else call(self.name, operands.values(), [show(self.shape)])
+
+    def at(self, sizes: Mapping[str, int]) -> Reshape:
+        return replace(self, shape=tuple(evaluate(size, sizes) for size in self.shape))
+
+
+@dataclass(frozen=True)
+class Permute(Operator):
+    """Axis i of the result is axis axes[i] of x."""
+
+    name = "permute"
+    required = ("x",)
+
+    axes: Ints
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        x = given["x"]
+        if sorted(self.axes) != list(range(x.rank)):
+            raise ShapeError(f"{list(self.axes)} is no order of the axes of {x}", "x", "name every axis once")
+        return x.with_shape([x.shape[axis] for axis in self.axes])
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        return field.permute(given["x"], self.axes)
+
+
+@dataclass(frozen=True)
+class Expand(Operator):
+    """x repeated along axes of size 1, and along new axes in front."""
+
+    name = "expand"
+    required = ("x",)
+
+    shape: Shape
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        x = given["x"]
+        if broadcast([x, x.with_shape(self.shape)]).shape != self.shape:
+            raise ShapeError(
+                f"{x} does not expand to {x.with_shape(self.shape)}", "x", "only axes of size 1 and new ones expand"
+            )
+        return x.with_shape(self.shape)
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        return field.expand(given["x"], _integers(self.shape))
+
+    def at(self, sizes: Mapping[str, int]) -> Expand:
+        return replace(self, shape=tuple(evaluate(size, sizes) for size in self.shape))
+
+
+@dataclass(frozen=True)
+class Slice(Operator):
+    """Every `step`-th element of an axis from `start` until before `stop`."""
+
+    name = "slice"
+    required = ("x",)
+
+    axis: int
+    start: int
+    stop: int
+    step: int = 1
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        x = given["x"]
+        check_axes((self.axis,), x)
+        size = x.shape[self.axis]
+        if not isinstance(size, int):
+            raise ShapeError(f"axis {self.axis} of {x} has no known size to slice", "x", "pin the size")
+        if not (0 <= self.start < self.stop <= size and self.step >= 1):
+            raise ShapeError(
+                f"{self.start}:{self.stop}:{self.step} takes no valid part of {size} elements",
+                "x",
+                f"use 0 <= start < stop <= {size} and a step of at least 1",
+            )
+        kept = len(range(self.start, self.stop, self.step))
+        return x.with_shape((*x.shape[: self.axis], kept, *x.shape[self.axis + 1 :]))
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        return field.take(given["x"], self.axis, range(self.start, self.stop, self.step))
+
+
+@dataclass(frozen=True)
+class Concat(Operator):
+    """The operands one after another along an axis."""
+
+    name = "concat"
+    variadic = True
+
+    axis: int
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        if not given:
+            raise ShapeError("there is nothing to concatenate", remedy="give at least one operand")
+        one_dtype(given)
+        first, *others = numbered(given)
+        check_axes((self.axis,), first)
+        before, total, after = first.shape[: self.axis], first.shape[self.axis], first.shape[self.axis + 1 :]
+        for position, other in enumerate(others, start=1):
+            if (other.shape[: self.axis], other.shape[self.axis + 1 :]) != (before, after):
+                raise ShapeError(
+                    f"{first} and {other} differ beside axis {self.axis}",
+                    str(position),
+                    "make all other sizes equal, or pin them",
+                )
+            total = other.shape[self.axis] + total
+        return first.with_shape((*before, total, *after))
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        return field.concat(numbered(given), self.axis)
+
+
+@dataclass(frozen=True)
+class Pad(Operator):
+    """Every axis widened by (before, after); in constant mode with `value`: zero, a scalar, or [c] along axis 1."""
+
+    name = "pad"
+    required = ("x",)
+    optional = ("value",)
+
+    widths: Pairs
+    mode: str = "constant"
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        one_dtype(given)
+        x = given["x"]
+        if len(self.widths) != x.rank:
+            raise ShapeError(f"{len(self.widths)} pairs of widths for {x}", "x", f"give {x.rank}, one for each axis")
+        check_padding(x.shape, self.widths, self.mode)
+        self._check_value(given)
+        return x.with_shape([size + sum(pair) for size, pair in zip(x.shape, self.widths, strict=True)])
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        padded = pad(field, given["x"], self.widths, self.mode)
+        if "value" not in given:
+            return padded
+        shape, one = field.shape(given["x"]), Fraction(1)
+        border = field.sub(field.fill((), one), field.pad(field.fill(shape, one), self.widths))
+        value = given["value"]
+        if field.shape(value):
+            value = along(field, value, 1, len(shape))
+        return field.add(padded, field.mul(border, value))
+
+    def _check_value(self, given: Mapping[str, TensorType]) -> None:
+        if "value" not in given:
+            return
+        x, value = given["x"], given["value"]
+        if self.mode != "constant":
+            raise ShapeError(f"{self.mode} padding has no value", "value", "leave the value out")
+        if value.rank and (x.rank < 2 or self.widths[1] != (0, 0) or value.shape != x.shape[1:2]):
+            raise ShapeError(
+                f"the value is {value} and x is {x}",
+                "value",
+                "give a scalar, or one value for each channel of axis 1 and no padding there",
+            )
+
+
+@dataclass(frozen=True)
+class Upsample(Operator):
+    """x (n, c, spatial…) enlarged by whole factors, by repetition or by linear interpolation in each axis.
+
+    Without `align_corners`, elements are cells and the border is repeated; with it, the outermost centres coincide.
+    """
+
+    name = "upsample"
+    required = ("x",)
+
+    scale: Ints
+    mode: str = "nearest"
+    align_corners: bool = False
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        x = given["x"]
+        if x.rank != len(self.scale) + 2 or x.rank > 5:
+            raise ShapeError(
+                f"{x} does not have a batch, a channel and {len(self.scale)} spatial axes", "x", "give one scale each"
+            )
+        if any(factor < 1 for factor in self.scale):
+            raise ShapeError(f"scale {list(self.scale)} does not enlarge", "x", "use factors of at least 1")
+        if self.mode not in ("nearest", "linear") or (self.align_corners and self.mode == "nearest"):
+            raise ShapeError(
+                f"there is no upsampling {self.mode!r} with align_corners={self.align_corners}",
+                "x",
+                "use nearest, or linear with or without align_corners",
+            )
+        sizes = [size * factor for size, factor in zip(x.shape[2:], self.scale, strict=True)]
+        return x.with_shape((*x.shape[:2], *sizes))
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        x = given["x"]
+        for axis, factor in enumerate(self.scale, start=2):
+            size = field.shape(x)[axis]
+            if self.mode == "nearest":
+                x = field.take(x, axis, [i // factor for i in range(size * factor)])
+            else:
+                x = _interpolate(field, x, axis, self._places(size, factor))
+        return x
+
+    def _places(self, size: int, factor: int) -> list[Fraction]:
+        """Where the elements of the result lie among those of x."""
+        count = size * factor
+        if self.align_corners:
+            return [Fraction(i * (size - 1), max(count - 1, 1)) for i in range(count)]
+        return [max(Fraction(2 * i + 1 - factor, 2 * factor), Fraction(0)) for i in range(count)]
+
+
+def _interpolate(field: Field[T], x: T, axis: int, places: list[Fraction]) -> T:
+    """The values between the elements of an axis, each a weighted mean of two neighbours."""
+    shape = field.shape(x)
+    lower = [int(place) for place in places]
+    upper = [min(index + 1, shape[axis] - 1) for index in lower]
+    weights = [place - index for place, index in zip(places, lower, strict=True)]
+    weight = along(field, field.constant((len(places),), weights), axis, len(shape))
+    low, high = field.take(x, axis, lower), field.take(x, axis, upper)
+    return field.add(low, field.mul(weight, field.sub(high, low)))

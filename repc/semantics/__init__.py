@@ -1,0 +1,15 @@
+"""From the source tree to the typed graph: names, values, shapes, and what applying a layer makes.
+
+Elaboration runs the program that a spec is.  Static values are computed, layers are applied, and what depends on an
+input becomes a node of the graph; what depends on parameters only becomes a weight expression, which is how a block
+can be a layer for an activation and an adapter for a weight without a second mechanism.  Errors give poison and are
+collected, so that one run reports them all.
+"""
+
+from repc.semantics.check import check
+from repc.semantics.elaborate import elaborate
+from repc.semantics.library import FileLibrary, shipped_names, shipped_source
+from repc.semantics.modules import Library, Module, load
+from repc.semantics.targets import targets
+
+__all__ = ["FileLibrary", "Library", "Module", "check", "elaborate", "load", "shipped_names", "shipped_source", "targets"]

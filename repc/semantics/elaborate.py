@@ -1,0 +1,175 @@
+"""From a model of a parsed file to the typed graph that people train."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from repc.ir.paths import Pattern
+from repc.ops.constant import Input
+
+from repc.diagnostics import Failure
+from repc.ir.dims import Dim, symbol
+from repc.ir.graph import Graph
+from repc.ir.node import Node
+from repc.ir.types import DTYPES, TensorType
+from repc.semantics import adapters, errors, flow, parameters
+from repc.semantics.adapters import Attachment
+from repc.semantics.application import apply_layer, run_body
+from repc.semantics.context import Context, Env
+from repc.semantics.errors import Rejected
+from repc.semantics.expressions import evaluate
+from repc.semantics.modules import Module, Named
+from repc.semantics.values import Activation, Block, Poison, Value, as_dim, describe
+from repc.syntax import tree
+
+_STACK = 20_000
+"""Frames that nested calls of blocks may need: the limit on their depth times what one level takes, and room."""
+
+
+def elaborate(
+    module: Module,
+    name: str,
+    given: Mapping[str, Value] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Graph:
+    """The training graph of a model or an adapted model.
+
+    `given` sets the model's parameters, `sizes` pins free dimensions of its inputs.  Raises `Failure` with every error
+    found.
+    """
+    ctx = new_context(name)
+    with deep_stack():
+        build_model(ctx, module, name, given or {}, sizes or {})
+    if ctx.errors:
+        raise Failure(ctx.errors)
+    return ctx.graph
+
+
+def new_context(name: str) -> Context:
+    return Context(evaluate, apply_layer, Graph(name))
+
+
+def build_model(ctx: Context, module: Module, name: str, given: Mapping[str, Value], sizes: Mapping[str, int]) -> None:
+    """Elaborate a model into the graph of a context, collecting its errors there."""
+    named = module.models().get(name)
+    if named is None:
+        raise Failure(errors.unknown_model(module.file.span, name, list(module.models())))
+    try:
+        definition, home, values = _unwrap(ctx, named, module, given)
+        _run_model(ctx, definition, home, values, sizes)
+        adapters.check_counts(ctx)
+    except Rejected as rejected:
+        ctx.report(rejected.diagnostic)
+
+
+def _unwrap(
+    ctx: Context, named: Named, home: Module, given: Mapping[str, Value]
+) -> tuple[tree.Definition, Module, dict[str, Value]]:
+    """The model behind adapters, its parameters, and the attachments on the way (innermost first)."""
+    layers: list[tuple[tree.Adapt, Module]] = []
+    while isinstance(named, tree.Adapt):
+        layers.append((named, home))
+        found = home.find(named.base)
+        if found is None:
+            raise Rejected(errors.unknown_name(named.span, named.base, home.visible()))
+        if any(found[0] is adapt for adapt, _ in layers):
+            raise Rejected(errors.adapts_itself(named.span, named.name))
+        named, home = found
+    if named.kind != "model":
+        place = layers[-1][0].span if layers else named.span
+        raise Rejected(errors.not_a_model(place, named.name))
+    rest = dict(given)
+    for adapt, place in reversed(layers):
+        own = {p.name: rest.pop(p.name) for p in adapt.parameters if p.name in rest}
+        env = _parameters(ctx, adapt.parameters, own, place, adapt, named)
+        ctx.attachments.extend(_attachment(ctx, item, env) for item in adapt.attachments)
+        ctx.frozen = True
+    unknown = [key for key in rest if key not in [p.name for p in named.parameters]]
+    if unknown:
+        raise Rejected(errors.unknown_keyword(named.span, named.name, unknown[0], [p.name for p in named.parameters]))
+    return named, home, _parameters(ctx, named.parameters, rest, home, named, named).names
+
+
+def _parameters(
+    ctx: Context,
+    declared: Sequence[tree.Parameter],
+    given: Mapping[str, Value],
+    home: Module,
+    place: tree.Tree,
+    definition: tree.Definition,
+) -> Env:
+    values = parameters.complete(ctx, declared, Block(definition, home), given, place)
+    if values is None:
+        raise Failure(ctx.errors)
+    return Env(home, values)
+
+
+def _attachment(ctx: Context, statement: tree.Attach, env: Env) -> Attachment:
+    label = flow.label_text(statement.label, env) if statement.label else ()
+    return Attachment(statement, Pattern(statement.path.text), evaluate(ctx, statement.layer, env), label, env)
+
+
+def _run_model(
+    ctx: Context, definition: tree.Definition, home: Module, values: dict[str, Value], sizes: Mapping[str, int]
+) -> None:
+    env = Env(home, dict(values))
+    free: dict[str, Dim] = {}
+    for port in definition.ports:
+        type = _port_type(ctx, port, env, sizes, free)
+        id = ctx.graph.add(Node(Input(port.name, type), (), {}, type, port.name, (port.span,)))
+        ctx.graph.inputs[port.name] = id
+        env.names[port.name] = Activation(id, type)
+    unused = sorted(set(sizes) - set(free))
+    if unused:
+        raise Rejected(errors.unknown_size_name(definition.span, unused[0], list(free)))
+    with ctx.called(definition.span):
+        result = run_body(ctx, definition, env)
+    results = result if isinstance(result, tuple) else (result,)
+    for index, (value, expr) in enumerate(zip(results, definition.body.results, strict=False)):
+        if isinstance(value, Activation):
+            ctx.graph.outputs[_output_name(ctx.graph, expr, index, len(results))] = value.id
+        elif not isinstance(value, Poison):
+            ctx.report(errors.constant_result(expr.span, describe(value)))
+
+
+def _port_type(ctx: Context, port: tree.Port, env: Env, sizes: Mapping[str, int], free: dict[str, Dim]) -> TensorType:
+    shape: list[Dim] = []
+    for dim in port.type.dims:
+        if isinstance(dim, tree.Rest):
+            raise Rejected(errors.rest_in_model(dim.span))
+        if isinstance(dim, tree.Name) and not env.has(dim.name):
+            free[dim.name] = sizes[dim.name] if dim.name in sizes else symbol(dim.name)
+            env.names[dim.name] = free[dim.name]
+        value = evaluate(ctx, dim, env)
+        size = as_dim(value)
+        if size is None:
+            raise (
+                Failure(ctx.errors)
+                if isinstance(value, Poison)
+                else Rejected(errors.not_a_size(dim.span, describe(value)))
+            )
+        shape.append(size)
+    dtype = port.type.dtype or "f32"
+    if dtype not in DTYPES:
+        raise Rejected(errors.unknown_dtype(port.type.span, dtype, list(DTYPES)))
+    return TensorType(tuple(shape), dtype)
+
+
+def _output_name(graph: Graph, expr: tree.Expr, index: int, count: int) -> str:
+    name = expr.name if isinstance(expr, tree.Name) and expr.name not in graph.inputs else ""
+    if name and name not in graph.outputs:
+        return name
+    return "output" if count == 1 else f"output{index}"
+
+
+@contextmanager
+def deep_stack() -> Iterator[None]:
+    """Room for nested blocks: plain Python calls need no machine stack, only a higher limit."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _STACK))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

@@ -1,0 +1,82 @@
+"""Adapters and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from repc.diagnostics import Diagnostic, Label, Span
+from repc.semantics.errors.base import did_you_mean, error, places, plural
+
+
+def attachment_count(
+    span: Span, pattern: str, expected: str, matched: Sequence[str], passed: Sequence[str]
+) -> Diagnostic:
+    """An attachment that matches another number of places than it says."""
+    return error(
+        "E401",
+        f"`{pattern}` matches {len(matched)} {plural(len(matched), 'place')}, expected {expected.removeprefix('the number ')}",
+        span,
+        places(matched),
+        did_you_mean(pattern, passed, "change the pattern, or the number if this is what you mean"),
+    )
+
+
+def unknown_target(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
+    """A target that the file does not have for a model."""
+    return error(
+        "E402",
+        f"no target `{name}` for this model",
+        span,
+        None,
+        did_you_mean(name, known, "targets: " + (", ".join(known) or "none")),
+    )
+
+
+def target_without_model(span: Span, pattern: str, known: Sequence[str]) -> Diagnostic:
+    """A target whose models do not exist."""
+    return error(
+        "E403",
+        f"`{pattern}` matches no model of this file",
+        span,
+        "no such model",
+        did_you_mean(pattern, known, "models: " + (", ".join(known) or "none")),
+    )
+
+
+def duplicate_target(span: Span, name: str, model: str, first: Span) -> Diagnostic:
+    """Two targets of one model have the same name."""
+    return error(
+        "E404",
+        f"`{model}` has two targets called `{name}`",
+        span,
+        "again here",
+        "rename one of them, or narrow its pattern of models",
+        related=(Label(first, "first defined here"),),
+    )
+
+
+def unknown_setting(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
+    """A setting that targets do not have."""
+    return error(
+        "E405",
+        f"a target has no setting `{name}`",
+        span,
+        "unknown setting",
+        did_you_mean(name, known, "settings: " + ", ".join(known)),
+    )
+
+
+def bad_setting(span: Span, name: str, expected: str, kind: str) -> Diagnostic:
+    """A setting with a value that it cannot have."""
+    return error("E406", f"`{name}` cannot be {kind}", span, f"expected {expected}", f"give {expected}")
+
+
+def unknown_backend(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
+    """A backend that does not exist."""
+    return error(
+        "E407",
+        f"no backend `{name}`",
+        span,
+        "unknown backend",
+        did_you_mean(name, known, "backends: " + ", ".join(known)),
+    )

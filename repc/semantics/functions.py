@@ -1,0 +1,185 @@
+"""The functions of the language over tensors: what they are called, what they take, which operator they are.
+
+Each entry of `FUNCTIONS` is the signature of a lower-case name.  Operands come first and may be given by name; of the
+attributes only the obvious first ones may be positional.  A function without its first operand is a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from repc.ops.arithmetic import Detach
+from repc.ops.conv import Conv, ConvTranspose
+from repc.ops.function import FUNCTIONS as ELEMENTWISE
+from repc.ops.function import Dropout, PRelu, Softmax
+from repc.ops.function import Function as Elementwise
+from repc.ops.linear import Einsum, Linear, MatMul
+from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.reduce import Reduce
+from repc.ops.shape import Upsample
+
+from repc.semantics import movement
+from repc.semantics.call import REQUIRED, Call
+from repc.semantics.values import Along, Value
+
+MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A signature and the builder behind it; a trailing ``?`` marks an operand that may be missing or none."""
+
+    name: str
+    operands: tuple[str, ...]
+    build: Callable[[Call], Value]
+    attributes: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    positional: int = 0
+    open_keywords: bool = False
+
+
+def _conv(c: Call) -> Value:
+    n = c.type("weight").rank - 2
+    mode = c.choice("mode", MODES)
+    op = Conv(
+        stride=c.integers("stride", n),
+        padding=c.pairs("pad", n),
+        dilation=c.integers("dilation", n),
+        groups=c.integer("groups", least=1),
+        mode="constant" if mode == "zeros" else mode,
+    )
+    return c.emit(op)
+
+
+def _conv_transpose(c: Call) -> Value:
+    n = c.type("weight").rank - 2
+    op = ConvTranspose(
+        stride=c.integers("stride", n),
+        padding=c.pairs("pad", n),
+        dilation=c.integers("dilation", n),
+        groups=c.integer("groups", least=1),
+        output_padding=c.integers("output_pad", n, least=0),
+    )
+    return c.emit(op)
+
+
+def _batch_norm(c: Call) -> Value:
+    momentum = c.attributes["momentum"]
+    return c.emit(BatchNorm(c.fraction("eps"), None if momentum is None else float(c.fraction("momentum"))))
+
+
+def _max_pool(c: Call) -> Value:
+    n = c.type("x").rank - 2
+    kernel = c.integers("kernel", n)
+    op = MaxPool(
+        kernel, c.integers("stride", n, default=kernel), c.pairs("pad", n), c.integers("dilation", n), c.flag("ceil")
+    )
+    return c.emit(op)
+
+
+def _avg_pool(c: Call) -> Value:
+    n = c.type("x").rank - 2
+    kernel = c.integers("kernel", n)
+    op = AvgPool(
+        kernel, c.integers("stride", n, default=kernel), c.pairs("pad", n), c.flag("ceil"), c.flag("count_include_pad")
+    )
+    return c.emit(op)
+
+
+def _upsample(c: Call) -> Value:
+    n = c.type("x").rank - 2
+    return c.emit(Upsample(c.integers("scale", n), c.choice("mode", ("nearest", "linear")), c.flag("align_corners")))
+
+
+def _reduce(kind: str) -> Callable[[Call], Value]:
+    return lambda c: c.emit(Reduce(kind, c.axes("axis"), c.flag("keep")))
+
+
+def _along(c: Call) -> Value:
+    return Along(c.tensor("x"), c.integer("axis"))
+
+
+def _elementwise(name: str, attributes: tuple[str, ...]) -> Function:
+    def build(c: Call) -> Value:
+        return c.emit(Elementwise(name, tuple(c.fraction(a) for a in attributes)))
+
+    defaults: dict[str, Value] = {a: _ATTRIBUTE_DEFAULTS.get((name, a), REQUIRED) for a in attributes}
+    return Function(name, ("x",), build, defaults, positional=len(attributes))
+
+
+_ATTRIBUTE_DEFAULTS: Mapping[tuple[str, str], Value] = {
+    ("leaky_relu", "slope"): Fraction(1, 100),
+    ("elu", "alpha"): 1,
+}
+_CONV: Mapping[str, Value] = {"stride": 1, "pad": 0, "dilation": 1, "groups": 1}
+_POOL: Mapping[str, Value] = {"kernel": REQUIRED, "stride": None, "pad": 0, "ceil": False}
+_REDUCE: Mapping[str, Value] = {"axis": REQUIRED, "keep": False}
+_EPS = Fraction(1, 100_000)
+
+_TABLE = (
+    Function("conv", ("x", "weight", "bias?"), _conv, {**_CONV, "mode": "zeros"}),
+    Function("conv_transpose", ("x", "weight", "bias?"), _conv_transpose, {**_CONV, "output_pad": 0}),
+    Function("linear", ("x", "weight", "bias?"), lambda c: c.emit(Linear())),
+    Function("matmul", ("a", "b"), lambda c: c.emit(MatMul())),
+    Function("einsum", ("a", "b"), lambda c: c.emit(Einsum(c.text("equation"))), {"equation": REQUIRED}, positional=1),
+    Function(
+        "batch_norm",
+        ("x", "weight?", "bias?", "running_mean?", "running_var?", "num_batches_tracked?"),
+        _batch_norm,
+        {"eps": _EPS, "momentum": Fraction(1, 10)},
+    ),
+    Function(
+        "layer_norm",
+        ("x", "weight?", "bias?"),
+        lambda c: c.emit(LayerNorm(c.integer("axes", least=1), c.fraction("eps"))),
+        {"axes": 1, "eps": _EPS},
+    ),
+    Function(
+        "group_norm",
+        ("x", "weight?", "bias?"),
+        lambda c: c.emit(GroupNorm(c.integer("groups", least=1), c.fraction("eps"))),
+        {"groups": REQUIRED, "eps": _EPS},
+    ),
+    Function(
+        "rms_norm",
+        ("x", "weight?"),
+        lambda c: c.emit(RMSNorm(c.integer("axes", least=1), c.fraction("eps"))),
+        {"axes": 1, "eps": _EPS},
+    ),
+    Function("prelu", ("x", "weight"), lambda c: c.emit(PRelu())),
+    Function("softmax", ("x",), lambda c: c.emit(Softmax(c.axis("axis"))), {"axis": -1}, positional=1),
+    Function(
+        "dropout", ("x",), lambda c: c.emit(Dropout(float(c.fraction("rate")))), {"rate": Fraction(1, 2)}, positional=1
+    ),
+    Function("max_pool", ("x",), _max_pool, {**_POOL, "dilation": 1}, positional=1),
+    Function("avg_pool", ("x",), _avg_pool, {**_POOL, "count_include_pad": True}, positional=1),
+    Function(
+        "adaptive_avg_pool",
+        ("x",),
+        lambda c: c.emit(AdaptiveAvgPool(c.integers("size", c.type("x").rank - 2))),
+        {"size": REQUIRED},
+        positional=1,
+    ),
+    Function(
+        "upsample", ("x",), _upsample, {"scale": REQUIRED, "mode": "nearest", "align_corners": False}, positional=1
+    ),
+    Function("flatten", ("x",), movement.flatten, {"start": 1}, positional=1),
+    Function("reshape", ("x",), movement.reshape, {"shape": REQUIRED}, positional=1),
+    Function("rearrange", ("x",), movement.rearrange, {"pattern": REQUIRED}, positional=1, open_keywords=True),
+    Function("permute", ("x",), movement.permute, {"axes": REQUIRED}, positional=1),
+    Function("expand", ("x",), movement.expand, {"shape": REQUIRED}, positional=1),
+    Function("split", ("x",), movement.split, {"sizes": REQUIRED, "axis": 1}, positional=1),
+    Function("pad", ("x", "value?"), movement.pad, {"widths": REQUIRED, "mode": "zeros"}, positional=1),
+    Function("sum", ("x",), _reduce("sum"), _REDUCE),
+    Function("mean", ("x",), _reduce("mean"), _REDUCE),
+    Function("norm", ("x",), _reduce("norm"), _REDUCE),
+    Function("along", ("x",), _along, {"axis": REQUIRED}, positional=1),
+    Function("detach", ("x",), lambda c: c.emit(Detach())),
+)
+
+FUNCTIONS: Mapping[str, Function] = {
+    **{f.name: f for f in _TABLE},
+    **{name: _elementwise(name, attributes) for name, attributes in ELEMENTWISE.items()},
+}

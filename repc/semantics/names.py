@@ -1,0 +1,103 @@
+"""Names that cannot be right, whatever the parameters: found in every definition, used or not.
+
+Elaboration meets only what some model uses.  This pass looks at the text of every block, so that a library of blocks is
+checked too, and so that all misspelled names of a file are reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from repc.diagnostics import Diagnostic
+from repc.semantics import errors
+from repc.semantics.expressions import CONSTANTS
+from repc.semantics.functions import FUNCTIONS
+from repc.semantics.initial import INITIALISERS
+from repc.semantics.modules import Module
+from repc.semantics.statics import STATIC_FUNCTIONS
+from repc.syntax import tree
+
+BUILTIN = frozenset((*FUNCTIONS, *STATIC_FUNCTIONS, *INITIALISERS, *CONSTANTS))
+
+
+def check_names(module: Module) -> list[Diagnostic]:
+    """An error for every name that nothing defines, and every keyword that its block does not take."""
+    found: list[Diagnostic] = []
+    for item in module.file.items:
+        if isinstance(item, tree.Definition):
+            found.extend(_Checker(module, _bound(item)).definition(item))
+        elif isinstance(item, tree.Adapt):
+            checker = _Checker(module, {parameter.name for parameter in item.parameters})
+            for attachment in item.attachments:
+                found.extend(checker.expressions(attachment.layer))
+    return found
+
+
+def _bound(item: tree.Definition) -> set[str]:
+    """Every name that a definition binds anywhere: a name used too early is left to elaboration."""
+    names = {parameter.name for parameter in item.parameters} | {port.name for port in item.ports}
+    types = [port.type for port in item.ports]
+    for statement in item.body.statements:
+        if isinstance(statement, tree.Let):
+            names.update(statement.names)
+        elif isinstance(statement, tree.Weight):
+            names.add(statement.name)
+    for type in types:
+        for dim in type.dims:
+            if isinstance(dim, (tree.Name, tree.Rest)) and dim.name:
+                names.add(dim.name)
+    return names
+
+
+class _Checker:
+    def __init__(self, module: Module, bound: set[str]) -> None:
+        self.module = module
+        self.bound = bound
+
+    def definition(self, item: tree.Definition) -> Iterator[Diagnostic]:
+        labels = {part.text.split("{")[0] for part in _walk(item.body) if isinstance(part, tree.Label)}
+        loops = {part.name for part in _walk(item.body) if isinstance(part, (tree.Loop, tree.Repeat)) and part.name}
+        inner = _Checker(self.module, self.bound | loops)
+        for part in _walk(item):
+            yield from inner.part(part, labels)
+
+    def expressions(self, root: tree.Tree) -> Iterator[Diagnostic]:
+        for part in _walk(root):
+            yield from self.part(part, set())
+
+    def part(self, part: tree.Tree, labels: set[str]) -> Iterator[Diagnostic]:
+        if isinstance(part, tree.Name) and not self.known(part.name) and part.name not in labels:
+            candidates = [*self.bound, *self.module.visible(), *sorted(BUILTIN)]
+            yield errors.unknown_name(part.span, part.name, candidates)
+        elif isinstance(part, tree.Call) and isinstance(part.function, tree.Name):
+            yield from self.keywords(part, part.function.name)
+
+    def known(self, name: str) -> bool:
+        module = self.module
+        return name in self.bound or name in BUILTIN or module.find(name) is not None or name in module.qualified
+
+    def keywords(self, call: tree.Call, name: str) -> Iterator[Diagnostic]:
+        found = None if name in self.bound else self.module.find(name)
+        if found is None or not isinstance(found[0], tree.Definition):
+            return
+        parameters = [parameter.name for parameter in found[0].parameters]
+        for argument in call.arguments:
+            if argument.name is not None and argument.name not in parameters:
+                yield errors.unknown_keyword(argument.span, name, argument.name, parameters)
+
+
+def _walk(root: tree.Tree) -> Iterator[tree.Tree]:
+    """A tree and everything below it, in the order of the text."""
+    stack: list[tree.Tree] = [root]
+    while stack:
+        part = stack.pop()
+        yield part
+        stack.extend(reversed(list(_children(part))))
+
+
+def _children(part: tree.Tree) -> Iterable[tree.Tree]:
+    for value in part.parts():
+        if isinstance(value, tree.Tree):
+            yield value
+        elif isinstance(value, tuple):
+            yield from (item for item in value if isinstance(item, tree.Tree))

@@ -1,0 +1,138 @@
+"""Text to tree, or every syntax error of the text.
+
+A file is parsed whole.  Only where that fails it is cut at the words that begin an item in the first column, and each
+piece is parsed alone, so that one mistake does not hide those of the other items.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from threading import Lock
+from typing import Any
+
+from lark import Lark, UnexpectedInput, UnexpectedToken
+
+from repc.diagnostics import Diagnostic, Failure, Source, Span
+from repc.syntax import errors, grammar, tree
+from repc.syntax.builder import VERSION, Builder
+from repc.syntax.diagnose import diagnose
+from repc.syntax.faults import END, NO_TOKEN, Stop, locate
+from repc.syntax.scan import MAX_DEPTH, check_text, lexemes
+
+MAX_ERRORS = 50  # of one file
+
+ITEM = re.compile(r'^(?:import|block|model|adapt|target)\b(?=[ \t]+[A-Za-z_"])', re.MULTILINE)
+HEADER = re.compile(r"(?:\s|#[^\n]*+)*+repc\s++(\d+)\b")
+
+_one_at_a_time = Lock()  # the parser calls one builder, which knows one text
+
+
+def parse(source: Source) -> tree.File:
+    """The tree of a file; raises `Failure` with every syntax error of it."""
+    check_text(source)
+    try:
+        return _parse(source, "file", 0, len(source.text))
+    except (UnexpectedInput, Failure):
+        raise Failure(_all_errors(source)) from None
+
+
+def parse_expression(source: Source) -> tree.Expr:
+    """The tree of a text that is one expression; raises `Failure`."""
+    check_text(source)
+    return _parse_piece(source, "expr", 0, len(source.text))
+
+
+# ---------------------------------------------------------------- one parse
+
+
+@cache
+def _parser() -> tuple[Lark, Builder]:
+    builder = Builder()
+    return grammar.load(builder), builder
+
+
+def _parse(source: Source, start: str, base: int, end: int) -> Any:
+    """What the text from `base` to `end` is as a `start` of the grammar."""
+    with _one_at_a_time:
+        parser, builder = _parser()
+        builder.source, builder.base = source, base
+        result: Any = parser.parse(source.text[base:end], start=start)
+    _check_depth(result)
+    return result
+
+
+def _check_depth(result: tree.Tree | tuple[tree.Tree, ...]) -> None:
+    """Later stages recurse over expressions; here the depth is found level by level, which cannot overflow."""
+    level = list(result) if isinstance(result, tuple) else [result]
+    for _ in range(MAX_DEPTH + 1):
+        level = [part for node in level for part in _inner(node)]
+    if level:
+        raise Failure(errors.too_deep(level[0].span, MAX_DEPTH))
+
+
+def _inner(node: tree.Tree) -> Iterator[tree.Tree]:
+    """The expressions next within a part of the tree."""
+    for part in node.parts():
+        for value in part if isinstance(part, tuple) else (part,):
+            if isinstance(value, tree.Expr):
+                yield value
+            elif isinstance(value, tree.Tree):
+                yield from _inner(value)
+
+
+# ---------------------------------------------------------------- all errors
+
+
+def _all_errors(source: Source) -> list[Diagnostic]:
+    """At most one error of the header and of each item, in the order of the text."""
+    text = source.text
+    cuts = [match.start() for match in ITEM.finditer(text)]
+    header = HEADER.match(text)
+    found: list[Diagnostic] = []
+    if header is None:
+        found.append(errors.missing_version(_first(source)))
+        pieces = pairwise([*cuts, len(text)])
+    elif header[1] != str(VERSION):
+        return [errors.unsupported_version(Span(source, *header.span(1)), VERSION)]
+    else:
+        pieces = pairwise([header.end(), *cuts, len(text)])
+    for start, end in pieces:
+        try:
+            _parse_piece(source, "items", start, end)
+        except Failure as failure:
+            found.extend(failure.diagnostics)
+        if len(found) == MAX_ERRORS:
+            break
+    return found
+
+
+def _first(source: Source) -> Span:
+    """The first lexeme of a text, or its start."""
+    match = next(lexemes(source.text, 0, len(source.text)), None)
+    return Span(source, match.start, match.end) if match else Span(source, 0, 0)
+
+
+def _parse_piece(source: Source, start: str, base: int, end: int) -> Any:
+    """As `_parse`, but raises `Failure` with the one error that is found."""
+    try:
+        return _parse(source, start, base, end)
+    except UnexpectedInput as error:
+        stop = _stop(source.text[base:end], start, error)
+        raise Failure(diagnose(locate(source, base, end, stop))) from None
+
+
+def _stop(text: str, start: str, error: UnexpectedInput) -> Stop:
+    parser, _ = _parser()
+    spellings = {terminal.name: terminal.pattern.value.removesuffix(r"\b") for terminal in parser.terminals}
+    if not isinstance(error, UnexpectedToken):
+        return Stop(NO_TOKEN, error.pos_in_stream or 0, 1, frozenset(), spellings)
+    wrong = error.token
+    at = len(text) if wrong.type == END else wrong.start_pos or 0
+    # The parser has reduced all it could before it refused the token, so what it expects now is but a part of what it
+    # expected.  A second run stops in time.
+    again = parser.parse_interactive(text, start)
+    next((token for token in again.iter_parse() if token.start_pos == at), None)
+    return Stop(wrong.type, at, len(wrong), frozenset(again.accepts()), spellings)

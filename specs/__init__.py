@@ -1,0 +1,1 @@
+"""The library of specs that ships, as package data: std, blocks, models, adapters."""
