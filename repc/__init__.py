@@ -1,0 +1,43 @@
+"""repc: write the architecture you train; repc derives, proves and emits the one you deploy.
+
+    model = repc.load("repc:repvgg/RepVGG_A0", classes=10)
+    net = model.module()                    # a torch.nn.Module to train
+    fused = model.fuse(net.state_dict())    # or the path of a checkpoint
+    fused.save_onnx("a0.onnx")
+    print(fused.verify())
+
+Names are loaded when they are used, so that checking a spec does not load torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from repc.diagnostics import Diagnostic, Failure
+    from repc.driver import Fused, Model, load
+    from repc.verify import Report
+    from repc.verify import compare as verify
+
+__version__ = version("repc")
+__all__ = ["Diagnostic", "Failure", "Fused", "Model", "Report", "load", "verify"]
+
+_HOMES = {
+    "Diagnostic": ("repc.diagnostics", "Diagnostic"),
+    "Failure": ("repc.diagnostics", "Failure"),
+    "Fused": ("repc.driver", "Fused"),
+    "Model": ("repc.driver", "Model"),
+    "Report": ("repc.verify", "Report"),
+    "load": ("repc.driver", "load"),
+    "verify": ("repc.verify", "compare"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'repc' has no attribute {name!r}")
+    home, attribute = _HOMES[name]
+    return getattr(import_module(home), attribute)

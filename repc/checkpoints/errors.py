@@ -212,12 +212,12 @@ def missing_adapter_keys(name: str, lines: Sequence[str]) -> Diagnostic:
     )
 
 
-def bad_adapter_shapes(name: str, lines: Sequence[str]) -> Diagnostic:
-    """Factors that do not fit each other or the rank in the configuration."""
+def unfit_factors(name: str, lines: Sequence[str]) -> Diagnostic:
+    """Factors that fit neither each other nor the configuration, or no block."""
     return Diagnostic(
         "E626",
-        f"{name} has factors of an unexpected shape for {_count(len(lines), 'module')}",
-        help=f"check that both files are of one adapter; else {MERGE_WITH_PEFT}",
+        f"{name} has {_count(len(lines), 'fault')} in its factors",
+        help=f"check that the two files are of one adapter; else {MERGE_WITH_PEFT}",
         notes=tuple(lines),
     )
 

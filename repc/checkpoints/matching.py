@@ -184,6 +184,9 @@ def _not_finite(tensor: Tensor) -> int:
         return 0
     # The eight-bit formats have no arithmetic of their own.
     values = tensor.float() if tensor.itemsize == 1 else tensor
+    # A sum is far faster than a look at each value, and it is finite only where all of them are.
+    if torch.isfinite(values.sum()):
+        return 0
     return tensor.numel() - int(torch.isfinite(values).sum())
 
 

@@ -2,8 +2,8 @@
 
 An adapter needs no mechanism of its own: what is imported is a spec as a person would have written it, over the blocks
 of ``adapters.lora``.  Those keep the names of PEFT, so that ``base_model.model.fc1.lora_A.weight`` becomes
-``fc1.lora.lora_A.weight``, `lora` being the label of the attachment.  A bias of the second factor attaches to the bias
-of the layer.  Rank stabilisation (alpha / sqrt(r)) is written as an alpha, since a block divides by r.
+``fc1.lora.lora_A.weight``, `lora` being the label of the attachment.  Rank stabilisation, alpha / sqrt(r), is a
+matter of alpha, since every block divides by r; so it needs no further block for each of them.
 
 Formulas: Hu et al. 2021 (LoRA), Kalajdzievski 2023 (rsLoRA), Liu et al. 2024 (DoRA).
 """
@@ -26,6 +26,9 @@ from repc.checkpoints.reading import read
 from repc.diagnostics import Failure
 
 LABEL = "lora"
+BLOCKS = ("LoRA", "LoRABias", "LoRAConv", "LoRATransposed", "DoRA", "DoRAConv")
+"""The blocks of ``adapters.lora`` that an import uses; `LoRABias` adapts a layer, the others its weight."""
+
 A, B, BETA, MAGNITUDE = "lora_A.weight", "lora_B.weight", "lora_B.bias", "lora_magnitude_vector"
 
 _KEY = re.compile(rf"base_model\.model\.(?P<module>\w+(\.\w+)*)\.(?P<part>{A}|{B}|{BETA}|{MAGNITUDE})", re.ASCII)
@@ -69,7 +72,7 @@ def read_peft(folder: str | Path, base: str | None = None, source: str | None = 
     parts = (A, B, *[MAGNITUDE] * config.dora, *[BETA] * config.bias)
     key_map, modules = _modules(checkpoint, parts)
     _check_complete(checkpoint.name, modules, parts)
-    _check_shapes(checkpoint.name, modules, config)
+    _check_fit(checkpoint.name, modules, config)
     base = base or config.base or "Base"
     spec = "\n".join(_spec(modules, config, base, source))
     return AdapterImport(spec, f"{base}_{LABEL}", key_map, checkpoint, tuple(_notes(config, list(modules))))
@@ -110,10 +113,10 @@ def _check_complete(name: str, modules: _Modules, parts: tuple[str, ...]) -> Non
         raise Failure(errors.missing_adapter_keys(name, missing))
 
 
-def _check_shapes(name: str, modules: _Modules, config: LoraConfig) -> None:
+def _check_fit(name: str, modules: _Modules, config: LoraConfig) -> None:
     misfits = [f"{module}: {reason}" for module, parts in modules.items() for reason in _misfits(module, parts, config)]
     if misfits:
-        raise Failure(errors.bad_adapter_shapes(name, misfits))
+        raise Failure(errors.unfit_factors(name, misfits))
 
 
 def _misfits(module: str, parts: Mapping[str, Tensor], config: LoraConfig) -> Iterator[str]:
@@ -128,6 +131,8 @@ def _misfits(module: str, parts: Mapping[str, Tensor], config: LoraConfig) -> It
         )
     if a[0] != config.rank_of(module):
         yield f"A is {a}, of rank {a[0]}, and the configuration says {config.rank_of(module)}"
+    if (block := _block(parts[A], config)) not in BLOCKS:
+        yield f"it would need a block {block}, which adapters.lora does not have"
     for part in (BETA, MAGNITUDE):
         if part in parts and parts[part].numel() != b[0]:
             yield f"{part} is {list(parts[part].shape)} for {b[0]} outputs"
@@ -151,16 +156,15 @@ def _spec(modules: _Modules, config: LoraConfig, base: str, source: str | None) 
         alpha = _number(config.alpha_of(module))
         rank = parts[A].shape[0]
         given = f"(r={rank}, alpha={alpha} * sqrt({rank}))" if config.rank_stabilised else f"(r={rank}, alpha={alpha})"
-        yield f"  at {module}.weight expect 1 use {LABEL}: {_block(parts[A], config)}{given}"
-        if BETA in parts:
-            yield f"  at {module}.bias expect 1 use {LABEL}: LoRABias{given}"
+        place = module if config.bias else f"{module}.weight"
+        yield f"  at {place} expect 1 use {LABEL}: {_block(parts[A], config)}{given}"
     yield "}"
     yield ""
 
 
 def _block(a: Tensor, config: LoraConfig) -> str:
     kind = "Conv" if a.dim() == 4 else "Transposed" if config.transposed else ""
-    return ("DoRA" if config.dora else "LoRA") + kind
+    return ("DoRA" if config.dora else "LoRA") + kind + ("Bias" if config.bias else "")
 
 
 def _number(value: float) -> str:

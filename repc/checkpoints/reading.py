@@ -56,12 +56,12 @@ def _load(path: Path) -> Mapping[Any, object]:
         raise Failure(errors.missing_file(path)) from None
     except OSError as error:
         raise Failure(errors.unreadable_file(path, error.strerror or str(error))) from None
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER:
+        return _load_safetensors(path)
     if head.startswith(b"PK\x03\x04"):
         return _load_torch(path, mmap=True)
     if head.startswith(b"\x80"):
         return _load_torch(path, mmap=False)
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER:
-        return _load_safetensors(path)
     raise Failure(errors.not_a_checkpoint(path, _looks_like(head)))
 
 
@@ -100,12 +100,14 @@ def _load_torch(path: Path, mmap: bool) -> Mapping[Any, object]:
 
 
 def _torch_error(path: Path, message: str) -> Diagnostic:
-    wanted = re.search(r"Unsupported (?:global: GLOBAL|class|operand) (\S+)", message)
-    if wanted:
+    if wanted := re.search(r"GLOBAL (\S+)", message):
         return errors.needs_code(path, wanted[1])
+    if wanted := re.search(r"Unsupported operand (\d+)", message):
+        return errors.needs_code(path, f"pickle instruction {wanted[1]}")
     if "TorchScript" in message:
         return errors.needs_code(path, "a TorchScript program")
-    return errors.damaged_file(path, None, message)
+    # The rest of what the unpickler says is advice to load the file without restraint.
+    return errors.damaged_file(path, None, "its pickle is broken" if "weights_only" in message else message)
 
 
 def _looks_like(head: bytes) -> str:

@@ -54,7 +54,9 @@ def _lines(diagnostic: Diagnostic, paint: Paint) -> Iterator[str]:
     bar = paint(f"{margin} |", BLUE)
     for place in places:
         main = place is diagnostic.primary
-        yield from _snippet(place, "-->" if main else ":::", "^" if main else "-", severity if main else BLUE, margin, paint)
+        yield from _snippet(
+            place, "-->" if main else ":::", "^" if main else "-", severity if main else BLUE, margin, paint
+        )
     remarks = [("note", note) for note in diagnostic.notes] + ([("help", diagnostic.help)] if diagnostic.help else [])
     if places and remarks:
         yield bar

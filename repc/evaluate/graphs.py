@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from repc.diagnostics import Diagnostic, Failure
 from repc.evaluate import errors
@@ -13,6 +13,7 @@ from repc.ir.dims import evaluate as size_at
 from repc.ir.field import Field, T
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
+from repc.ir.types import TensorType
 
 
 def sizes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
@@ -20,19 +21,20 @@ def sizes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
 
     Raises `Failure` where an input is missing or unknown, or does not have its declared type.
     """
-    found = [errors.input_unknown(name, list(graph.inputs)) for name in shapes if name not in graph.inputs]
+    wrong = [errors.input_unknown(name, list(graph.inputs)) for name in shapes if name not in graph.inputs]
+    wrong.extend(errors.input_missing(name, graph[id].type) for name, id in graph.inputs.items() if name not in shapes)
+    if wrong:
+        raise Failure(wrong)
+    types = {name: graph[id].type for name, id in graph.inputs.items()}
     bound: dict[str, int] = {}
-    for name, id in graph.inputs.items():
-        if name not in shapes:
-            found.append(errors.input_missing(name, graph[id].type))
-        else:
-            for dim, size in zip(graph[id].type.shape, shapes[name], strict=False):
-                for free in symbols([dim]):
-                    if dim == symbol(free):
-                        bound.setdefault(free, size)
-    found.extend(_misfits(graph, shapes, bound))
-    if found:
-        raise Failure(found)
+    for name, type in types.items():
+        for dim, size in zip(type.shape, shapes[name], strict=False):
+            for free in symbols([dim]):
+                if dim == symbol(free):
+                    bound.setdefault(free, size)
+    misfits = [fault for name, type in types.items() for fault in _misfits(name, type, shapes[name], bound)]
+    if misfits:
+        raise Failure(misfits)
     return bound
 
 
@@ -74,18 +76,14 @@ def run(
     return {id: values[id] for id in keep}
 
 
-def _misfits(graph: Graph, shapes: Mapping[str, Sequence[int]], bound: Mapping[str, int]) -> Iterable[Diagnostic]:
-    for name, id in graph.inputs.items():
-        type = graph[id].type
-        if name not in shapes:
-            continue
-        if len(shapes[name]) != type.rank:
-            yield errors.input_misfit(name, shapes[name], type, f"it needs {type.rank} axes")
-            continue
-        for axis, (dim, size) in enumerate(zip(type.shape, shapes[name], strict=True)):
-            reason = _misfit(dim, size, bound)
-            if reason:
-                yield errors.input_misfit(name, shapes[name], type, f"axis {axis} {reason}")
+def _misfits(name: str, type: TensorType, shape: Sequence[int], bound: Mapping[str, int]) -> Iterator[Diagnostic]:
+    if len(shape) != type.rank:
+        yield errors.input_misfit(name, shape, type, f"it needs {type.rank} axes")
+        return
+    for axis, (dim, size) in enumerate(zip(type.shape, shape, strict=True)):
+        reason = _misfit(dim, size, bound)
+        if reason:
+            yield errors.input_misfit(name, shape, type, f"axis {axis} {reason}")
 
 
 def _misfit(dim: Dim, size: int, bound: Mapping[str, int]) -> str | None:

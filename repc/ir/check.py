@@ -22,6 +22,7 @@ def check(graph: Graph) -> None:
     _check_ports(graph)
     for id in graph:
         _check_operands(graph, id)
+    _check_edges(graph)
     _check_acyclic(graph)
     for id in graph:
         _check_type(graph, id)
@@ -62,8 +63,18 @@ def _check_operands(graph: Graph, id: NodeId) -> None:
         raise _invalid(graph, id, f"{len(node.inputs)} activations are more than it takes")
 
 
+def _check_edges(graph: Graph) -> None:
+    """The topology says what the nodes say: it is kept beside them, for speed."""
+    readers: dict[NodeId, list[NodeId]] = {id: [] for id in graph}
+    for id in graph:
+        for source in graph[id].inputs:
+            readers[source].append(id)
+    for id in graph:
+        if graph.users(id) != sorted(readers[id]):
+            raise _invalid(graph, id, f"its edges lead to {graph.users(id)}, and it is read by {sorted(readers[id])}")
+
+
 def _check_acyclic(graph: Graph) -> None:
-    """Counting edges down also shows that the edges of the graph are the operands of its nodes."""
     waiting = {id: len(graph[id].inputs) for id in graph}
     ready = [id for id, count in waiting.items() if not count]
     for id in ready:
@@ -73,7 +84,7 @@ def _check_acyclic(graph: Graph) -> None:
                 ready.append(user)
     stuck = [id for id, count in waiting.items() if count]
     if stuck:
-        raise _invalid(graph, stuck[0], "it depends on itself, or its edges are not its operands")
+        raise _invalid(graph, stuck[0], "it depends on itself")
 
 
 def _check_type(graph: Graph, id: NodeId) -> None:

@@ -157,8 +157,10 @@ def volume(shape: Iterable[Dim]) -> Dim:
 
 def divide(dim: Dim, divisor: Dim) -> Dim | None:
     """The exact quotient, or None where divisibility cannot be shown."""
+    if divisor == 0:
+        return None
     if isinstance(dim, int):
-        return dim // divisor if isinstance(divisor, int) and divisor and dim % divisor == 0 else None
+        return dim // divisor if isinstance(divisor, int) and dim % divisor == 0 else None
     return dim.divide(divisor)
 
 

@@ -13,15 +13,12 @@ from repc.diagnostics import Diagnostic, Failure
 
 Writer: TypeAlias = Callable[[BinaryIO], object]
 
-_REMEDIES = {
-    errno.ENOSPC: "free some space there, or write to another disk",
-    errno.EDQUOT: "free some space there, or write to another disk",
-    errno.EACCES: "choose a folder that you may write to",
-    errno.EPERM: "choose a folder that you may write to",
-    errno.EROFS: "choose a folder that you may write to",
-    errno.EISDIR: "give the name of a file",
-    errno.ENOTDIR: "one of its parent folders is a file: choose another path",
-}
+_REMEDIES = (
+    ((errno.ENOSPC, errno.EDQUOT), "free some space there, or write to another disk"),
+    ((errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder that you may write to"),
+    ((errno.EISDIR,), "give the name of a file"),
+    ((errno.ENOTDIR, errno.EEXIST), "one of its parent folders is a file: choose another path"),
+)
 
 
 def write_whole(path: str | Path, data: bytes | Writer) -> None:
@@ -48,11 +45,10 @@ def write_whole(path: str | Path, data: bytes | Writer) -> None:
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise _unwritable(path, error) from error
 
 
-def unwritable(path: Path, error: OSError) -> Failure:
-    """E701: the system's own words about a file that cannot be written, and what to do."""
+def _unwritable(path: Path, error: OSError) -> Failure:
     reason = (error.strerror or str(error)).lower()
-    remedy = _REMEDIES.get(error.errno or 0, "check the path and its folder")
+    remedy = next((text for numbers, text in _REMEDIES if error.errno in numbers), "check the path and its folder")
     return Failure(Diagnostic("E701", f"cannot write {path}: {reason}", help=remedy))

@@ -27,9 +27,7 @@ def storage(graph: Graph) -> Storage:
     tensors: dict[str, Expr] = {}
     names: dict[tuple[NodeId, str], str] = {}
     by_expr: dict[Expr, str] = {}
-    reserved = {
-        expr.path for id in graph.order() for expr in graph[id].weights.values() if isinstance(expr, Param)
-    }
+    reserved = {expr.path for id in graph.order() for expr in graph[id].weights.values() if isinstance(expr, Param)}
     for id in graph.order():
         node = graph[id]
         for operand, expr in node.weights.items():

@@ -54,6 +54,9 @@ def broadcast(types: Sequence[TensorType]) -> TensorType:
         wide = [size for size in sizes if size != 1]
         if any(size != wide[0] for size in wide[1:]):
             shown = " and ".join(str(t) for t in types)
-            raise ShapeError(f"{shown} do not broadcast: {wide[0]} against {wide[-1]} on axis {axis}")
+            raise ShapeError(
+                f"{shown} do not broadcast: {wide[0]} against {wide[-1]} on axis {axis}",
+                remedy="make the sizes equal; free sizes are equal where they have one name, or are pinned",
+            )
         shape.append(wide[0] if wide else 1)
     return types[0].with_shape(shape)

@@ -43,11 +43,8 @@ class Sum(Operator):
         for coefficient, term in zip(self.coefficients, numbered(operands), strict=True):
             size = abs(coefficient)
             shown = term.within(PRODUCT) if size == 1 else f"{size}*{term.within(ATOM)}"
-            if text:
-                text += f" {'-' if coefficient < 0 else '+'} {shown}"
-            else:
-                text = f"-{shown}" if coefficient < 0 else term.text if size == 1 else shown
-        return Term(text, SUM if len(operands) > 1 or self.coefficients[0] < 0 else PRODUCT)
+            text += f" {'-' if coefficient < 0 else '+'} {shown}"
+        return Term(text[3:] if self.coefficients[0] >= 0 else f"-{text[3:]}", SUM)
 
 
 def _times(field: Field[T], coefficient: Fraction, x: T) -> T:

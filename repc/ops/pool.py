@@ -21,11 +21,10 @@ def _infer(
     rank = len(kernel)
     check_window(rank, padding, kernel=kernel, stride=stride, dilation=dilation)
     x = of_rank(given, "x", rank + 2, f"a {rank}-d pool")
-    for size, pair, step in zip(kernel, padding, dilation, strict=True):
-        extent = step * (size - 1) + 1
-        if max(pair) * 2 > extent:
+    for size, pair in zip(kernel, padding, strict=True):
+        if max(pair) * 2 > size:
             raise ShapeError(
-                f"padding {max(pair)} is more than half of the window of {extent}", "x", f"use at most {extent // 2}"
+                f"padding {max(pair)} is more than half of the kernel of {size}", "x", f"use at most {size // 2}"
             )
     windows = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
     return x.with_shape((*x.shape[:2], *(window_count(*window, ceil=ceil) for window in windows)))

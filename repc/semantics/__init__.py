@@ -8,8 +8,20 @@ collected, so that one run reports them all.
 
 from repc.semantics.check import check
 from repc.semantics.elaborate import elaborate
-from repc.semantics.library import FileLibrary, shipped_names, shipped_source
+from repc.semantics.library import FileLibrary, OpenedSpec, open_spec, shipped_names, shipped_source
 from repc.semantics.modules import Library, Module, load
 from repc.semantics.targets import targets
 
-__all__ = ["FileLibrary", "Library", "Module", "check", "elaborate", "load", "shipped_names", "shipped_source", "targets"]
+__all__ = [
+    "FileLibrary",
+    "Library",
+    "Module",
+    "OpenedSpec",
+    "check",
+    "elaborate",
+    "load",
+    "open_spec",
+    "shipped_names",
+    "shipped_source",
+    "targets",
+]

@@ -8,14 +8,13 @@ meets the adapter's own weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from repc.ir.paths import Pattern
-
 from repc.diagnostics import Span
 from repc.ir.expr import Param
+from repc.ir.paths import Pattern
 from repc.semantics import errors
 from repc.semantics.context import Context, Env
 from repc.semantics.errors import Rejected
@@ -110,7 +109,7 @@ def check_counts(ctx: Context) -> None:
                 errors.attachment_count(
                     attachment.statement.span,
                     attachment.statement.path.text,
-                    describe(expected),
+                    describe(expected).removeprefix("the number "),
                     attachment.matched,
                     sorted(attachment.passed),
                 )
@@ -131,7 +130,7 @@ def _attach(ctx: Context, attachment: Attachment, inputs: tuple[Value, ...], spa
 
 
 @contextmanager
-def _detached(ctx: Context) -> Iterator[None]:
+def _detached(ctx: Context) -> Generator[None]:
     """Inside an adapter: nothing attaches, and weights are trainable."""
     before = ctx.attaching, ctx.frozen
     ctx.attaching, ctx.frozen = False, False

@@ -52,7 +52,7 @@ def _apply(ctx: Context, layer: Value, inputs: tuple[Value, ...], span: Span) ->
             call = bind(ctx, layer, inputs, {}, span)
             return call if isinstance(call, Poison) else layer.build(call)
         case Chain():
-            value: Value = inputs if len(inputs) > 1 else inputs[0]
+            value = flow.as_value(inputs)
             for step in layer.steps:
                 value = flow.apply_step(ctx, step, flow.as_inputs(value))
             return value
@@ -143,7 +143,7 @@ def _run_statement(ctx: Context, statement: tree.Statement, env: Env) -> bool:
         case tree.Require():
             condition = ctx.truth(statement.condition, env)
             if condition is False:
-                ctx.report(errors.requirement(statement.span, statement.message, ctx.origin))
+                ctx.report(errors.requirement(statement.span, statement.message))
             return condition is True
         case tree.Let():
             _let(ctx, statement, env)
@@ -183,24 +183,24 @@ def bind_type(ctx: Context, type: tree.TypeExpr, tensor: Tensor, env: Env, span:
     if len(rests) > 1:
         raise Rejected(errors.two_rests(type.span))
     if (not rests and fixed != len(shape)) or fixed > len(shape):
-        raise Rejected(errors.rank(span, what, type.span.text, tensor.type, ctx.origin))
+        raise Rejected(errors.rank(span, what, type.span.text, tensor.type))
     position = 0
     for dim in type.dims:
         if isinstance(dim, tree.Rest):
             width = len(shape) - fixed
             if dim.name is not None:
-                _bind_rest(dim, shape[position : position + width], env, span, what, ctx)
+                _bind_rest(dim, shape[position : position + width], env, span, what)
             position += width
         else:
             _bind_dim(ctx, dim, shape[position], env, span, what)
             position += 1
 
 
-def _bind_rest(dim: tree.Rest, sizes: tuple[Dim, ...], env: Env, span: Span, what: str, ctx: Context) -> None:
+def _bind_rest(dim: tree.Rest, sizes: tuple[Dim, ...], env: Env, span: Span, what: str) -> None:
     assert dim.name is not None
     known = env.names.setdefault(dim.name, sizes)
     if known != sizes:
-        raise Rejected(errors.size(span, what, dim.name, _list(known), _list(sizes), ctx.origin))
+        raise Rejected(errors.size(span, what, dim.name, _list(known), _list(sizes)))
 
 
 def _list(value: Value) -> str:
@@ -218,4 +218,4 @@ def _bind_dim(ctx: Context, dim: tree.Expr, actual: Dim, env: Env, span: Span, w
     if expected is None:
         raise Rejected(errors.not_a_size(dim.span, describe(value)))
     if expected != actual:
-        raise Rejected(errors.size(span, what, dim.span.text, str(expected), str(actual), ctx.origin))
+        raise Rejected(errors.size(span, what, dim.span.text, str(expected), str(actual)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +11,7 @@ from repc.diagnostics import Diagnostic, Failure, Span
 from repc.ir.graph import Graph
 from repc.ir.node import Parameter
 from repc.semantics import errors
+from repc.semantics.errors.base import located
 from repc.semantics.values import Part, Poison, Value, describe
 from repc.syntax import tree
 
@@ -56,7 +57,7 @@ class Env:
 
 @dataclass(frozen=True, eq=False)
 class Applied:
-    """What applying a block gave: its result, the names in it, and the parameters that it declared, by their paths below its own."""
+    """What applying a block gave: its result, the names in it, and its parameters by their paths below its own."""
 
     result: Value
     names: dict[str, Value]
@@ -108,6 +109,7 @@ class Context:
 
     def report(self, diagnostic: Diagnostic) -> None:
         """Collect an error; a place is complained about once, however often it is elaborated."""
+        diagnostic = located(diagnostic, self.origin)
         place = diagnostic.primary.span if diagnostic.primary else None
         for known in self.errors:
             if known.code == diagnostic.code and known.primary and known.primary.span == place:
@@ -127,7 +129,7 @@ class Context:
         return ".".join(self.path)
 
     @contextmanager
-    def labelled(self, labels: tuple[str, ...]) -> Iterator[dict[str, Value]]:
+    def labelled(self, labels: tuple[str, ...]) -> Generator[dict[str, Value]]:
         """Descend into a labelled part; what it names is collected in the table that is yielded."""
         self.path.extend(labels)
         names: dict[str, Value] = {}
@@ -140,7 +142,7 @@ class Context:
                 del self.path[-len(labels) :]
 
     @contextmanager
-    def called(self, span: Span) -> Iterator[None]:
+    def called(self, span: Span) -> Generator[None]:
         """Remember a call while it is elaborated; `Failure` where calls nest too deeply."""
         if len(self.origin) >= MAX_DEPTH:
             raise Failure([*self.errors, errors.too_deep(span, MAX_DEPTH)])
@@ -156,6 +158,6 @@ class Context:
         self.declared.append(parameter.path)
         known = self.graph.parameters.get(parameter.path)
         if known is not None:
-            self.report(errors.duplicate_path(parameter.span, parameter.path, known.span, self.origin))
+            self.report(errors.duplicate_path(parameter.span, parameter.path, known.span))
             return
         self.graph.parameters[parameter.path] = parameter

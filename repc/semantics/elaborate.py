@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-
-from repc.ir.paths import Pattern
-from repc.ops.constant import Input
 
 from repc.diagnostics import Failure
 from repc.ir.dims import Dim, symbol
 from repc.ir.graph import Graph
 from repc.ir.node import Node
+from repc.ir.paths import Pattern
 from repc.ir.types import DTYPES, TensorType
+from repc.ops.constant import Input
 from repc.semantics import adapters, errors, flow, parameters
 from repc.semantics.adapters import Attachment
 from repc.semantics.application import apply_layer, run_body
@@ -48,6 +47,7 @@ def elaborate(
 
 
 def new_context(name: str) -> Context:
+    """A fresh elaboration; here evaluating and applying are given to each other."""
     return Context(evaluate, apply_layer, Graph(name))
 
 
@@ -165,7 +165,7 @@ def _output_name(graph: Graph, expr: tree.Expr, index: int, count: int) -> str:
 
 
 @contextmanager
-def deep_stack() -> Iterator[None]:
+def deep_stack() -> Generator[None]:
     """Room for nested blocks: plain Python calls need no machine stack, only a higher limit."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, _STACK))

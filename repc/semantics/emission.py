@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from repc.diagnostics import Span
+from repc.ir.expr import Apply, Expr, Param, apply
+from repc.ir.node import Node
+from repc.ir.operator import Operator
+from repc.ir.types import ShapeError
 from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
 from repc.ops.constant import Fill
 from repc.ops.linear import MatMul
 from repc.ops.shape import Reshape
-
-from repc.diagnostics import Span
-from repc.ir.expr import Expr, apply
-from repc.ir.node import Node
-from repc.ir.operator import Operator
-from repc.ir.types import ShapeError
 from repc.semantics import errors
 from repc.semantics.context import Context
 from repc.semantics.errors import Rejected
@@ -35,7 +34,7 @@ def emit(ctx: Context, op: Operator, operands: Mapping[str, Tensor], span: Span,
         inputs = tuple(value.id for value in operands.values() if isinstance(value, Activation))
         type = op.infer({key: value.type for key, value in operands.items()})
     except ShapeError as error:
-        raise Rejected(errors.shape(span, op.name, error, ctx.origin)) from None
+        raise Rejected(errors.shape(span, op.name, error)) from None
     path = ".".join([*ctx.path, name]) if name else ctx.dotted
     id = ctx.graph.add(Node(op, inputs, weights, type, path, (*ctx.origin, span), named=name is not None))
     return Activation(id, type)
@@ -59,12 +58,12 @@ def combine(ctx: Context, operator: str, left: Tensor | Along, right: Tensor | A
         value = combine(ctx, operator, left.value, right.value, span)
         assert not isinstance(value, Along)
         return Along(value, left.axis)
-    if operator in "+-*" and isinstance(right, Along) and isinstance(left, Activation):
-        if not isinstance(right.value, Activation):
-            return _affine(ctx, operator, left, right.axis, right.value, span)
-    elif operator in "+*" and isinstance(left, Along) and isinstance(right, Activation):
-        if not isinstance(left.value, Activation):
-            return _affine(ctx, operator, right, left.axis, left.value, span)
+    if operator in "+*" and isinstance(left, Along):
+        left, right = right, left
+    vector = right.value if isinstance(right, Along) else None
+    if operator in "+-*" and isinstance(left, Activation) and isinstance(vector, (Param, Apply)):
+        assert isinstance(right, Along)
+        return _affine(ctx, operator, left, right.axis, vector, span)
     a, b = _aligned(ctx, left, right, span)
     if operator == "+":
         return emit_all(ctx, Sum((Fraction(1), Fraction(1))), [a, b], span)
@@ -77,6 +76,7 @@ def combine(ctx: Context, operator: str, left: Tensor | Along, right: Tensor | A
 
 
 def negate(ctx: Context, value: Tensor | Along, span: Span) -> Tensor | Along:
+    """``-value``."""
     if isinstance(value, Along):
         inner = negate(ctx, value.value, span)
         assert not isinstance(inner, Along)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import cast
 
-from repc.ops.shape import Permute
-
 from repc.diagnostics import Span
 from repc.ir.expr import Apply, Param
+from repc.ops.shape import Permute
 from repc.semantics import errors, flow, initial, merges, movement, statics
 from repc.semantics.call import bind
 from repc.semantics.context import Context, Env

@@ -33,6 +33,11 @@ def as_inputs(value: Value) -> tuple[Value, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+def as_value(inputs: tuple[Value, ...]) -> Value:
+    """The inputs of a layer as one value, the inverse of `as_inputs`."""
+    return inputs[0] if len(inputs) == 1 else inputs
+
+
 def label_text(label: tree.Label, env: Env) -> tuple[str, ...]:
     """The path segment of a label, its holes filled."""
 
@@ -78,7 +83,7 @@ def apply_step(ctx: Context, step: Step, inputs: tuple[Value, ...], env: Env | N
 
 def apply_rounds(ctx: Context, layer: Repetition, inputs: tuple[Value, ...], indexed: bool) -> Value:
     """Every round of a ``repeat`` on what the one before made."""
-    value: Value = inputs if len(inputs) > 1 else inputs[0]
+    value = as_value(inputs)
     for index, step in layer.rounds:
         labels = (index, *step.labels) if indexed else step.labels
         value = apply_step(ctx, Step(labels, step.layer, step.span), as_inputs(value))

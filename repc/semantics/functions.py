@@ -20,7 +20,6 @@ from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
 from repc.ops.shape import Upsample
-
 from repc.semantics import movement
 from repc.semantics.call import REQUIRED, Call
 from repc.semantics.values import Along, Value

@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from repc.ops.constant import Eye, Fill, Random
-
 from repc.diagnostics import Span
 from repc.ir.expr import Expr, apply
 from repc.ir.types import TensorType
+from repc.ops.constant import Eye, Fill, Random
 from repc.semantics import errors
 from repc.semantics.errors import Rejected
 from repc.semantics.values import Initialiser, Number, Value, describe
@@ -25,7 +24,7 @@ INITIALISERS: Mapping[str, Mapping[str, Number | None]] = {
     "kaiming_normal": {"a": 0},
     "xavier_uniform": {"gain": 1},
 }
-"""Name → arguments with their defaults, as in torch.nn.init; kaiming and xavier use fan-in mode and the weight's shape."""
+"""Name → arguments with their defaults, as in torch.nn.init; kaiming takes the fan-in of the weight's shape."""
 
 
 def bare(name: str, span: Span) -> Initialiser:
@@ -68,6 +67,13 @@ def build(value: Initialiser, type: TensorType, span: Span) -> Expr:
             return apply(Random("uniform", shape, float(arguments["low"]), float(arguments["high"])))
         case "normal":
             return apply(Random("normal", shape, float(arguments["mean"]), float(arguments["std"])))
+        case _:
+            return _scaled(value, shape, type, span)
+
+
+def _scaled(value: Initialiser, shape: tuple[int, ...], type: TensorType, span: Span) -> Expr:
+    """The distributions whose width follows from the fans of the weight."""
+    arguments = value.arguments
     fan_in, fan_out = _fans(shape, type, span)
     if value.function == "xavier_uniform":
         bound = float(arguments["gain"]) * math.sqrt(6 / max(1, fan_in + fan_out))

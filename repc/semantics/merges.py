@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
+from repc.diagnostics import Span
 from repc.ops.arithmetic import Sum
 from repc.ops.shape import Concat
-
-from repc.diagnostics import Span
 from repc.semantics import errors, flow
 from repc.semantics.call import as_tensor
 from repc.semantics.context import Context, Env

@@ -1,6 +1,6 @@
 """Files and their imports: which names a file can see.
 
-Reading is the caller's: a `Library` turns the text of an import into a source, so that the language itself opens no file.
+Reading is the caller's: a `Library` turns the text of an import into a source.
 """
 
 from __future__ import annotations

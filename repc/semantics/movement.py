@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from repc.ops.shape import Expand, Pad, Permute, Reshape, Slice
-
 from repc.diagnostics import Span
 from repc.ir.dims import Dim, divide, volume
+from repc.ops.shape import Expand, Pad, Permute, Reshape, Slice
 from repc.semantics import errors
 from repc.semantics.call import Call
 from repc.semantics.context import Context
@@ -41,6 +40,7 @@ def reshape(c: Call) -> Value:
 
 
 def permute(c: Call) -> Value:
+    """The axes in another order."""
     axes = c.attributes["axes"]
     rank = c.type("x").rank
     order = tuple(a % rank for a in axes if isinstance(a, int) and -rank <= a < rank) if isinstance(axes, tuple) else ()
@@ -50,6 +50,7 @@ def permute(c: Call) -> Value:
 
 
 def expand(c: Call) -> Value:
+    """Axes of size one repeated to the given sizes."""
     return c.emit(Expand(tuple(_sizes(c, "shape"))))
 
 

@@ -7,6 +7,7 @@ checked too, and so that all misspelled names of a file are reported at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 from repc.diagnostics import Diagnostic
 from repc.semantics import errors
@@ -100,4 +101,4 @@ def _children(part: tree.Tree) -> Iterable[tree.Tree]:
         if isinstance(value, tree.Tree):
             yield value
         elif isinstance(value, tuple):
-            yield from (item for item in value if isinstance(item, tree.Tree))
+            yield from (item for item in cast("tuple[object, ...]", value) if isinstance(item, tree.Tree))

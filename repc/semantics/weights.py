@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from repc.ops.constant import Fill
-
 from repc.diagnostics import Span
 from repc.ir.dims import Dim
 from repc.ir.expr import Apply, Expr, Param, apply
 from repc.ir.node import Parameter
 from repc.ir.types import DTYPES, TensorType
+from repc.ops.constant import Fill
 from repc.semantics import adapters, errors, initial
 from repc.semantics.context import Context, Env
 from repc.semantics.errors import Rejected

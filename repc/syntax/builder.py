@@ -37,16 +37,13 @@ class Builder:
         self.source = Source("", "")
         self.base = 0
 
-    def _start(self, part: Any) -> int:
-        return self.base + part.start_pos if isinstance(part, Token) else part.span.start
-
-    def _end(self, part: Any) -> int:
-        return self.base + part.end_pos if isinstance(part, Token) else part.span.end
-
     def _span(self, *parts: Any) -> Span:
         """From the first to the last part that is there."""
         there = [part for part in parts if part is not None]
-        return Span(self.source, self._start(there[0]), self._end(there[-1]))
+        first, last = there[0], there[-1]
+        start = first.start_pos + self.base if first.__class__ is Token else first.span.start
+        end = last.end_pos + self.base if last.__class__ is Token else last.span.end
+        return Span(self.source, start, end)
 
     def _between(self, parts: Parts, kind: type | tuple[type, ...]) -> Bracketed:
         return Bracketed(self._span(*parts), tuple(part for part in parts if isinstance(part, kind)))
@@ -106,7 +103,9 @@ class Builder:
 
     def tensor_type(self, parts: Parts) -> tree.TypeExpr:
         dtype = parts[0]
-        return tree.TypeExpr(self._span(*parts), dtype and str(dtype), self._between(parts, (tree.Expr, tree.Rest)).items)
+        return tree.TypeExpr(
+            self._span(*parts), dtype and str(dtype), self._between(parts, (tree.Expr, tree.Rest)).items
+        )
 
     def rest(self, parts: Parts) -> tree.Rest:
         return tree.Rest(self._span(*parts), parts[1] and str(parts[1]))

@@ -110,7 +110,7 @@ def _attachment(fault: Fault) -> Diagnostic | None:
 
 def _misspelled(fault: Fault) -> Diagnostic | None:
     """A name that is almost one of the words that could stand there, or almost a word of a target."""
-    if fault.expected == {"EQUAL"} and len(fault.before) > 1:
+    if fault.expected == frozenset({"EQUAL"}) and len(fault.before) > 1:
         word, allowed = fault.previous, ["at", "bind", "expect", "keep"]
         if fault.before[-2].text in ("let", "bind", "target"):
             return None
@@ -129,7 +129,11 @@ def _statement(fault: Fault) -> Diagnostic | None:
         return None
     if fault.kind == "NAME" and fault.begins_line and fault.after.lstrip()[:1] == "=":
         return errors.unknown_word(fault.span, f"let {fault.found}", fault.words())
-    if fault.found == "}" or (fault.begins_line and "PLUS" in fault.expected and fault.kind != END) or "PLUS" not in fault.expected:
+    if (
+        fault.found == "}"
+        or (fault.begins_line and "PLUS" in fault.expected and fault.kind != END)
+        or "PLUS" not in fault.expected
+    ):
         return errors.missing_return(fault.span)
     return None
 

@@ -29,7 +29,7 @@ WORDS = {
 }
 
 FORMS = {
-    "import": "`import std.conv` or `import \"file.rep\" as name`",
+    "import": '`import std.conv` or `import "file.rep" as name`',
     "block": "`block Name<parameter = 1>(x: [b, c]) = value`",
     "model": "`model Name<parameter = 1>(image: f32[b, 3, h, w]) = value`",
     "adapt": "`adapt Model as Name { at PATH expect N use LAYER }`",

@@ -13,7 +13,7 @@ from itertools import pairwise
 from threading import Lock
 from typing import Any
 
-from lark import Lark, UnexpectedInput, UnexpectedToken
+from lark import UnexpectedInput
 
 from repc.diagnostics import Diagnostic, Failure, Source, Span
 from repc.syntax import errors, grammar, tree
@@ -49,7 +49,7 @@ def parse_expression(source: Source) -> tree.Expr:
 
 
 @cache
-def _parser() -> tuple[Lark, Builder]:
+def _parser() -> tuple[Any, Builder]:
     builder = Builder()
     return grammar.load(builder), builder
 
@@ -66,21 +66,20 @@ def _parse(source: Source, start: str, base: int, end: int) -> Any:
 
 def _check_depth(result: tree.Tree | tuple[tree.Tree, ...]) -> None:
     """Later stages recurse over expressions; here the depth is found level by level, which cannot overflow."""
-    level = list(result) if isinstance(result, tuple) else [result]
-    for _ in range(MAX_DEPTH + 1):
-        level = [part for node in level for part in _inner(node)]
+    level = list(_expressions(result))
+    for _ in range(MAX_DEPTH):
+        level = [inner for expr in level for inner in _expressions(expr.parts())]
     if level:
         raise Failure(errors.too_deep(level[0].span, MAX_DEPTH))
 
 
-def _inner(node: tree.Tree) -> Iterator[tree.Tree]:
-    """The expressions next within a part of the tree."""
-    for part in node.parts():
-        for value in part if isinstance(part, tuple) else (part,):
-            if isinstance(value, tree.Expr):
-                yield value
-            elif isinstance(value, tree.Tree):
-                yield from _inner(value)
+def _expressions(part: Any) -> Iterator[tree.Expr]:
+    """The outermost expressions in a part of the tree, or in a tuple of parts."""
+    if isinstance(part, tree.Expr):
+        yield part
+    elif isinstance(part, tree.Tree | tuple):
+        for inner in part.parts() if isinstance(part, tree.Tree) else part:
+            yield from _expressions(inner)
 
 
 # ---------------------------------------------------------------- all errors
@@ -124,13 +123,14 @@ def _parse_piece(source: Source, start: str, base: int, end: int) -> Any:
         raise Failure(diagnose(locate(source, base, end, stop))) from None
 
 
-def _stop(text: str, start: str, error: UnexpectedInput) -> Stop:
+def _stop(text: str, start: str, error: Any) -> Stop:
+    """What the parser knows of the place where it stopped."""
     parser, _ = _parser()
     spellings = {terminal.name: terminal.pattern.value.removesuffix(r"\b") for terminal in parser.terminals}
-    if not isinstance(error, UnexpectedToken):
-        return Stop(NO_TOKEN, error.pos_in_stream or 0, 1, frozenset(), spellings)
-    wrong = error.token
-    at = len(text) if wrong.type == END else wrong.start_pos or 0
+    wrong: Any = getattr(error, "token", None)
+    if wrong is None:
+        return Stop(NO_TOKEN, error.pos_in_stream, 1, frozenset(), spellings)
+    at = len(text) if wrong.type == END else wrong.start_pos
     # The parser has reduced all it could before it refused the token, so what it expects now is but a part of what it
     # expected.  A second run stops in time.
     again = parser.parse_interactive(text, start)

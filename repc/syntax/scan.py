@@ -52,7 +52,10 @@ def check_text(source: Source) -> None:
     """Raises `Failure` for invisible characters, and for more or deeper text than is worth parsing."""
     if match := CONTROL.search(source.text):
         raise Failure(errors.control_character(Span(source, *match.span())))
-    if len(source.text) > MAX_TOKENS and (count := sum(1 for _ in lexemes(source.text, 0, len(source.text)))) > MAX_TOKENS:
+    if (
+        len(source.text) > MAX_TOKENS
+        and (count := sum(1 for _ in lexemes(source.text, 0, len(source.text)))) > MAX_TOKENS
+    ):
         raise Failure(errors.too_large(Span(source, 0, 0), count, MAX_TOKENS, "words and marks"))
     depth = 0
     for match in BRACKET.finditer(source.text):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from repc.backends.onnx.emitter import Emitter, Value
-from repc.backends.onnx.shape import padded
+from repc.backends.onnx.shape import padded, pads
 from repc.ops.conv import Conv, ConvTranspose
-from repc.ops.padding import Pairs
 
 
 def conv(e: Emitter, op: Conv, given: Mapping[str, Value]) -> str:
@@ -41,11 +40,6 @@ def conv_transpose(e: Emitter, op: ConvTranspose, given: Mapping[str, Value]) ->
         dilations=op.dilation,
         group=op.groups,
     )
-
-
-def pads(pairs: Pairs) -> list[int]:
-    """ONNX lists the widths before every axis, then those after."""
-    return [*(before for before, _ in pairs), *(after for _, after in pairs)]
 
 
 def weights(given: Mapping[str, Value]) -> list[str]:

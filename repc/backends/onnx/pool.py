@@ -2,40 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from repc.backends.onnx.conv import pads
 from repc.backends.onnx.emitter import Emitter, Value
 from repc.backends.onnx.reduce import reduce_over
+from repc.backends.onnx.shape import padded, pads
+from repc.ops.padding import Pairs
 from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.windows import Ints
 
 
 def max_pool(e: Emitter, op: MaxPool, given: Mapping[str, Value]) -> str:
-    """MaxPool, whose ceil_mode has torch's meaning: no window starts behind the input."""
+    """MaxPool; padding as wide as the kernel, which a dilated one may have, is a Pad before it."""
+    x, extents = given["x"], [d * (k - 1) + 1 for k, d in zip(op.kernel, op.dilation, strict=True)]
+    padding, ceil = border(op.padding, op.stride, extents, op.ceil)
+    values = x.name
+    if any(max(pair) >= size for pair, size in zip(padding, op.kernel, strict=True)):
+        lowest = Value(e.filled(x, float("-inf")), x.type.with_shape(()))
+        values = padded(e, values, ((0, 0), (0, 0), *padding), "constant", lowest)
+        padding = ((0, 0),) * len(padding)
     return e.add(
         "MaxPool",
-        given["x"].name,
+        values,
         kernel_shape=op.kernel,
         strides=op.stride,
-        pads=pads(op.padding),
+        pads=pads(padding),
         dilations=op.dilation,
-        ceil_mode=int(op.ceil),
+        ceil_mode=ceil,
     )
 
 
 def avg_pool(e: Emitter, op: AvgPool, given: Mapping[str, Value]) -> str:
-    """AveragePool, which leaves the padding out of its counts unless told otherwise."""
+    """AveragePool, which leaves the padding out of its counts unless told otherwise.
+
+    Whether what `ceil` adds counts too has changed between versions; so it never meets a padding that counts.
+    """
+    x, counted = given["x"].name, op.count_include_pad and any(map(any, op.padding))
+    padding, ceil = border(op.padding, op.stride, op.kernel, op.ceil)
+    if op.ceil and counted:
+        x = padded(e, x, ((0, 0), (0, 0), *op.padding), "constant")
+        padding = tuple((0, wide - own) for (_, wide), (_, own) in zip(padding, op.padding, strict=True))
+        counted = False
     return e.add(
         "AveragePool",
-        given["x"].name,
+        x,
         kernel_shape=op.kernel,
         strides=op.stride,
-        pads=pads(op.padding),
-        ceil_mode=int(op.ceil),
-        count_include_pad=int(op.count_include_pad),
+        pads=pads(padding),
+        ceil_mode=ceil,
+        count_include_pad=int(counted),
     )
+
+
+def border(padding: Pairs, stride: Ints, extents: Sequence[int], ceil: bool) -> tuple[Pairs, int]:
+    """The padding, and ONNX's ceil_mode.
+
+    A last window must not start in the padding at the end.  Versions of ONNX and of runtimes differ in whether they see
+    to that, so where it could, the padding is widened instead, to that with which just these windows fit.
+    """
+    sides = list(zip(padding, stride, extents, strict=True))
+    if not ceil or all(after + step <= extent for (_, after), step, extent in sides):
+        return padding, int(ceil)
+    return tuple((before, min(after + step, extent) - 1) for (before, after), step, extent in sides), 0
 
 
 def adaptive_avg_pool(e: Emitter, op: AdaptiveAvgPool, given: Mapping[str, Value]) -> str:

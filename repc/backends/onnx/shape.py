@@ -81,8 +81,12 @@ def padded(e: Emitter, x: str, widths: Pairs, mode: str, value: Value | None = N
     """Every axis widened; before opset 19 Pad does not wrap around."""
     if mode == "circular" and e.opset < 19:
         return wrapped(e, x, widths)
-    pads = e.ints([*(before for before, _ in widths), *(after for _, after in widths)])
-    return e.add("Pad", x, pads, *([value.name] if value else []), mode=PAD_MODES[mode])
+    return e.add("Pad", x, e.ints(pads(widths)), *([value.name] if value else []), mode=PAD_MODES[mode])
+
+
+def pads(pairs: Pairs) -> list[int]:
+    """ONNX lists the widths before every axis, then those after."""
+    return [*(before for before, _ in pairs), *(after for _, after in pairs)]
 
 
 def wrapped(e: Emitter, x: str, widths: Pairs) -> str:

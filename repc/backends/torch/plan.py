@@ -13,9 +13,13 @@ from repc.ir.graph import Graph
 from repc.ir.node import NodeId, Parameter
 from repc.ir.storage import storage
 from repc.ir.types import TensorType
+from repc.ops.arithmetic import Detach
+from repc.ops.function import Dropout
 
 # A value: of a node, of a weight expression, or a stored tensor by its name.
 Key: TypeAlias = NodeId | Apply | str
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # what the classes of torch.nn keep as buffers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,9 +63,19 @@ def training_plan(graph: Graph) -> Plan:
 
 def inference_plan(graph: Graph) -> Plan:
     """Every weight operand is one stored tensor."""
+    graph = _without_identities(graph)
     named = storage(graph)
     stored = [_constant(graph.parameters.get(name), name, expr.type) for name, expr in named.tensors.items()]
     return _plan(graph, stored, named.names)
+
+
+def _without_identities(graph: Graph) -> Graph:
+    """In evaluation, what only matters in training is no step at all."""
+    idle = [id for id in graph.order() if isinstance(graph[id].op, Dropout | Detach) and graph[id].inputs]
+    graph = graph.copy() if idle else graph
+    for id in idle:
+        graph.redirect(id, graph[id].inputs[0])
+    return graph
 
 
 def _plan(graph: Graph, stored: Sequence[Stored], weights: Mapping[tuple[NodeId, str], Apply | str]) -> Plan:
@@ -93,7 +107,11 @@ def _sole_branch(plan: Plan, id: NodeId) -> Branch | None:
     branch = plan.root.find(path) if path else None
     if branch is None or branch.children or set(branch.tensors) != set(names):
         return None
-    return branch if all(name == f"{path}.{operand}" for operand, name in names.items()) else None
+    fits = all(
+        name == f"{path}.{operand}" and branch.tensors[operand].buffer == (operand in _STATISTICS)
+        for operand, name in names.items()
+    )
+    return branch if fits else None
 
 
 def _keys(parameter: Parameter) -> Iterator[Stored]:
@@ -104,5 +122,6 @@ def _keys(parameter: Parameter) -> Iterator[Stored]:
 
 
 def _constant(declared: Parameter | None, name: str, type: TensorType) -> Stored:
-    buffer = declared.buffer if declared else type.dtype in ("i64", "bool")
+    statistic = name.rpartition(".")[2] in _STATISTICS
+    buffer = declared.buffer if declared else statistic or type.dtype in ("i64", "bool")
     return Stored(name, type, buffer, trainable=False, span=declared.span if declared else None)

@@ -80,14 +80,14 @@ def write(
 ) -> tuple[list[str], list[str]]:
     """Lines of Python for the steps, and the names that the outputs have after them.
 
-    `given` are the values that have names already; `reference` is the text for a path, of a tensor or of a module.  A
-    result is called x where nothing else is, else like an operand that is not needed any more, else by its label.  With
-    `free`, every value is deleted after its last use, so that no memory is held longer than by a hand-written module.
+    `given` are the values that have names already and keep them; `reference` is the text for a path, of a tensor or of a
+    module.  A result is called x where nothing else is, else like an operand that is not needed any more, else by its
+    label.  With `free`, every value is deleted after its last use, so that no memory is held longer than by hand.
     """
     last: dict[Key, float] = {key: i for i, step in enumerate(steps) for key in (*step.reads, *step.results)}
     last.update(dict.fromkeys(outputs, inf))
     names: dict[Key, str] = dict(given)
-    reserved = {variable(size) for step in steps for size in step.sizes}
+    kept, reserved = set(given.values()), {variable(size) for step in steps for size in step.sizes}
 
     def name_of(key: Key) -> str:
         return reference(key) if isinstance(key, str) and key not in names else names[key]
@@ -99,7 +99,8 @@ def write(
         targets: list[str] = []
         for key in step.results:
             short = () if isinstance(key, Apply) else ("x",)
-            names[key] = _name(step.label, (*short, *dying), {*names.values(), *reserved})
+            spare = [name for name in dying if name not in kept]
+            names[key] = _name(step.label, (*short, *spare), {*names.values(), *reserved})
             targets.append(names[key])
         if targets != [text]:
             lines.append(f"{', '.join(targets)} = {text}")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from json import dumps
 from keyword import iskeyword
 from math import isfinite
 from typing import TypeAlias
@@ -19,18 +20,26 @@ from repc.ir.types import TensorType
 
 Literal: TypeAlias = "None | bool | int | float | str | Fraction | tuple[Literal, ...]"
 
-TORCH_DTYPES = {
-    "f16": "torch.float16",
-    "bf16": "torch.bfloat16",
-    "f32": "torch.float32",
-    "f64": "torch.float64",
-    "i64": "torch.int64",
-    "bool": "torch.bool",
-}
-
 # Names that generated code uses for itself.
 RESERVED = frozenset(
-    "self torch nn F Tensor Path load load_file like batch_norm check float getattr print range tuple".split()
+    [
+        "self",
+        "torch",
+        "nn",
+        "F",
+        "Tensor",
+        "Path",
+        "load",
+        "load_file",
+        "like",
+        "batch_norm",
+        "check",
+        "float",
+        "getattr",
+        "print",
+        "range",
+        "tuple",
+    ]
 )
 
 
@@ -57,7 +66,7 @@ def literal(value: Literal) -> str:
     if isinstance(value, float) and not isfinite(value):
         return f'float("{value}")'
     if isinstance(value, str):
-        return f'"{value}"'
+        return dumps(value, ensure_ascii=False)
     if isinstance(value, tuple):
         return f"({literal(value[0])},)" if len(value) == 1 else f"({', '.join(map(literal, value))})"
     return repr(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from keyword import iskeyword
 from typing import Literal
 
@@ -38,7 +39,7 @@ class Branch:
     tensors: dict[str, Stored] = field(default_factory=dict[str, Stored])
     layer: Layer | None = None
 
-    @property
+    @cached_property
     def kind(self) -> Literal["module", "list", "dict"]:
         """Labels that count from zero make a list; labels that are no Python names, a dictionary."""
         if self.tensors or self.layer or not self.children:

@@ -10,7 +10,6 @@ from repc.semantics.errors.attached import (
     target_without_model,
     unknown_backend,
     unknown_setting,
-    unknown_target,
 )
 from repc.semantics.errors.base import Rejected
 from repc.semantics.errors.kinds import (
@@ -74,7 +73,10 @@ from repc.semantics.errors.names import (
     unknown_name,
     unknown_part,
     unknown_rest,
+    unknown_shipped,
     unknown_size_name,
+    unreadable_spec,
+    which_model,
 )
 from repc.semantics.errors.shapes import (
     index_out_of_range,
@@ -174,9 +176,11 @@ __all__ = [
     "unknown_part",
     "unknown_rest",
     "unknown_setting",
+    "unknown_shipped",
     "unknown_size",
     "unknown_size_name",
-    "unknown_target",
     "unpacking",
+    "unreadable_spec",
     "unsolved_axes",
+    "which_model",
 ]

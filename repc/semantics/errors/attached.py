@@ -14,21 +14,10 @@ def attachment_count(
     """An attachment that matches another number of places than it says."""
     return error(
         "E401",
-        f"`{pattern}` matches {len(matched)} {plural(len(matched), 'place')}, expected {expected.removeprefix('the number ')}",
+        f"`{pattern}` matches {len(matched)} {plural(len(matched), 'place')}, expected {expected}",
         span,
         places(matched),
         did_you_mean(pattern, passed, "change the pattern, or the number if this is what you mean"),
-    )
-
-
-def unknown_target(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
-    """A target that the file does not have for a model."""
-    return error(
-        "E402",
-        f"no target `{name}` for this model",
-        span,
-        None,
-        did_you_mean(name, known, "targets: " + (", ".join(known) or "none")),
     )
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from dataclasses import replace
 
 from repc.diagnostics import Diagnostic, Label, Span, nearest
-
-Origin: TypeAlias = Sequence[Span]
 
 SHIPPED = "repc:"
 """Names of shipped files begin with this; an error inside one is shown where a person's own file calls it."""
@@ -22,26 +20,21 @@ class Rejected(Exception):
 
 
 def error(
-    code: str,
-    title: str,
-    span: Span,
-    label: str | None,
-    help: str,
-    related: tuple[Label, ...] = (),
-    origin: Origin = (),
+    code: str, title: str, span: Span, label: str | None, help: str, related: tuple[Label, ...] = ()
 ) -> Diagnostic:
-    """A diagnostic at a place, with the calls that led there."""
-    own = [place for place in origin if not place.source.name.startswith(SHIPPED)]
-    if span.source.name.startswith(SHIPPED) and own:
-        related = (*related, Label(span, "raised inside this shipped block"))
-        span, own = own[-1], own[:-1]
-    return Diagnostic(code, title, Label(span, label or ""), help, (*related, *calls(own)))
+    """A diagnostic at a place."""
+    return Diagnostic(code, title, Label(span, label or ""), help, related)
 
 
-def calls(origin: Origin) -> tuple[Label, ...]:
-    """The calls around a place, the innermost two that stand in a person's own files."""
+def located(diagnostic: Diagnostic, origin: Sequence[Span]) -> Diagnostic:
+    """A diagnostic with the calls that led to it; one inside a shipped block stands where a person's file calls it."""
     own = [place for place in origin if not place.source.name.startswith(SHIPPED)]
-    return tuple(Label(place, "called from here") for place in reversed(own[-2:]))
+    place, related = diagnostic.primary, diagnostic.related
+    if place is not None and own and place.span.source.name.startswith(SHIPPED):
+        related = (Label(place.span, "raised inside this shipped block"),)
+        place, own = Label(own[-1], place.text), own[:-1]
+    calls = tuple(Label(span, "called from here") for span in reversed(own[-2:]) if not place or span != place.span)
+    return replace(diagnostic, primary=place, related=(*related, *calls))
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
@@ -51,6 +44,7 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def plural(count: int, word: str) -> str:
+    """The word, in the plural unless there is one."""
     return word if count == 1 else word + "s"
 
 

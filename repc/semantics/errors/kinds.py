@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from repc.diagnostics import Diagnostic, Span
-from repc.semantics.errors.base import Origin, error
+from repc.semantics.errors.base import error
 
 
 def not_a_condition(span: Span, kind: str) -> Diagnostic:
@@ -186,7 +186,7 @@ def unpacking(span: Span, expected: int, kind: str) -> Diagnostic:
     )
 
 
-def requirement(span: Span, message: str | None, origin: Origin) -> Diagnostic:
+def requirement(span: Span, message: str | None) -> Diagnostic:
     """A `require` that does not hold."""
     return error(
         "E258",
@@ -194,7 +194,6 @@ def requirement(span: Span, message: str | None, origin: Origin) -> Diagnostic:
         span,
         f"required: {span.text.removeprefix('require').split(' else ')[0].strip()}",
         "change the parameters or sizes that lead here",
-        origin=origin,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from repc.diagnostics import Diagnostic, Label, Span
-from repc.semantics.errors.base import Origin, calls, did_you_mean, error, plural
+from repc.semantics.errors.base import did_you_mean, error, plural
 
 
 def unknown_name(span: Span, name: str, known: Iterable[str]) -> Diagnostic:
@@ -102,7 +102,7 @@ def adapts_itself(span: Span, name: str) -> Diagnostic:
     )
 
 
-def duplicate_path(span: Span, path: str, first: Span, origin: Origin) -> Diagnostic:
+def duplicate_path(span: Span, path: str, first: Span) -> Diagnostic:
     """Two parameters with the same path."""
     return error(
         "E210",
@@ -110,7 +110,7 @@ def duplicate_path(span: Span, path: str, first: Span, origin: Origin) -> Diagno
         span,
         "declared again here",
         "give one of the parts a label (`name: Layer()`), which adds a segment to its path",
-        related=(Label(first, "first declared here"), *calls(origin)),
+        related=(Label(first, "first declared here")),
     )
 
 
@@ -315,3 +315,26 @@ def unknown_size_name(span: Span, name: str, known: Sequence[str]) -> Diagnostic
         None,
         did_you_mean(name, known, "free sizes: " + (", ".join(known) or "none")),
     )
+
+
+def which_model(span: Span, known: Sequence[str]) -> Diagnostic:
+    """A file with several models, or none, of which one must be named."""
+    title = f"{span.source.name} has {len(known)} models: which one?" if known else f"{span.source.name} has no model"
+    shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+    remedy = (
+        f"append one, `{span.source.name}:MODEL`: {shown}" if known else "only a `model` or an `adapt` can be compiled"
+    )
+    return Diagnostic("E230", title, help=remedy)
+
+
+def unknown_shipped(name: str, known: Sequence[str]) -> Diagnostic:
+    """A shipped spec that does not exist."""
+    return Diagnostic(
+        "E231", f"no shipped spec `{name}`", help=did_you_mean(name, known, "`repc list` shows what is shipped")
+    )
+
+
+def unreadable_spec(path: str, reason: str, known: Sequence[str]) -> Diagnostic:
+    """A spec file that is missing or cannot be read."""
+    remedy = did_you_mean(path, known, "give the path of a .rep file, or `repc:NAME` for a shipped one (`repc list`)")
+    return Diagnostic("E232", f"cannot read {path}: {reason}", help=remedy)

@@ -7,22 +7,21 @@ from collections.abc import Sequence
 from repc.diagnostics import Diagnostic, Span
 from repc.ir.dims import Dim
 from repc.ir.types import ShapeError, TensorType
-from repc.semantics.errors.base import Origin, error
+from repc.semantics.errors.base import error
 
 
-def shape(span: Span, name: str, error: ShapeError, origin: Origin) -> Diagnostic:
+def shape(span: Span, name: str, fault: ShapeError) -> Diagnostic:
     """An operator whose operands do not fit together."""
     return error(
         "E301",
-        f"{name}: {error.reason}",
+        f"{name}: {fault.reason}",
         span,
-        f"operand `{error.operand}` does not fit" if error.operand else "the operands do not fit",
-        error.remedy or "check the sizes that lead here (`repc show --types`)",
-        origin=origin,
+        f"operand `{fault.operand}` does not fit" if fault.operand else "the operands do not fit",
+        fault.remedy or "check the sizes that lead here (`repc show --types`)",
     )
 
 
-def rank(span: Span, what: str, declared: str, actual: TensorType, origin: Origin) -> Diagnostic:
+def rank(span: Span, what: str, declared: str, actual: TensorType) -> Diagnostic:
     """A value with another number of axes than its declared type."""
     return error(
         "E302",
@@ -30,11 +29,10 @@ def rank(span: Span, what: str, declared: str, actual: TensorType, origin: Origi
         span,
         f"this is {actual}",
         "reshape or flatten the value, or change the declared type",
-        origin=origin,
     )
 
 
-def size(span: Span, what: str, name: str, expected: str, actual: str, origin: Origin) -> Diagnostic:
+def size(span: Span, what: str, name: str, expected: str, actual: str) -> Diagnostic:
     """A size that differs from the declared one."""
     return error(
         "E303",
@@ -42,7 +40,6 @@ def size(span: Span, what: str, name: str, expected: str, actual: str, origin: O
         span,
         f"{actual} here",
         "make the sizes equal; if they are equal for your inputs only, state it with `require` or pin the size",
-        origin=origin,
     )
 
 

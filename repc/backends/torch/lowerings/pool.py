@@ -16,10 +16,10 @@ def max_pool(op: MaxPool, given: Given) -> str:
     window = {"kernel_size": compact(op.kernel), "stride": compact(op.stride)}
     dilation = compact(op.dilation, 1)
     if _is_symmetric(op):
-        return call(
-            name, x, **window, padding=compact(_before(op), 0), dilation=dilation, ceil_mode=op.ceil or None
-        )
-    return call(name, call("F.pad", x, literal(_widths(op, op.dilation)), value=float("-inf")), **window, dilation=dilation)
+        return call(name, x, **window, padding=compact(_before(op), 0), dilation=dilation, ceil_mode=op.ceil or None)
+    return call(
+        name, call("F.pad", x, literal(_widths(op, op.dilation)), value=float("-inf")), **window, dilation=dilation
+    )
 
 
 def avg_pool(op: AvgPool, given: Given) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from repc.backends.torch.dtypes import DTYPES
 from repc.backends.torch.lowerings.shape import along
-from repc.backends.torch.text import TORCH_DTYPES, Given, Value, call, literal
+from repc.backends.torch.text import Given, Value, call, literal
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
 from repc.ops.constant import Eye, Fill
 from repc.ops.function import Dropout, Function, PRelu, Softmax
@@ -98,7 +99,7 @@ def reduce(op: Reduce, given: Given) -> str:
 
 
 def fill(op: Fill, given: Given) -> str:
-    dtype = "" if op.dtype == "f32" else f", dtype={TORCH_DTYPES[op.dtype]}"
+    dtype = "" if op.dtype == "f32" else f", dtype={DTYPES[op.dtype]}"
     return f"like.new_full({literal(op.shape)}, {literal(op.value)}{dtype})"
 
 

@@ -1,0 +1,101 @@
+"""Graphs as torch modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from repc.backends.torch.forward import forward_text
+from repc.backends.torch.initial import initial_values
+from repc.backends.torch.plan import Plan, inference_plan, training_plan
+from repc.backends.torch.runtime import compiled, ports
+from repc.backends.torch.tree import Branch
+from repc.ir.graph import Graph
+
+
+class Network(nn.Module):
+    """A module whose forward pass is the text `code`, over submodules that have the paths of the spec.
+
+    Inputs are given by place or by name; one output is returned as a tensor, several as a dictionary by name.
+    """
+
+    def __init__(self, title: str, code: str, graph: Graph) -> None:
+        super().__init__()
+        self.code = code
+        self._title = title
+        self._ports = ports(graph)
+        self._link()
+
+    def _link(self) -> None:
+        self.forward = MethodType(compiled(self._title, self.code), self)
+
+    def _get_name(self) -> str:
+        return self._title
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "forward"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._link()
+
+
+class InferenceNetwork(Network):
+    """Stays in evaluation mode."""
+
+    def train(self, mode: bool = True) -> InferenceNetwork:
+        super().train(False)
+        return self
+
+
+def train_module(graph: Graph, *, seed: int | None = None) -> Network:
+    """The network as it is trained: every parameter apart, batch norm and dropout with their training semantics.
+
+    The keys of the state_dict are the paths of `graph.parameters`.  Initial values come from a generator with `seed`,
+    or from torch's own.  Raises `Failure` where a path cannot be one of a torch module.
+    """
+    return _network(Network, training_plan(graph), initial_values(graph.parameters, seed), training=True)
+
+
+def inference_module(graph: Graph, values: Mapping[str, Tensor]) -> Network:
+    """The network as it is deployed; `values` are its stored tensors by name, which are used and not copied.
+
+    The module has the element types of the values and stays in evaluation mode.  Raises `Failure` where a name cannot
+    be one of a torch module.
+    """
+    return _network(InferenceNetwork, inference_plan(graph), values, training=False).eval()
+
+
+def _network(kind: type[Network], plan: Plan, values: Mapping[str, Tensor], training: bool) -> Network:
+    network = kind(plan.graph.name, forward_text(plan, training), plan.graph)
+    made: dict[str, Tensor] = {}
+    for name, tensor in plan.stored.items():
+        if tensor.tied is None:
+            value = values[name].detach()
+            made[name] = value if tensor.buffer else nn.Parameter(value, requires_grad=tensor.trainable)
+    _fill(network, plan.root, made)
+    return network
+
+
+def _fill(module: nn.Module, branch: Branch, made: Mapping[str, Tensor]) -> None:
+    for local, tensor in branch.tensors.items():
+        value = made[tensor.tied or tensor.name]
+        if isinstance(value, nn.Parameter):
+            module.register_parameter(local, value)
+        else:
+            module.register_buffer(local, value)
+    for name, child in branch.children.items():
+        below = _empty(child)
+        _fill(below, child, made)
+        module.add_module(name, below)
+
+
+def _empty(branch: Branch) -> nn.Module:
+    if branch.layer:
+        with torch.device("meta"):
+            return branch.layer.make()
+    return {"list": nn.ModuleList, "dict": nn.ModuleDict, "module": nn.Module}[branch.kind]()

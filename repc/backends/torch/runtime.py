@@ -1,0 +1,120 @@
+"""What the text of a forward pass calls besides torch, and how that text becomes a function."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from zlib import crc32
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from repc.backends.torch.dtypes import DTYPES
+from repc.ir.dims import Dim, Polynomial, symbol
+from repc.ir.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Port:
+    """A runtime input: name, type as text, and its sizes as numbers, free dimensions by name, or formulas of them.
+
+    `dtype` is None where any floating-point type will do that the weights have.
+    """
+
+    name: str
+    type: str
+    sizes: tuple[int | str | Polynomial, ...]
+    dtype: torch.dtype | None
+
+
+def ports(graph: Graph) -> tuple[Port, ...]:
+    """The runtime inputs in order."""
+    types = {name: graph[id].type for name, id in graph.inputs.items()}
+    return tuple(
+        Port(name, str(type), tuple(map(_size, type.shape)), None if type.dtype == "f32" else DTYPES[type.dtype])
+        for name, type in types.items()
+    )
+
+
+@cache
+def compiled(name: str, source: str) -> Callable[..., object]:
+    """The function `forward` that a source defines. Its lines show in tracebacks and profiles."""
+    file = f"<repc {name} {crc32(source.encode()):08x}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    space: dict[str, object] = {"torch": torch, "F": F, "check": check, "batch_norm": batch_norm}
+    exec(compile(source, file, "exec"), space)
+    forward = space["forward"]
+    assert callable(forward)
+    return forward
+
+
+def check(network: nn.Module, ports: Sequence[Port], given: Sequence[Tensor]) -> None:
+    """Raise `TypeError` for an input of the wrong element type, `ValueError` for one of the wrong shape."""
+    sizes: dict[str, int] = {}
+    for port, value in zip(ports, given, strict=True):
+        _check_dtype(network, port, value)
+        if value.dim() != len(port.sizes):
+            raise ValueError(f"{_misfit(port, value)}: it has {value.dim()} axes instead of {len(port.sizes)}")
+        for axis, wanted in enumerate(port.sizes):
+            size = value.shape[axis]
+            if isinstance(wanted, str):
+                expected = sizes.setdefault(wanted, size)
+            else:
+                expected = wanted if isinstance(wanted, int) else wanted.evaluate(sizes)
+            if size != expected:
+                raise ValueError(f"{_misfit(port, value)}: axis {axis} has size {size} instead of {expected}")
+
+
+def batch_norm(
+    x: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    tracked: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float | None,
+    eps: float,
+) -> Tensor:
+    """What `nn.BatchNorm2d` does, for weights that are not parameters of their own."""
+    if training and tracked is not None:
+        tracked.add_(1)
+        momentum = 1 / float(tracked) if momentum is None else momentum
+    return F.batch_norm(x, mean, var, weight, bias, training, momentum or 0.0, eps)
+
+
+def _check_dtype(network: nn.Module, port: Port, value: Tensor) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"input {port.name} is a {type(value).__name__}, expected a tensor {port.type}")
+    if port.dtype is not None:
+        if value.dtype != port.dtype:
+            raise TypeError(_misfit(port, value))
+    elif not value.is_floating_point():
+        raise TypeError(f"{_misfit(port, value)}: convert it with .float()")
+    elif not torch.is_autocast_enabled(value.device.type):
+        first = next((p for p in network.parameters() if p.is_floating_point()), None)
+        if first is not None and first.dtype != value.dtype and _lacks(network, value.dtype):
+            raise TypeError(f"{_misfit(port, value)}: the weights are {_name(first.dtype)}, convert one of them")
+
+
+def _lacks(network: nn.Module, dtype: torch.dtype) -> bool:
+    return all(parameter.dtype != dtype for parameter in network.parameters())
+
+
+def _misfit(port: Port, value: Tensor) -> str:
+    return f"input {port.name} is {_name(value.dtype)}{list(value.shape)}, expected {port.type}"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _size(dim: Dim) -> int | str | Polynomial:
+    """A free dimension by its name, where it stands alone."""
+    if isinstance(dim, int):
+        return dim
+    names = dim.symbols()
+    return next((name for name in names if dim == symbol(name)), dim)

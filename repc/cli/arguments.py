@@ -1,0 +1,148 @@
+"""Arguments that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from repc.cli import errors
+from repc.diagnostics import Failure, Source, Span
+from repc.semantics import open_spec
+from repc.semantics.library import OpenedSpec
+from repc.semantics.values import Value
+from repc.syntax import parse_expression, tree
+
+DTYPES = ("f16", "bf16", "f32", "f64")
+NO_SPECS = {
+    ".onnx": ("an ONNX file", errors.ACCEPTED),
+    ".pt2": ("an exported torch program", errors.ACCEPTED),
+    **dict.fromkeys(
+        (".pt", ".pth", ".safetensors", ".ckpt", ".bin"), ("a checkpoint", "give it with --weights, and a spec as input")
+    ),
+    ".py": ("a Python file", errors.ACCEPTED),
+}
+FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+CONSTANTS: Mapping[str, Value] = {"true": True, "false": False, "none": None}
+
+
+# ---------------------------------------------------------------- declaring
+
+
+def add_input(parser: ArgumentParser, *, folder: bool = False) -> None:
+    """INPUT and what chooses among the models that it can mean."""
+    kinds = "FILE.rep[:MODEL] or repc:NAME[/MODEL]" + (", or a folder that compile wrote" if folder else "")
+    parser.add_argument("input", metavar="INPUT", help=kinds)
+    add_settings(parser)
+
+
+def add_settings(parser: ArgumentParser) -> None:
+    """Parameters and sizes."""
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a parameter of the model")
+    parser.add_argument("--size", metavar="NAME=N", action="append", default=[], help="pin a free size of an input")
+
+
+def add_weights(parser: ArgumentParser) -> None:
+    """A checkpoint and an adapter."""
+    parser.add_argument("--weights", metavar="FILE", help="checkpoint; without one, initial values")
+    parser.add_argument("--container", metavar="NAME", help="which state_dict of the file, such as model_ema")
+    parser.add_argument("--adapter", metavar="FOLDER", help="attach what PEFT's save_pretrained wrote")
+
+
+def add_target(parser: ArgumentParser) -> None:
+    """A target of the spec."""
+    parser.add_argument("--target", metavar="NAME", help="target of the spec; by default deploy")
+
+
+def add_json(parser: ArgumentParser) -> None:
+    """Output for machines."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+# ---------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Which model is meant, with its parameters and sizes."""
+
+    input: str
+    settings: Mapping[str, Value]
+    sizes: Mapping[str, int]
+
+    def open(self) -> OpenedSpec:
+        """The spec file; raises `Failure` where the input is something else."""
+        refuse_other_kinds(self.input)
+        return open_spec(self.input)
+
+
+def request(args: Namespace) -> Request:
+    """What INPUT, --set and --size say; raises `Failure`."""
+    return Request(args.input, settings(args.set), sizes(args.size))
+
+
+def settings(texts: list[str]) -> dict[str, Value]:
+    """The values of ``--set name=value``."""
+    found: dict[str, Value] = {}
+    for text in texts:
+        name, source = _split(text, "--set classes=10")
+        found[name] = _literal(parse_expression(source))
+    return found
+
+
+def sizes(texts: list[str]) -> dict[str, int]:
+    """The values of ``--size name=number``."""
+    found: dict[str, int] = {}
+    for text in texts:
+        name, source = _split(text, "--size h=224")
+        if not source.text.isdecimal() or int(source.text) == 0:
+            raise Failure(errors.not_a_setting(Span(source, 0, len(source.text)), "--size h=224"))
+        found[name] = int(source.text)
+    return found
+
+
+def refuse_other_kinds(text: str) -> None:
+    """Say clearly of what is no spec what it is."""
+    if text.startswith("repc:"):
+        return
+    known = NO_SPECS.get(Path(text).suffix)
+    if known is not None:
+        raise Failure(errors.not_a_spec(text, *known))
+    if Path(text).is_dir():
+        raise Failure(errors.not_a_spec(text, "a folder", errors.ACCEPTED))
+    if FACTORY.fullmatch(text) and not Path(text.partition(":")[0]).exists():
+        raise Failure(errors.not_a_spec(text, "the name of a Python object", errors.ACCEPTED))
+
+
+def choices(text: str, known: tuple[str, ...]) -> list[str]:
+    """The parts of ``onnx,torch``, each one of the known."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    wrong = [errors.unknown_kind(part, known) for part in parts if part not in known]
+    if wrong or not parts:
+        raise Failure(wrong or [errors.unknown_kind(text, known)])
+    return parts
+
+
+def _split(text: str, form: str) -> tuple[str, Source]:
+    name, equals, value = text.partition("=")
+    source = Source(f"--{form[2:].split()[0]} {name}", value)
+    if not equals or not name.isidentifier() or not value:
+        whole = Source(form.split()[0], text)
+        raise Failure(errors.not_a_setting(Span(whole, 0, len(text)), form))
+    return name, source
+
+
+def _literal(expr: tree.Expr) -> Value:
+    match expr:
+        case tree.Int() | tree.Float() | tree.String():
+            return expr.value
+        case tree.Name(_, name) if name in CONSTANTS:
+            return CONSTANTS[name]
+        case tree.Unary(_, "-", tree.Int() | tree.Float() as number):
+            return -number.value
+        case tree.List(_, items):
+            return tuple(_literal(item) for item in items)
+        case _:
+            raise Failure(errors.not_a_literal(expr.span))

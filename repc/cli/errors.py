@@ -1,0 +1,87 @@
+"""What can be wrong with a command line (E91x) or with a folder that `repc compile` wrote (E92x)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from repc.diagnostics import Diagnostic, Label, Span, nearest
+
+ACCEPTED = "give FILE.rep, FILE.rep:MODEL, or repc:NAME/MODEL for a shipped spec"
+
+
+def not_a_spec(text: str, kind: str, remedy: str) -> Diagnostic:
+    """The input is of a kind that repc knows and that is no spec.
+
+    Commands read specs: `FILE.rep`, `FILE.rep:MODEL`, or `repc:NAME/MODEL` for one that is shipped.
+    """
+    return Diagnostic("E910", f"{text} is {kind}, not a spec", help=remedy)
+
+
+def not_a_setting(span: Span, form: str) -> Diagnostic:
+    """An option that takes NAME=VALUE was given something else."""
+    return Diagnostic("E911", "expected NAME=VALUE", Label(span, ""), help=f"write it as in `{form}`")
+
+
+def not_a_literal(span: Span) -> Diagnostic:
+    """A parameter is set to a number, true, false, none, a string in double quotes, or a list of these."""
+    return Diagnostic(
+        "E912",
+        f"`{span.text}` is no plain value",
+        Label(span, "not a literal"),
+        help='give a number, true, false, none, "text", or a list of these: --set depth=[2,4]',
+    )
+
+
+def unreadable(path: str, reason: str) -> Diagnostic:
+    """A file that a command was given cannot be read."""
+    return Diagnostic("E913", f"cannot read {path}: {reason}", help="check the path")
+
+
+def no_such_site(pattern: str, model: str, known: Sequence[str]) -> Diagnostic:
+    """A path pattern that no operator of the model is at.
+
+    Paths are the labels of the spec, joined by dots; `*` stands for one segment, `**` for any number.
+    """
+    meant = nearest(pattern, known)
+    return Diagnostic(
+        "E914",
+        f"nothing in {model} is at `{pattern}`",
+        help=f"did you mean {meant}?" if meant else "`repc explain INPUT` lists the sites",
+    )
+
+
+def bad_name(name: str) -> Diagnostic:
+    """The name of a new spec becomes the name of a file and of a model."""
+    return Diagnostic("E915", f"{name!r} cannot be a name in a spec", help="use letters, digits and _: MyBlock")
+
+
+def already_there(path: Path) -> Diagnostic:
+    """A new spec would replace a file."""
+    return Diagnostic("E916", f"{path} exists already", help="choose another name, or another folder")
+
+
+def unknown_topic(topic: str, known: Sequence[str]) -> Diagnostic:
+    """A code or rule that does not exist."""
+    meant = nearest(topic.upper(), known)
+    return Diagnostic(
+        "E917", f"no rule or code {topic}", help=f"did you mean {meant}?" if meant else "`repc rule` lists all of them"
+    )
+
+
+def unknown_kind(kind: str, known: Sequence[str]) -> Diagnostic:
+    """Something to write, or to compare against, that does not exist."""
+    meant = nearest(kind, known)
+    return Diagnostic("E918", f"{kind!r} is none of {', '.join(known)}", help=f"did you mean {meant}?" if meant else None)
+
+
+def not_a_build(folder: Path, reason: str) -> Diagnostic:
+    """A folder without the report.json that `repc compile` writes, or with a damaged one."""
+    return Diagnostic("E920", f"{folder} was not written by repc compile: {reason}", help="compile the model again")
+
+
+def other_weights(weights: str, folder: Path) -> Diagnostic:
+    """The checkpoint has changed since the folder was compiled, so that the two cannot be compared."""
+    return Diagnostic(
+        "E921", f"{weights} is not what {folder} was compiled from", help="compile it again, or restore the checkpoint"
+    )

@@ -1,0 +1,283 @@
+"""The data path, from a spec to what is deployed, readable in one sitting.
+
+load(spec)            text → tree → typed graph                          → Model
+Model.module()        the typed graph as a torch module to train
+Model.fuse(weights)   checkpoint → parameters; graph → fused graph       → Fused
+Fused.…               deployed weights, torch module, source, ONNX, report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from repc.backends import onnx as to_onnx
+from repc.backends import source as to_source
+from repc.backends import torch as to_torch
+from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match, read, read_peft
+from repc.diagnostics import Diagnostic, Failure, Source, nearest
+from repc.evaluate import evaluate
+from repc.evaluate.floating import TorchField
+from repc.ir.graph import Graph
+from repc.ir.storage import storage
+from repc.ir.target import Expectation, Target
+from repc.ir.trace import Trace
+from repc.passes import Options, fold
+from repc.semantics import FileLibrary, elaborate, open_spec, targets
+from repc.semantics import load as load_module
+from repc.semantics.values import Value
+from repc.verify import Options as Checks
+from repc.verify import Report
+from repc.verify import verify as check_equal
+
+DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
+
+Weights = str | Path | Mapping[str, Tensor]
+"""A checkpoint: its path, or a state_dict."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model of a spec as people train it."""
+
+    spec: str
+    graph: Graph
+    targets: Mapping[str, Target]
+    adapter: AdapterImport | None = None
+
+    @property
+    def name(self) -> str:
+        return self.graph.name
+
+    def module(self, seed: int | None = None) -> nn.Module:
+        """An ordinary torch module to train, whose state_dict keys are the labels of the spec.
+
+        With a `seed` the initial values are reproducible; without one torch's generator is used.
+        """
+        return to_torch.train_module(self.graph, seed=seed)
+
+    def target(self, name: str | None = None) -> Target:
+        """A target of this model by name; by default `deploy`, or plain folding where the spec has none."""
+        if name is None:
+            return self.targets.get("deploy", Target("deploy", "onnx"))
+        if name not in self.targets:
+            raise Failure(_unknown_target(name, self.name, list(self.targets)))
+        return self.targets[name]
+
+    def parameters(self, weights: Weights | None = None, container: str | None = None) -> Parameters:
+        """The value of every parameter: from a checkpoint, or the initial values of seed 0.
+
+        Raises `Failure` with every key that is missing, unknown, of another shape, or not finite.
+        """
+        declared = self.graph.parameters
+        if weights is None and self.adapter is None:
+            return Parameters(dict(self.module(seed=0).state_dict()), "initial values, seed 0", "none", 0.0)
+        if weights is None:
+            raise Failure(_adapter_without_base(self.name))
+        checkpoint = _checkpoint(weights, container)
+        if self.adapter is None:
+            found = match(checkpoint, declared, LAYOUTS)
+            return Parameters(found.values, checkpoint.name, found.layout, found.share, _notes(checkpoint, found.notes))
+        own = set(self.adapter.key_map.values())
+        base = match(checkpoint, {path: p for path, p in declared.items() if path not in own}, LAYOUTS)
+        extra = match(
+            self.adapter.checkpoint, {path: p for path, p in declared.items() if path in own}, [self.adapter.layout]
+        )
+        notes = _notes(checkpoint, (*base.notes, *extra.notes, *self.adapter.notes))
+        return Parameters({**base.values, **extra.values}, checkpoint.name, base.layout, base.share, notes)
+
+    def fuse(
+        self,
+        weights: Weights | Parameters | None = None,
+        target: str | Target | None = None,
+        *,
+        dtype: str = "f32",
+        container: str | None = None,
+    ) -> Fused:
+        """Fold the graph for a target and compute the deployed weights, in float64 and rounded once to `dtype`."""
+        chosen = target if isinstance(target, Target) else self.target(target)
+        given = weights if isinstance(weights, Parameters) else self.parameters(weights, container)
+        options = Options(keep=chosen.keep, objective=chosen.objective)
+        graph, trace = fold(self.graph, options)
+        return Fused(self, chosen, given, graph, trace, dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """The value of every parameter of a model, and where they are from."""
+
+    values: Mapping[str, Tensor]
+    source: str
+    layout: str
+    share: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Missed:
+    """An expectation of a target that does not hold, and how many operators there are."""
+
+    expectation: Expectation
+    actual: int
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """A folded model with its deployed weights."""
+
+    model: Model
+    target: Target
+    parameters: Parameters
+    graph: Graph
+    trace: Trace
+    dtype: str = "f32"
+    _files: dict[str, Path] = field(default_factory=dict[str, Path])
+
+    @cached_property
+    def values(self) -> dict[str, Tensor]:
+        """The stored tensors by name, rounded to the deployed type."""
+        return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The deployed weights: with target `official`, the authors' own deploy keys."""
+        return dict(self.module().state_dict())
+
+    def module(self) -> nn.Module:
+        """An ordinary torch module for inference."""
+        return to_torch.inference_module(self.graph, self.values)
+
+    def onnx(self, opset: int | None = None) -> onnx.ModelProto:
+        """The ONNX model, built from the graph and checked."""
+        return to_onnx.build(
+            self.graph,
+            self.values,
+            opset=opset or self.target.opset or 18,
+            dtype=self.dtype,
+            metadata=self.provenance(),
+        )
+
+    def save_onnx(self, path: str | Path, opset: int | None = None) -> None:
+        """Write the ONNX model, whole or not at all; weights beyond 2 GB go into a file beside it."""
+        to_onnx.save(self.onnx(opset), path)
+
+    def source(self) -> to_source.SourceArtifact:
+        """A readable Python file that does not need repc, and its tensors."""
+        return to_source.emit(self.graph, self.values)
+
+    def counts(self) -> dict[str, int]:
+        """How many operators of each kind are left, in the names of ONNX."""
+        return to_onnx.counts(self.onnx())
+
+    def missed(self) -> list[Missed]:
+        """What the target expected and did not get."""
+        if not self.target.expect:
+            return []
+        counts = self.counts()
+        compared = [(e, counts.get(e.operator, 0)) for e in self.target.expect]
+        return [Missed(e, actual) for e, actual in compared if not _COMPARE[e.comparison](actual, e.count)]
+
+    def verify(self, checks: Checks | None = None, progress: Callable[[str, float], None] | None = None) -> Report:
+        """Compare train form, folded form, torch module and ONNX Runtime; see `repc.verify`."""
+        return check_equal(
+            self.model.graph,
+            self.graph,
+            self.parameters.values,
+            self.values,
+            options=checks or Checks(),
+            model=self.onnx(),
+            module=self.module(),
+            progress=progress,
+        )
+
+    def provenance(self) -> dict[str, str]:
+        """What a deployed file says of where it is from."""
+        return {
+            "repc.spec": self.model.spec,
+            "repc.model": self.model.name,
+            "repc.target": self.target.name,
+            "repc.weights": self.parameters.source,
+            "repc.weights.sha256": digest(self.parameters.values),
+        }
+
+
+def load(
+    spec: str | Path,
+    model: str | None = None,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    adapter: str | Path | None = None,
+    **parameters: Value,
+) -> Model:
+    """The model of a spec: ``FILE.rep``, ``FILE.rep:MODEL`` or ``repc:NAME`` for a shipped one.
+
+    `parameters` set the model's parameters, `sizes` pin free dimensions of its inputs, `adapter` attaches a folder that
+    PEFT's ``save_pretrained`` wrote.  Raises `Failure` with every error found.
+    """
+    opened = open_spec(str(spec), model)
+    module = load_module(opened.source, FileLibrary())
+    name = opened.choose(module)
+    known = targets(module)[name]
+    if adapter is None:
+        return Model(opened.source.name, elaborate(module, name, parameters, sizes), known)
+    imported = read_peft(adapter, name, opened.import_name)
+    adapted = load_module(Source(f"{adapter}", imported.spec), FileLibrary())
+    graph = elaborate(adapted, imported.name, parameters, sizes)
+    return Model(opened.source.name, graph, known, imported)
+
+
+def deployed(graph: Graph, parameters: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Every stored tensor of a graph, computed in float64 and rounded once; integers stay what they are."""
+    computed = evaluate(storage(graph).tensors, TorchField(torch.float64), parameters)
+    return {
+        name: tensor.to(dtype).contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in computed.items()
+    }
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """A hash of names, shapes, types and values, whatever file they came from."""
+    total = sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def _checkpoint(weights: Weights, container: str | None) -> Checkpoint:
+    if isinstance(weights, (str, Path)):
+        return read(weights, container)
+    return from_memory(weights, container=container)
+
+
+def _notes(checkpoint: Checkpoint, notes: Sequence[str]) -> tuple[str, ...]:
+    return (*checkpoint.notes, *notes)
+
+
+def _unknown_target(name: str, model: str, known: Sequence[str]) -> Diagnostic:
+    match = nearest(name, known)
+    remedy = f"did you mean `{match}`?" if match else f"targets of this model: {', '.join(known) or 'none'}"
+    return Diagnostic("E901", f"{model} has no target `{name}`", help=remedy)
+
+
+def _adapter_without_base(model: str) -> Diagnostic:
+    return Diagnostic(
+        "E902", f"the adapter of {model} needs the weights of its base", help="give the base with --weights"
+    )
+
+
+_COMPARE: Mapping[str, Callable[[int, int], bool]] = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}

@@ -1,0 +1,121 @@
+"""Cuts: the values that the network as trained and as deployed both compute."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from torch import Tensor
+
+from repc.diagnostics import Span
+from repc.ir.expr import Param
+from repc.ir.graph import Graph
+from repc.ir.node import Node, NodeId
+from repc.ir.operator import Operator
+from repc.ir.storage import storage
+from repc.ops import AvgPool, Conv, ConvTranspose, MaxPool, Pad
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A value to compare: what it is called, where the spec says it, and how many outermost positions see padding."""
+
+    label: str
+    place: str = ""
+    border: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.place})" if self.place else self.label
+
+
+Values: TypeAlias = Mapping[Cut, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondence:
+    """The node that makes each cut's value, in either graph; cuts in the order of the training graph."""
+
+    train: Mapping[Cut, NodeId]
+    fused: Mapping[Cut, NodeId]
+
+    def outputs(self, fused: Graph) -> list[Cut]:
+        """The cuts that are the network's outputs, in their order."""
+        made_by = {id: cut for cut, id in self.fused.items()}
+        return [made_by[id] for id in fused.outputs.values()]
+
+
+def correspondence(train: Graph, fused: Graph) -> Correspondence:
+    """Every activation that is in both graphs, and the outputs.
+
+    A rewrite never changes what a node id denotes, so the same id is the same value; outputs correspond by name.
+    """
+    given = set(train.inputs.values())
+    results = {id: fused.outputs[name] for name, id in train.outputs.items()}
+    pairs = {id: results.get(id, id) for id in train.order() if id in results or (id in fused and id not in given)}
+    borders = _borders(train, pairs)
+    times = Counter(train[id].path for id in pairs)
+    cuts = {id: Cut(_label(train[id], times), place(train[id].origin), borders[id]) for id in pairs}
+    return Correspondence(
+        {cuts[id]: id for id in pairs},
+        {cuts[id]: twin for id, twin in pairs.items()},
+    )
+
+
+def deployed(graph: Graph) -> Graph:
+    """The graph as it is stored: every weight is a tensor of its own, under its stored name."""
+    names = storage(graph).names
+    stored = graph.copy()
+    for id in graph:
+        node = graph[id]
+        if node.weights:
+            weights = {operand: Param(names[id, operand], expr.type) for operand, expr in node.weights.items()}
+            stored.replace(id, replace(node, weights=weights))
+    return stored
+
+
+def segment(graph: Graph, id: NodeId, cuts: Collection[NodeId]) -> list[NodeId]:
+    """The nodes between a value and the cuts before it, in order; the value itself is the last."""
+    found: set[NodeId] = set()
+    waiting = [id]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting.extend(source for source in graph[node].inputs if source not in cuts)
+    return [node for node in graph.order() if node in found]
+
+
+def place(origin: tuple[Span, ...]) -> str:
+    """``file:line`` of the innermost place in the file of the model, past which lies the library."""
+    own = [span for span in origin if span.source is origin[0].source]
+    return str(own[-1]).rpartition(":")[0] if own else ""
+
+
+def _label(node: Node, times: Mapping[str, int]) -> str:
+    """The path, with the operator where that alone is not one value."""
+    if node.path and times[node.path] == 1:
+        return node.path
+    return f"{node.path}/{node.op.name}" if node.path else node.op.name
+
+
+def _borders(graph: Graph, cuts: Collection[NodeId]) -> dict[NodeId, int]:
+    """The widest padding between each value and the cuts before it."""
+    widths: dict[NodeId, int] = {}
+    for id in graph.order():
+        before = (widths[source] for source in graph[id].inputs if source not in cuts)
+        widths[id] = max(_padding(graph[id].op), *before, 0)
+    return {id: widths[id] for id in cuts}
+
+
+def _padding(op: Operator) -> int:
+    match op:
+        case Conv() | MaxPool() | AvgPool():
+            return max(width for pair in op.padding for width in pair)
+        case Pad():
+            return max(width for pair in op.widths for width in pair)
+        case ConvTranspose():
+            return 1
+        case _:
+            return 0

@@ -1,0 +1,30 @@
+"""What verification cannot do, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from repc.diagnostics import Diagnostic, nearest
+
+
+def no_sizes(model: str, free: Sequence[str], most: int) -> Diagnostic:
+    """No size of the free dimensions leaves every value some extent."""
+    return Diagnostic(
+        "E811",
+        f"{model} has no extent at its last values, with {' and '.join(free)} up to {most}",
+        help=f"give sizes yourself, such as {free[0]}=224",
+    )
+
+
+def unknown_size(name: str, free: Sequence[str]) -> Diagnostic:
+    """A size was given for something that is no free dimension of the inputs."""
+    close = nearest(name, free)
+    known = f"the free dimensions are {', '.join(free)}" if free else "all sizes are fixed by the spec"
+    return Diagnostic("E812", f"there is no free dimension {name}", help=f"did you mean {close}?" if close else known)
+
+
+def other_outputs(name: str, count: int, expected: int) -> Diagnostic:
+    """The two networks that are compared do not have the same outputs."""
+    return Diagnostic(
+        "E813", f"{name} has {count} outputs instead of {expected}", help="compare networks with the same outputs"
+    )

@@ -1,0 +1,24 @@
+"""What a verification is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """How many random inputs of which sizes, or which inputs; and how far off is too far.
+
+    `sizes` sets free dimensions that are otherwise chosen so that every stage has some extent.  `inputs` are batches of
+    real data, by input name, to be used instead of random ones.  `limit` is what a deployed network's error may be, in
+    multiples of the noise of the unfused network.
+    """
+
+    samples: int = 8
+    seed: int = 0
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+    inputs: Sequence[Mapping[str, Tensor]] = ()
+    limit: float = 3.0

@@ -1,0 +1,126 @@
+"""What a verification found, for people and for tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+from math import isfinite, isnan
+from typing import Any, Literal
+
+Part = Literal["interior", "border", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One comparison: of a cut's interior or border, or of a stored tensor.
+
+    `error` and `reference` are in the same unit: relative (‖Δ‖∞/‖y‖∞) at a cut, units in the last place of a tensor.
+    """
+
+    where: str
+    place: str
+    part: Part
+    error: float
+    reference: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the reference; infinite where the error is not a number."""
+        return float("inf") if isnan(self.error) else self.error / self.reference
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row of a report.
+
+    `result` says it in a word, `detail` how far off and on what, `reason` why it failed (empty where it passed).  The
+    histogram counts elements by their distance, for stored tensors.
+    """
+
+    name: str
+    passed: bool
+    result: str
+    detail: str
+    reason: str
+    figures: tuple[Figure, ...]
+    histogram: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def worst(self) -> Figure | None:
+        """The figure that is the largest multiple of its reference."""
+        return max(self.figures, key=lambda figure: figure.ratio, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Whether networks are equivalent, as far as it was checked; true or false, printable, and JSON."""
+
+    model: str
+    inputs: str
+    checks: tuple[Check, ...]
+    not_covered: tuple[str, ...]
+
+    @property
+    def equivalent(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    def __bool__(self) -> bool:
+        return self.equivalent
+
+    def __str__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(*self._rows(), strict=True)]
+        table = ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in self._rows()]
+        reasons = [f"{check.name}: {check.reason}" for check in self.checks if not check.passed]
+        head = [f"Model     {self.model}", f"Inputs    {self.inputs}"]
+        foot = f"Not covered: {', '.join(self.not_covered)}"
+        blocks = [head, table, reasons, [foot], [self.verdict]]
+        return "\n\n".join("\n".join(f"  {line.rstrip()}" for line in block) for block in blocks if block)
+
+    @property
+    def verdict(self) -> str:
+        return "EQUIVALENT" if self.equivalent else "NOT EQUIVALENT"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON has it; numbers that JSON lacks are text."""
+        return {
+            "model": self.model,
+            "equivalent": self.equivalent,
+            "inputs": self.inputs,
+            "checks": [_record(check) for check in self.checks],
+            "not_covered": list(self.not_covered),
+        }
+
+    def _repr_html_(self) -> str:
+        head, *body = self._rows()
+        lines = [_row("th", head), *(_row("td", row) for row in body)]
+        reasons = [f"<p>{escape(check.name)}: {escape(check.reason)}</p>" for check in self.checks if not check.passed]
+        foot = f"<p>{escape(self.inputs)}. Not covered: {escape(', '.join(self.not_covered))}</p>"
+        title = f"<p><b>{escape(self.model)}: {self.verdict}</b></p>"
+        return "".join([title, "<table>", *lines, "</table>", *reasons, foot])
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [("check", "result", "detail"), *((check.name, check.result, check.detail) for check in self.checks)]
+
+
+def _row(tag: str, cells: tuple[str, ...]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def _record(check: Check) -> dict[str, Any]:
+    return {
+        "check": check.name,
+        "passed": check.passed,
+        "result": check.result,
+        "detail": check.detail,
+        "reason": check.reason,
+        "figures": [_finite(asdict(figure)) for figure in check.figures],
+        "histogram": dict(check.histogram),
+    }
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: str(value) if isinstance(value, float) and not isfinite(value) else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,1 @@
+"""For every operator: random attributes and operands, and what torch says the result is."""

@@ -1,0 +1,181 @@
+"""What operators do not accept: the reason, and the operand at fault."""
+
+from fractions import Fraction
+
+import pytest
+
+from repc.ir.dims import Dim, symbol
+from repc.ir.operator import Operator
+from repc.ir.types import ShapeError, TensorType
+from repc.ops import (
+    OPERATORS,
+    AdaptiveAvgPool,
+    Affine,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Divide,
+    Dropout,
+    Einsum,
+    Expand,
+    Function,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    MatMul,
+    MaxPool,
+    Multiply,
+    Pad,
+    Permute,
+    PRelu,
+    Random,
+    Reduce,
+    Reshape,
+    RMSNorm,
+    Slice,
+    Softmax,
+    Sum,
+    Upsample,
+)
+
+EPS, ONE, NONE2 = Fraction(1, 10), Fraction(1), ((0, 0), (0, 0))
+B, H = symbol("b"), symbol("h")
+
+
+def t(*shape: Dim, dtype: str = "f32") -> TensorType:
+    return TensorType(shape, dtype)
+
+
+IMAGE, KERNEL = t(B, 4, 8, 8), t(6, 4, 3, 3)
+CONV, TRANSPOSE = Conv((1, 1), NONE2, (1, 1)), ConvTranspose((2, 2), NONE2, (1, 1), 1, (0, 0))
+
+REFUSALS: list[tuple[Operator, dict[str, TensorType], str | None, str]] = [
+    (CONV, {"x": t(B, 4, 8), "weight": KERNEL}, "x", "takes x with 4 axes"),
+    (CONV, {"x": IMAGE, "weight": t(6, 4, 3)}, "weight", "takes weight with 4 axes"),
+    (CONV, {"x": t(B, 3, 8, 8), "weight": KERNEL}, "x", "x has 3 channels, and the weight is for 4"),
+    (CONV, {"x": t(B, H, 8, 8), "weight": KERNEL}, "x", "x has h channels"),
+    (CONV, {"x": IMAGE, "weight": KERNEL, "bias": t(4)}, "bias", r"bias is f32\[4\], and there are 6 output"),
+    (CONV, {"x": IMAGE, "weight": t(6, 4, 9, 3)}, "x", "a window of 9 does not fit into 8"),
+    (CONV, {"x": t(B, 4, 8, 8, dtype="f16"), "weight": KERNEL}, "weight", "x is f16 and weight is f32"),
+    (CONV, {"x": IMAGE, "weight": t(H, 4, 3, 3)}, None, "not known when weights are computed"),
+    (Conv((1, 1), NONE2, (1, 1), 4), {"x": IMAGE, "weight": t(6, 1, 3, 3)}, "weight", "6 output channels do not"),
+    (Conv((1, 1), NONE2, (1, 1), 0), {"x": IMAGE, "weight": KERNEL}, "weight", "into 0 groups"),
+    (Conv((0, 1), NONE2, (1, 1)), {"x": IMAGE, "weight": KERNEL}, "x", "stride .* must be at least 1"),
+    (Conv((1, 1), NONE2, (1, -1)), {"x": IMAGE, "weight": KERNEL}, "x", "dilation .* must be at least 1"),
+    (Conv((1, 1), NONE2, (1,)), {"x": IMAGE, "weight": KERNEL}, "x", "dilation has 1 entries for 2"),
+    (Conv((1, 1), ((0, -1), (0, 0)), (1, 1)), {"x": IMAGE, "weight": KERNEL}, "x", "must not be negative"),
+    (Conv((1,) * 4, ((0, 0),) * 4, (1,) * 4), {"x": IMAGE, "weight": KERNEL}, "x", "1 to 3 spatial axes"),
+    (Conv((1, 1), ((8, 0), (0, 0)), (1, 1), 1, "reflect"), {"x": IMAGE, "weight": KERNEL}, "x", "reflect padding of 8"),
+    (Conv((1, 1), ((9, 0), (0, 0)), (1, 1), 1, "circular"), {"x": IMAGE, "weight": KERNEL}, "x", "circular padding of"),
+    (Conv((1, 1), NONE2, (1, 1), 1, "mirror"), {"x": IMAGE, "weight": KERNEL}, "x", "no padding mode 'mirror'"),
+    (TRANSPOSE, {"x": IMAGE, "weight": t(3, 4, 3, 3)}, "x", "x has 4 channels, and the weight is for 3"),
+    (TRANSPOSE, {"x": IMAGE, "weight": t(4, 2, 3, 3), "bias": t(4)}, "bias", "there are 2 output channels"),
+    (ConvTranspose((2,), ((0, 0),), (1,), 3, (0,)), {"x": t(1, 4, 8), "weight": t(4, 2, 3)}, "weight", "4 input"),
+    (ConvTranspose((2,), ((0, 0),), (1,), 1, (2,)), {"x": t(1, 4, 8), "weight": t(4, 2, 3)}, "x", "output_padding 2"),
+    (ConvTranspose((2,), ((0, 0),), (1,), 1, ()), {"x": t(1, 4, 8), "weight": t(4, 2, 3)}, "x", "has 0 entries"),
+    (ConvTranspose((1,), ((2, 2),), (1,), 1, (0,)), {"x": t(1, 4, 2), "weight": t(4, 2, 3)}, "x", "leaves nothing"),
+    (Linear(), {"x": t(B, 5), "weight": t(3, 4)}, "x", "does not have the 4 features"),
+    (Linear(), {"x": t(), "weight": t(3, 4)}, "x", "does not have the 4 features"),
+    (Linear(), {"x": t(B, 4), "weight": t(3, 4, 1)}, "weight", "takes weight with 2 axes"),
+    (Linear(), {"x": t(B, 4), "weight": t(3, 4), "bias": t(1, 3)}, "bias", "there are 3 output features"),
+    (MatMul(), {"a": t(2, 3), "b": t(4, 5)}, "b", "the last axis of a has 3 elements, b takes 4"),
+    (MatMul(), {"a": t(), "b": t(4, 5)}, "a", "vectors and matrices"),
+    (MatMul(), {"a": t(2, 1, 3), "b": t(3, 3, 3)}, None, "do not broadcast"),
+    (Einsum("ij,jk->ik"), {"a": t(2, 3), "b": t(4, 5)}, "b", "'j' of einsum 'ij,jk->ik' is 3 in a and 4 in b"),
+    (Einsum("ij,jk->ik"), {"a": t(2, 3, 1), "b": t(4, 5)}, "a", "takes a with 2 axes"),
+    (Einsum("ii,ij->j"), {"a": t(2, 2), "b": t(2, 5)}, None, "is no product of two operands"),
+    (Einsum("ij->ji"), {"a": t(2, 2), "b": t(2, 5)}, None, "is no product of two operands"),
+    (Einsum("ij,jk"), {"a": t(2, 2), "b": t(2, 5)}, None, "is no product of two operands"),
+    (Einsum("ij,jk->il"), {"a": t(2, 2), "b": t(2, 5)}, None, "is no product of two operands"),
+    (BatchNorm(EPS), {"x": t(4)}, "x", "a batch axis and a channel axis"),
+    (BatchNorm(EPS), {"x": IMAGE, "weight": t(5)}, "weight", "there are 4 channels"),
+    (BatchNorm(EPS), {"x": IMAGE, "running_var": t(4)}, "running_mean", "one running statistic of two"),
+    (BatchNorm(EPS), {"x": IMAGE, "num_batches_tracked": t()}, "num_batches_tracked", r"make|is f32\[\]"),
+    (LayerNorm(1, EPS), {"x": t(B, 8), "weight": t(4)}, "weight", r"weight is f32\[4\], not f32\[8\]"),
+    (LayerNorm(3, EPS), {"x": t(B, 8)}, "x", "does not have 3 axes"),
+    (GroupNorm(3, EPS), {"x": IMAGE}, "x", "4 channels do not divide into 3 groups"),
+    (GroupNorm(2, EPS), {"x": t(B, H, 3)}, "x", "h channels do not divide"),
+    (GroupNorm(2, EPS), {"x": IMAGE, "bias": t(2)}, "bias", "there are 4 channels"),
+    (RMSNorm(1, EPS), {"x": t(B, 8), "weight": t(8, 1)}, "weight", "not f32"),
+    (Function("relo"), {"x": IMAGE}, "x", "no function 'relo'"),
+    (Function("elu"), {"x": IMAGE}, "x", "elu has 1 constants, not 0"),
+    (Function("relu"), {"x": t(3, dtype="i64")}, "x", "takes real numbers"),
+    (PRelu(), {"x": IMAGE, "weight": t(5)}, "weight", r"the weight is f32\[5\]"),
+    (PRelu(), {"x": t(4), "weight": t(4)}, "weight", r"the weight is f32\[4\]"),
+    (Softmax(4), {"x": IMAGE}, "x", "no axis 4"),
+    (Softmax(-1), {"x": IMAGE}, "x", "no axis -1"),
+    (Dropout(1.0), {"x": IMAGE}, "x", "no probability below 1"),
+    (Sum((ONE,)), {"0": IMAGE, "1": IMAGE}, None, "1 coefficients has 2 operands"),
+    (Sum(()), {}, None, "0 coefficients has 0 operands"),
+    (Sum((ONE, ONE)), {"0": t(B, 3), "1": t(H, 3)}, None, "do not broadcast: b against h"),
+    (Multiply(), {"a": t(3), "b": t(4)}, None, "do not broadcast"),
+    (Divide(), {"a": t(3), "b": t(3, dtype="i64")}, "b", "a is f32 and b is i64"),
+    (Affine(1), {"x": IMAGE, "weight": t(8)}, "weight", "there are 4 elements along axis 1"),
+    (Affine(4), {"x": IMAGE}, "x", "no axis 4"),
+    (Reshape((B, 5)), {"x": t(B, 4)}, "x", r"has 4\*b elements and f32\[b, 5\] has 5\*b"),
+    (Permute((0, 0)), {"x": t(B, 4)}, "x", "no order of the axes"),
+    (Expand((3, 4)), {"x": t(2, 4)}, None, "do not broadcast"),
+    (Expand((4,)), {"x": t(2, 4)}, "x", "does not expand"),
+    (Slice(0, 0, 1), {"x": t(B, 4)}, "x", "no known size"),
+    (Slice(1, 0, 5), {"x": t(B, 4)}, "x", "takes no valid part of 4"),
+    (Slice(1, 2, 2), {"x": t(B, 4)}, "x", "takes no valid part of 4"),
+    (Slice(1, 0, 4, 0), {"x": t(B, 4)}, "x", "takes no valid part of 4"),
+    (Concat(1), {}, None, "nothing to concatenate"),
+    (Concat(1), {"0": t(B, 4), "1": t(H, 4)}, "1", "differ beside axis 1"),
+    (Concat(2), {"0": t(B, 4)}, "x", "no axis 2"),
+    (Pad(((0, 0),)), {"x": t(B, 4)}, "x", "1 pairs of widths"),
+    (Pad(((0, 0), (-1, 0))), {"x": t(B, 4)}, "x", "is negative"),
+    (Pad(((0, 0), (4, 0)), "reflect"), {"x": t(B, 4)}, "x", "reflect padding of 4"),
+    (Pad(((0, 0), (1, 0)), "reflect"), {"x": t(B, 4), "value": t()}, "value", "has no value"),
+    (Pad(((0, 0), (1, 0))), {"x": t(B, 4), "value": t(4)}, "value", "no padding there|the value is"),
+    (Pad(((0, 1), (0, 0))), {"x": t(B, 4), "value": t(3)}, "value", "the value is"),
+    (Upsample((2,)), {"x": IMAGE}, "x", "1 spatial axes"),
+    (Upsample((2, 0)), {"x": IMAGE}, "x", "does not enlarge"),
+    (Upsample((2, 2), "cubic"), {"x": IMAGE}, "x", "no upsampling 'cubic'"),
+    (Upsample((2, 2), "nearest", True), {"x": IMAGE}, "x", "no upsampling 'nearest' with align_corners=True"),
+    (MaxPool((2,), (2,), ((0, 0),), (1,)), {"x": IMAGE}, "x", "a 1-d pool takes x with 3 axes"),
+    (MaxPool((2,), (2,), ((0, 2),), (1,)), {"x": t(B, 4, 8)}, "x", "more than half of the kernel of 2"),
+    (MaxPool((2,), (1,), ((1, 1),), (2,)), {"x": t(B, 4, 1)}, "x", "nothing but padding"),
+    (MaxPool((9,), (1,), ((0, 0),), (1,)), {"x": t(B, 4, 8)}, "x", "a window of 9 does not fit"),
+    (AvgPool((0,), (1,), ((0, 0),)), {"x": t(B, 4, 8)}, "x", "kernel .* must be at least 1"),
+    (AdaptiveAvgPool((2, 1)), {"x": t(B, 4, H, 8)}, "x", "windows of h elements for 2 results"),
+    (AdaptiveAvgPool((0, 1)), {"x": IMAGE}, "x", "output .* must be at least 1"),
+    (Reduce("max", (0,), False), {"x": IMAGE}, "x", "no reduction 'max'"),
+    (Reduce("sum", (1, 1), False), {"x": IMAGE}, "x", "an axis occurs twice"),
+    (Random("beta", (1,), 0, 1), {}, None, "no distribution 'beta'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("op", "given", "operand", "reason"), REFUSALS, ids=[f"{row[0].name}-{i}" for i, row in enumerate(REFUSALS)]
+)
+def test_a_refusal_names_reason_operand_and_remedy(
+    op: Operator, given: dict[str, TensorType], operand: str | None, reason: str
+) -> None:
+    with pytest.raises(ShapeError, match=reason) as error:
+        op.infer(given)
+    assert error.value.operand == operand
+    assert error.value.remedy
+
+
+def test_every_operator_that_can_refuse_does() -> None:
+    accepting = {"detach", "fill", "eye", "input"}
+    assert {op.name for op, *_ in REFUSALS} | accepting == {op.name for op in OPERATORS}
+
+
+def test_symbolic_sizes_come_out_by_the_real_formula() -> None:
+    x = t(B, 4, H, H)
+    strided = Conv((2, 2), ((1, 1), (0, 0)), (1, 1)).infer({"x": x, "weight": KERNEL})
+    assert str(strided) == "f32[b, 6, ((h + 1)//2), ((h + 1)//2) - 1]"
+    pooled = MaxPool((3, 3), (2, 2), ((1, 1), (0, 0)), (1, 1), True).infer({"x": x})
+    assert str(pooled) == "f32[b, 4, (h//2) + 1, (h//2)]"
+    assert str(TRANSPOSE.infer({"x": x, "weight": t(4, 2, 3, 3)})) == "f32[b, 2, 2*h + 1, 2*h + 1]"
+    assert str(Reshape((B, 4 * H * H)).infer({"x": x})) == "f32[b, 4*h*h]"
+
+
+def test_an_operator_with_sizes_inside_gets_integers() -> None:
+    assert Reshape((B, 4 * H)).at({"b": 2, "h": 3}) == Reshape((2, 12))
+    assert Expand((B, 4)).at({"b": 2}) == Expand((2, 4))
+    assert CONV.at({"b": 2}) is CONV

@@ -1,0 +1,87 @@
+"""Shipped specs against recorded inputs, outputs and checkpoints of the official implementations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import repc
+from repc.evaluate import run
+from repc.evaluate.floating import TorchField
+from repc.ops.norm import BatchNorm
+from tests.fixtures import structural
+from tests.specs.official import CASES, spec
+
+DOUBLE = TorchField(torch.float64)
+
+
+def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((actual - expected).abs().max() / expected.abs().max())
+
+
+def opened(case: str, folder: Path) -> repc.Model:
+    path = folder / "official.rep"
+    path.write_text(spec(case))
+    return repc.load(path)
+
+
+def output(graph, inputs: torch.Tensor, values) -> torch.Tensor:
+    (result,) = run(graph, DOUBLE, {next(iter(graph.inputs)): inputs}, values).values()
+    return result
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_train_form(case: str, tmp_path: Path) -> None:
+    """The official train checkpoint loads strictly, and the recorded output is reproduced in float64."""
+    folder, model = structural(case), opened(case, tmp_path)
+    state, io = load_file(folder / "train.safetensors"), load_file(folder / "io.safetensors")
+    net = model.module()
+    net.load_state_dict(state, strict=True)
+    with torch.no_grad():
+        out = net.double().eval()(io["input"].double())
+    assert relative(out, io["output"]) < 1e-12
+    assert relative(output(model.graph, io["input"], state), io["output"]) < 1e-12
+
+
+@pytest.mark.parametrize("target", ["deploy", "official"])
+@pytest.mark.parametrize("case", CASES)
+def test_folded_form(case: str, target: str, tmp_path: Path) -> None:
+    folder, model = structural(case), opened(case, tmp_path)
+    io = load_file(folder / "io.safetensors")
+    fused = model.fuse(folder / "train.safetensors", target, dtype="f64")
+    out = output(fused.graph, io["input"], {**fused.parameters.values})
+    assert relative(out, io["output"]) < 1e-11
+    with torch.no_grad():
+        assert relative(fused.module()(io["input"].double()), io["output"]) < 1e-11
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_official_keys_and_values(case: str, tmp_path: Path) -> None:
+    """Target `official` gives the keys and values of the official conversion."""
+    folder, model = structural(case), opened(case, tmp_path)
+    deploy = load_file(folder / "deploy.safetensors")
+    ours = model.fuse(folder / "train.safetensors", "official").state_dict()
+    assert sorted(ours) == sorted(deploy)
+    for key, theirs in deploy.items():
+        assert ours[key].shape == theirs.shape, key
+        assert relative(ours[key].double(), theirs.double()) < 1e-5 if theirs.abs().max() else not ours[key].any(), key
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_foldable_batch_norm_remains(case: str, tmp_path: Path) -> None:
+    """What is left is named, and only RepMLP's norm before a layer shared by channel groups cannot fold."""
+    fused = opened(case, tmp_path).fuse(structural(case) / "train.safetensors", "deploy")
+    left = [fused.graph[id].path for id in fused.graph.order() if isinstance(fused.graph[id].op, BatchNorm)]
+    assert all(path.endswith("prebn1") for path in left)
+    assert {path for path in left} <= {refusal.path for refusal in fused.trace.refusals}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_verifies(case: str, tmp_path: Path) -> None:
+    """Every check of the report passes, ONNX Runtime at every cut among them."""
+    fused = opened(case, tmp_path).fuse(structural(case) / "train.safetensors", "deploy")
+    report = fused.verify()
+    assert report, str(report)
