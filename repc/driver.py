@@ -71,6 +71,10 @@ class Model:
             raise Failure(_unknown_target(name, self.name, list(self.targets)))
         return self.targets[name]
 
+    def counts(self) -> dict[str, int]:
+        """How many operators of each kind the train form has, in the names of ONNX."""
+        return to_onnx.operators(self.graph)
+
     def parameters(self, weights: Weights | None = None, container: str | None = None) -> Parameters:
         """The value of every parameter: from a checkpoint, or the initial values of seed 0.
 
@@ -104,9 +108,11 @@ class Model:
         """Fold the graph for a target and compute the deployed weights, in float64 and rounded once to `dtype`."""
         chosen = target if isinstance(target, Target) else self.target(target)
         given = weights if isinstance(weights, Parameters) else self.parameters(weights, container)
-        options = Options(keep=chosen.keep, objective=chosen.objective)
-        graph, trace = fold(self.graph, options)
-        return Fused(self, chosen, given, graph, trace, dtype)
+        return Fused(self, chosen, given, *self.fold(chosen), dtype)
+
+    def fold(self, target: Target) -> tuple[Graph, Trace]:
+        """The folded graph and how it came about, for which no weights are needed."""
+        return fold(self.graph, Options(target.keep, target.objective, target.overrides))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +144,17 @@ class Fused:
     graph: Graph
     trace: Trace
     dtype: str = "f32"
-    _files: dict[str, Path] = field(default_factory=dict[str, Path])
+    _built: dict[int, onnx.ModelProto] = field(default_factory=dict[int, onnx.ModelProto])
 
     @cached_property
     def values(self) -> dict[str, Tensor]:
         """The stored tensors by name, rounded to the deployed type."""
         return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
+
+    @property
+    def opset(self) -> int:
+        """The ONNX opset of the target, or the default."""
+        return self.target.opset or 18
 
     def state_dict(self) -> dict[str, Tensor]:
         """The deployed weights: with target `official`, the authors' own deploy keys."""
@@ -154,14 +165,13 @@ class Fused:
         return to_torch.inference_module(self.graph, self.values)
 
     def onnx(self, opset: int | None = None) -> onnx.ModelProto:
-        """The ONNX model, built from the graph and checked."""
-        return to_onnx.build(
-            self.graph,
-            self.values,
-            opset=opset or self.target.opset or 18,
-            dtype=self.dtype,
-            metadata=self.provenance(),
-        )
+        """The ONNX model, built from the graph and checked; built once for each opset."""
+        opset = opset or self.opset
+        if opset not in self._built:
+            self._built[opset] = to_onnx.build(
+                self.graph, self.values, opset=opset, dtype=self.dtype, metadata=self.provenance()
+            )
+        return self._built[opset]
 
     def save_onnx(self, path: str | Path, opset: int | None = None) -> None:
         """Write the ONNX model, whole or not at all; weights beyond 2 GB go into a file beside it."""
@@ -169,11 +179,12 @@ class Fused:
 
     def source(self) -> to_source.SourceArtifact:
         """A readable Python file that does not need repc, and its tensors."""
-        return to_source.emit(self.graph, self.values)
+        lines = [f"{name.removeprefix('repc.')}: {value}" for name, value in self.provenance().items()]
+        return to_source.emit(self.graph, self.values, provenance=lines)
 
     def counts(self) -> dict[str, int]:
         """How many operators of each kind are left, in the names of ONNX."""
-        return to_onnx.counts(self.onnx())
+        return to_onnx.operators(self.graph, self.opset)
 
     def missed(self) -> list[Missed]:
         """What the target expected and did not get."""
@@ -183,16 +194,27 @@ class Fused:
         compared = [(e, counts.get(e.operator, 0)) for e in self.target.expect]
         return [Missed(e, actual) for e, actual in compared if not _COMPARE[e.comparison](actual, e.count)]
 
-    def verify(self, checks: Checks | None = None, progress: Callable[[str, float], None] | None = None) -> Report:
-        """Compare train form, folded form, torch module and ONNX Runtime; see `repc.verify`."""
+    def verify(
+        self,
+        checks: Checks | None = None,
+        progress: Callable[[str, float], None] | None = None,
+        *,
+        file: Path | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+    ) -> Report:
+        """Compare train form, folded form, torch module and ONNX Runtime; see `repc.verify`.
+
+        `file` is an ONNX file and `tensors` are deployed weights that were written earlier, to be compared instead of
+        new ones.
+        """
         return check_equal(
             self.model.graph,
             self.graph,
             self.parameters.values,
             self.values,
             options=checks or Checks(),
-            model=self.onnx(),
-            module=self.module(),
+            model=file or self.onnx(),
+            module=to_torch.inference_module(self.graph, tensors or self.values),
             progress=progress,
         )
 
@@ -220,6 +242,17 @@ def load(
     `parameters` set the model's parameters, `sizes` pin free dimensions of its inputs, `adapter` attaches a folder that
     PEFT's ``save_pretrained`` wrote.  Raises `Failure` with every error found.
     """
+    return open_model(spec, model, parameters, sizes, adapter)
+
+
+def open_model(
+    spec: str | Path,
+    model: str | None = None,
+    parameters: Mapping[str, Value] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    adapter: str | Path | None = None,
+) -> Model:
+    """As `load`, for parameters of any name."""
     opened = open_spec(str(spec), model)
     module = load_module(opened.source, FileLibrary())
     name = opened.choose(module)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from io import TextIOWrapper
+from types import ModuleType
 
 from repc.cli.screen import Screen
 from repc.diagnostics import Failure, nearest
@@ -76,34 +77,42 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _run(verb: str, words: list[str]) -> int:
-    command = import_module(f"repc.cli.{verb}")
-    parser = ArgumentParser(
-        prog=f"repc {verb}",
-        description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
-        epilog=command.EXAMPLES,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.configure(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, results only")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on the way, with warnings of libraries")
-    args = parser.parse_args(words)
-    screen = Screen(sys.stdout, sys.stderr, quiet=args.quiet, verbose=args.verbose)
+    """One command; what it raises becomes a message and a code."""
+    screen = Screen(sys.stdout, sys.stderr)
+    json = "--json" in words
     try:
         # Whatever a library prints is no result.
         with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            command = import_module(f"repc.cli.{verb}")
+            with redirect_stdout(screen.out):
+                args = _parser(verb, command).parse_args(words)
+            screen.quiet, screen.verbose = args.quiet, args.verbose
             warnings.simplefilter("default" if args.verbose else "ignore")
             return command.run(args, screen)
     except Failure as failure:
-        screen.failure(failure, json=getattr(args, "json", False))
+        screen.failure(failure, json=json)
         return WRONG_INPUT
-    except (BrokenPipeError, KeyboardInterrupt):
+    except BrokenPipeError:
         raise
     except Exception as error:
         from repc.cli.crash import report
 
         report(error, [verb, *words], screen)
         return INTERNAL
+
+
+def _parser(verb: str, command: ModuleType) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"repc {verb}",
+        description=f"{VERBS[verb].capitalize()}.",
+        epilog=command.EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.configure(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="results only")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on the way")
+    return parser
 
 
 def _help() -> str:

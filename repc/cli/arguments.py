@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from repc.cli import errors
 from repc.diagnostics import Failure, Source, Span
-from repc.semantics import open_spec
-from repc.semantics.library import OpenedSpec
 from repc.semantics.values import Value
 from repc.syntax import parse_expression, tree
 
@@ -64,26 +61,7 @@ def add_json(parser: ArgumentParser) -> None:
 # ---------------------------------------------------------------- reading
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """Which model is meant, with its parameters and sizes."""
-
-    input: str
-    settings: Mapping[str, Value]
-    sizes: Mapping[str, int]
-
-    def open(self) -> OpenedSpec:
-        """The spec file; raises `Failure` where the input is something else."""
-        refuse_other_kinds(self.input)
-        return open_spec(self.input)
-
-
-def request(args: Namespace) -> Request:
-    """What INPUT, --set and --size say; raises `Failure`."""
-    return Request(args.input, settings(args.set), sizes(args.size))
-
-
-def settings(texts: list[str]) -> dict[str, Value]:
+def settings(texts: Sequence[str]) -> dict[str, Value]:
     """The values of ``--set name=value``."""
     found: dict[str, Value] = {}
     for text in texts:
@@ -92,7 +70,7 @@ def settings(texts: list[str]) -> dict[str, Value]:
     return found
 
 
-def sizes(texts: list[str]) -> dict[str, int]:
+def sizes(texts: Sequence[str]) -> dict[str, int]:
     """The values of ``--size name=number``."""
     found: dict[str, int] = {}
     for text in texts:
@@ -127,9 +105,9 @@ def choices(text: str, known: tuple[str, ...]) -> list[str]:
 
 def _split(text: str, form: str) -> tuple[str, Source]:
     name, equals, value = text.partition("=")
-    source = Source(f"--{form[2:].split()[0]} {name}", value)
+    source = Source(f"--{form[2:].split(maxsplit=1)[0]} {name}", value)
     if not equals or not name.isidentifier() or not value:
-        whole = Source(form.split()[0], text)
+        whole = Source(form.split(maxsplit=1)[0], text)
         raise Failure(errors.not_a_setting(Span(whole, 0, len(text)), form))
     return name, source
 

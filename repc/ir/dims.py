@@ -9,7 +9,7 @@ normal forms are.  Floors obey ``⌊(d·q + r)/d⌋ = q + ⌊r/d⌋`` and ``⌊(
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import gcd, prod
+from math import gcd
 from typing import TypeAlias, Union
 
 Dim: TypeAlias = Union[int, "Polynomial"]
@@ -109,7 +109,13 @@ class Polynomial:
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
         """The value where every symbol has a size; `KeyError` names a symbol without one."""
-        return sum(count * prod(atom.evaluate(sizes) for atom in monomial) for monomial, count in self.terms.values())
+        total = 0
+        for monomial, count in self.terms.values():
+            product = count
+            for atom in monomial:  # a loop: torch.compile follows it where sizes are its own symbols, and not math.prod
+                product *= atom.evaluate(sizes)
+            total += product
+        return total
 
     def symbols(self) -> set[str]:
         return {name for monomial, _ in self.terms.values() for atom in monomial for name in atom.symbols()}
@@ -190,7 +196,7 @@ def _floor(dim: Polynomial, divisor: int) -> Dim:
         return whole + rest // divisor
     constant = sum(c for m, c in rest.terms.values() if not m)
     factor = gcd(divisor, *(c for m, c in rest.terms.values() if m))
-    numerator = _collect((m, (c if m else c - c % factor) // factor) for m, c in rest.terms.values())
+    numerator = _collect((m, c // factor) for m, c in rest.terms.values())
     denominator = divisor // factor
     if denominator == 1:
         return whole + numerator

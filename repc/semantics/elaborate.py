@@ -124,8 +124,7 @@ def _run_model(
     unused = sorted(set(sizes) - set(free))
     if unused:
         raise Rejected(errors.unknown_size_name(definition.span, unused[0], list(free)))
-    with ctx.called(definition.span):
-        result = run_body(ctx, definition, env)
+    result = run_body(ctx, definition, env)
     results = result if isinstance(result, tuple) else (result,)
     for index, (value, expr) in enumerate(zip(results, definition.body.results, strict=False)):
         if isinstance(value, Activation):

@@ -34,6 +34,7 @@ from repc.syntax import tree
 
 CONSTANTS: dict[str, Value] = {"true": True, "false": False, "none": None}
 _TENSORS = (Activation, Param, Apply)
+_OPERANDS = (*_TENSORS, Along)
 
 
 def evaluate(ctx: Context, expr: tree.Expr, env: Env) -> Value:
@@ -99,7 +100,7 @@ def _unary(ctx: Context, expr: tree.Unary, env: Env) -> Value:
     value = evaluate(ctx, expr.operand, env)
     if isinstance(value, Poison):
         return value
-    if isinstance(value, (*_TENSORS, Along)):
+    if isinstance(value, _OPERANDS):
         return negate(ctx, value, expr.span)
     return statics.binary("*", value, -1, expr.span)
 
@@ -114,17 +115,17 @@ def _binary(ctx: Context, expr: tree.Binary, env: Env) -> Value:
     left, right = evaluate(ctx, expr.left, env), evaluate(ctx, expr.right, env)
     if isinstance(left, Poison) or isinstance(right, Poison):
         return POISON
-    a, b = _operand(left), _operand(right)
-    tensors = isinstance(left, (*_TENSORS, Along)) or isinstance(right, (*_TENSORS, Along))
-    if tensors and a is not None and b is not None:
-        return combine(ctx, expr.operator, a, b, expr.span)
+    if isinstance(left, _OPERANDS) or isinstance(right, _OPERANDS):
+        a, b = _operand(left), _operand(right)
+        if a is not None and b is not None:
+            return combine(ctx, expr.operator, a, b, expr.span)
     return statics.binary(expr.operator, left, right, expr.span)
 
 
 def _operand(value: Value) -> Activation | Param | Apply | Along | None:
     if isinstance(value, (int, Fraction)) and not isinstance(value, bool):
         return constant(value)
-    return value if isinstance(value, (*_TENSORS, Along)) else None
+    return value if isinstance(value, _OPERANDS) else None
 
 
 def _if(ctx: Context, expr: tree.If, env: Env) -> Value:

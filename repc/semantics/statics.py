@@ -42,6 +42,8 @@ def binary(operator: str, left: Value, right: Value, span: Span) -> Value:
 
 def exact(value: Number, span: Span) -> Number:
     """An integer where the number is one; rejected where it has grown beyond all use."""
+    if isinstance(value, int) and -MAX_INTEGER < value < MAX_INTEGER:
+        return value
     fraction = Fraction(value)
     if abs(fraction.numerator) >= MAX_INTEGER**4 or fraction.denominator >= MAX_INTEGER**4:
         raise Rejected(errors.too_large(span))

@@ -9,13 +9,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from lark import Token
-
-from repc.diagnostics import Failure, Source, Span
+from repc.diagnostics import Failure, Span
 from repc.syntax import errors, tree
+from repc.syntax.lexer import Token
 
 Parts = list[Any]
-Operand = tree.Expr | tree.Slice
 
 VERSION = 1  # of the language: the `repc 1` that begins a file
 MAX_DIGITS = 18  # below 2**63, so that every integer of a spec fits in the int64 of shapes and attributes
@@ -30,31 +28,32 @@ class Bracketed(NamedTuple):
     items: tuple[Any, ...]
 
 
+def _span(*parts: Any) -> Span:
+    """From the first to the last part that is there."""
+    there = [part.span for part in parts if part is not None]
+    return there[0].to(there[-1])
+
+
+def _content(string: Token) -> str:
+    """What stands between the quotes."""
+    return string.text[1:-1]
+
+
+def _between(parts: Parts, kind: type | tuple[type, ...]) -> Bracketed:
+    """The parts of a kind, and where they all stand."""
+    return Bracketed(_span(*parts), tuple(part for part in parts if isinstance(part, kind)))
+
+
 class Builder:
-    """Makes the tree of one text at a time: of `source`, from the offset `base` on."""
-
-    def __init__(self) -> None:
-        self.source = Source("", "")
-        self.base = 0
-
-    def _span(self, *parts: Any) -> Span:
-        """From the first to the last part that is there."""
-        there = [part for part in parts if part is not None]
-        first, last = there[0], there[-1]
-        start = first.start_pos + self.base if first.__class__ is Token else first.span.start
-        end = last.end_pos + self.base if last.__class__ is Token else last.span.end
-        return Span(self.source, start, end)
-
-    def _between(self, parts: Parts, kind: type | tuple[type, ...]) -> Bracketed:
-        return Bracketed(self._span(*parts), tuple(part for part in parts if isinstance(part, kind)))
+    """Without state: each method makes the tree of one rule."""
 
     # ------------------------------------------------------------------------------------------ file and items
 
     def file(self, parts: Parts) -> tree.File:
         word, version, items = parts
-        span = self._span(word, version, *items)
-        if version != str(VERSION):
-            raise Failure(errors.unsupported_version(self._span(version), VERSION))
+        span = _span(word, version, *items)
+        if version.text != str(VERSION):
+            raise Failure(errors.unsupported_version(_span(version), VERSION))
         return tree.File(span, VERSION, items)
 
     def items(self, parts: Parts) -> tuple[tree.Item, ...]:
@@ -63,11 +62,11 @@ class Builder:
     def import_(self, parts: Parts) -> tree.Import:
         word, origin, alias = parts
         quoted = isinstance(origin, Token)
-        path = origin[1:-1] if quoted else ".".join(origin.items)
-        return tree.Import(self._span(word, origin, alias), path, quoted, alias and str(alias))
+        path = _content(origin) if quoted else ".".join(origin.items)
+        return tree.Import(_span(word, origin, alias), path, quoted, alias and alias.text)
 
     def module(self, parts: Parts) -> Bracketed:
-        return Bracketed(self._span(*parts), tuple(str(part) for part in parts[::2]))
+        return Bracketed(_span(*parts), tuple(part.text for part in parts[::2]))
 
     def rename(self, parts: Parts) -> Token:
         return parts[1]
@@ -75,9 +74,9 @@ class Builder:
     def block(self, parts: Parts) -> tree.Definition:
         kind, name, parameters, ports, result, body = parts
         return tree.Definition(
-            self._span(kind, body),
-            str(kind),
-            str(name),
+            _span(kind, body),
+            kind.text,
+            name.text,
             parameters.items if parameters else (),
             ports.items,
             result,
@@ -85,56 +84,54 @@ class Builder:
         )
 
     def parameters(self, parts: Parts) -> Bracketed:
-        return self._between(parts, tree.Parameter)
+        return _between(parts, tree.Parameter)
 
     def parameter(self, parts: Parts) -> tree.Parameter:
         name, _, default = parts
-        return tree.Parameter(self._span(name, default), str(name), default)
+        return tree.Parameter(_span(name, default), name.text, default)
 
     def ports(self, parts: Parts) -> Bracketed:
-        return self._between(parts, tree.Port)
+        return _between(parts, tree.Port)
 
     def port(self, parts: Parts) -> tree.Port:
         name, _, kind = parts
-        return tree.Port(self._span(name, kind), str(name), kind)
+        return tree.Port(_span(name, kind), name.text, kind)
 
     def result(self, parts: Parts) -> tree.TypeExpr:
         return parts[1]
 
     def tensor_type(self, parts: Parts) -> tree.TypeExpr:
         dtype = parts[0]
-        return tree.TypeExpr(
-            self._span(*parts), dtype and str(dtype), self._between(parts, (tree.Expr, tree.Rest)).items
-        )
+        return tree.TypeExpr(_span(*parts), dtype and dtype.text, _between(parts, (tree.Expr, tree.Rest)).items)
 
     def rest(self, parts: Parts) -> tree.Rest:
-        return tree.Rest(self._span(*parts), parts[1] and str(parts[1]))
+        return tree.Rest(_span(*parts), parts[1] and parts[1].text)
 
     def short_body(self, parts: Parts) -> tree.Body:
-        return tree.Body(self._span(*parts), (), (parts[1],), braces=False)
+        return tree.Body(_span(*parts), (), (parts[1],), braces=False)
 
     def long_body(self, parts: Parts) -> tree.Body:
-        statements = self._between(parts, tree.Statement).items
-        return tree.Body(self._span(*parts), statements, self._between(parts, tree.Expr).items, braces=True)
+        statements = _between(parts, tree.Statement).items
+        return tree.Body(_span(*parts), statements, _between(parts, tree.Expr).items, braces=True)
 
     # ------------------------------------------------------------------------------------------ statements
 
     def require(self, parts: Parts) -> tree.Require:
         _, condition, _, message = parts
-        return tree.Require(self._span(*parts), condition, message and str(message[1:-1]))
+        return tree.Require(_span(*parts), condition, message and _content(message))
 
     def let(self, parts: Parts) -> tree.Let:
         _, target, _, value = parts
-        names = (str(target),) if isinstance(target, Token) else target.items
-        return tree.Let(self._span(*parts), names, value)
+        names = (target.text,) if isinstance(target, Token) else target.items
+        return tree.Let(_span(*parts), names, value)
 
     def names(self, parts: Parts) -> Bracketed:
-        words = tuple(str(part) for part in parts if part is not None and part.type == "NAME")
-        return Bracketed(self._span(*parts), words)
+        words = tuple(part.text for part in parts if part is not None and part.kind == "NAME")
+        return Bracketed(_span(*parts), words)
 
     def weight(self, parts: Parts) -> tree.Weight:
         kind, name, key, _, type_, _, init, condition = parts
-        return tree.Weight(self._span(*parts), str(kind), str(name), key and str(key[1:-1]), type_, init, condition)
+        return tree.Weight(_span(*parts), kind.text, name.text, key and _content(key), type_, init, condition)
 
     def key(self, parts: Parts) -> Token:
         return parts[1]
@@ -144,152 +141,154 @@ class Builder:
 
     def alias(self, parts: Parts) -> tree.Alias:
         _, key, _, value = parts
-        return tree.Alias(self._span(*parts), str(key[1:-1]), value)
+        return tree.Alias(_span(*parts), _content(key), value)
 
     # ------------------------------------------------------------------------------------------ expressions
 
     def condition(self, parts: Parts) -> tree.If:
         _, condition, _, then, _, otherwise = parts
-        return tree.If(self._span(*parts), condition, then, otherwise)
+        return tree.If(_span(*parts), condition, then, otherwise)
 
     def pipe(self, parts: Parts) -> tree.Pipe:
-        return tree.Pipe(self._span(*parts), parts[0], tuple(parts[1:]))
+        return tree.Pipe(_span(*parts), parts[0], tuple(parts[1:]))
 
     def stage(self, parts: Parts) -> tree.Stage:
         _, label, value = parts
-        return tree.Stage(self._span(label, value), label, value)
+        return tree.Stage(_span(label, value), label, value)
 
     def binary(self, parts: Parts) -> tree.Binary:
         left, operator, right = parts
-        return tree.Binary(self._span(*parts), str(operator), left, right)
+        return tree.Binary(_span(*parts), operator.text, left, right)
 
     def unary(self, parts: Parts) -> tree.Unary:
         operator, operand = parts
-        return tree.Unary(self._span(*parts), str(operator), operand)
+        return tree.Unary(_span(*parts), operator.text, operand)
 
     def call(self, parts: Parts) -> tree.Call:
         function, arguments = parts
-        return tree.Call(self._span(*parts), function, arguments.items)
+        return tree.Call(_span(*parts), function, arguments.items)
 
     def arguments(self, parts: Parts) -> Bracketed:
-        return self._between(parts, tree.Argument)
+        return _between(parts, tree.Argument)
 
     def argument(self, parts: Parts) -> tree.Argument:
         name, _, value = parts
-        return tree.Argument(self._span(*parts), name and str(name), value)
+        return tree.Argument(_span(*parts), name and name.text, value)
 
     def index(self, parts: Parts) -> tree.Index:
-        return tree.Index(self._span(*parts), parts[0], self._between(parts, (tree.Expr, tree.Slice)).items[1:])
+        return tree.Index(_span(*parts), parts[0], _between(parts, (tree.Expr, tree.Slice)).items[1:])
 
     def slice(self, parts: Parts) -> tree.Slice:
         start, _, stop = parts
-        return tree.Slice(self._span(*parts), start, stop)
+        return tree.Slice(_span(*parts), start, stop)
 
     def attribute(self, parts: Parts) -> tree.Attribute:
         value, _, name = parts
-        return tree.Attribute(self._span(*parts), value, str(name))
+        return tree.Attribute(_span(*parts), value, name.text)
 
     def name(self, parts: Parts) -> tree.Name:
-        return tree.Name(self._span(*parts), str(parts[0]))
+        return tree.Name(_span(*parts), parts[0].text)
 
     def integer(self, parts: Parts) -> tree.Int:
-        if len(parts[0]) > MAX_DIGITS:
-            raise Failure(errors.number_too_long(self._span(*parts), MAX_DIGITS))
-        return tree.Int(self._span(*parts), int(parts[0]))
+        text = parts[0].text
+        if len(text) > MAX_DIGITS:
+            raise Failure(errors.number_too_long(_span(*parts), f"{MAX_DIGITS} digits"))
+        return tree.Int(_span(*parts), int(text))
 
     def decimal(self, parts: Parts) -> tree.Float:
-        text = str(parts[0])
-        exponent = text.lower().partition("e")[2] or "0"
-        if len(text) > MAX_FLOAT or abs(int(exponent)) > MAX_EXPONENT:
-            raise Failure(errors.number_too_long(self._span(*parts), MAX_FLOAT))
-        return tree.Float(self._span(*parts), Fraction(text), text)
+        text = parts[0].text
+        if len(text) > MAX_FLOAT:
+            raise Failure(errors.number_too_long(_span(*parts), f"{MAX_FLOAT} characters"))
+        if abs(int(text.lower().partition("e")[2] or "0")) > MAX_EXPONENT:
+            raise Failure(errors.number_too_long(_span(*parts), f"{MAX_EXPONENT} places"))
+        return tree.Float(_span(*parts), Fraction(text), text)
 
     def string(self, parts: Parts) -> tree.String:
-        return tree.String(self._span(*parts), str(parts[0][1:-1]))
+        return tree.String(_span(*parts), _content(parts[0]))
 
     def group(self, parts: Parts) -> tree.Group:
         _, label, value, _ = parts
-        return tree.Group(self._span(*parts), label, value)
+        return tree.Group(_span(*parts), label, value)
 
     def several(self, parts: Parts) -> tree.Tuple:
-        return tree.Tuple(*self._between(parts, tree.Expr))
+        return tree.Tuple(*_between(parts, tree.Expr))
 
     def listing(self, parts: Parts) -> tree.List:
-        return tree.List(*self._between(parts, tree.Expr))
+        return tree.List(*_between(parts, tree.Expr))
 
     def merge(self, parts: Parts) -> tree.Merge:
         kind, arguments, name = parts[:3]
         return tree.Merge(
-            self._span(*parts),
-            str(kind),
+            _span(*parts),
+            kind.text,
             arguments.items if arguments else (),
-            name and str(name),
-            self._between(parts, tree.Branch).items,
+            name and name.text,
+            _between(parts, tree.Branch).items,
         )
 
     def branch(self, parts: Parts) -> tree.Branch:
         label, value, loop, condition = parts
-        return tree.Branch(self._span(*parts), label, value, loop, condition)
+        return tree.Branch(_span(*parts), label, value, loop, condition)
 
     def loop(self, parts: Parts) -> tree.Loop:
         _, name, _, range_ = parts
-        return tree.Loop(self._span(*parts), str(name), range_)
+        return tree.Loop(_span(*parts), name.text, range_)
 
     def repeat(self, parts: Parts) -> tree.Repeat:
         _, name, _, range_, _, label, body, _ = parts
-        return tree.Repeat(self._span(*parts), name and str(name), range_, label, body)
+        return tree.Repeat(_span(*parts), name and name.text, range_, label, body)
 
     def range(self, parts: Parts) -> tree.Range:
         start, _, stop = parts
-        return tree.Range(self._span(*parts), start, stop)
+        return tree.Range(_span(*parts), start, stop)
 
     def label(self, parts: Parts) -> tree.Label:
-        return tree.Label(self._span(*parts), str(parts[0][:-1]))
+        return tree.Label(_span(*parts), parts[0].text[:-1])
 
     def path(self, parts: Parts) -> tree.Path:
-        return tree.Path(self._span(*parts), str(parts[0]))
+        return tree.Path(_span(*parts), parts[0].text)
 
     # ------------------------------------------------------------------------------------------ adapters, targets
 
     def adapt(self, parts: Parts) -> tree.Adapt:
         _, base, parameters, name, *_ = parts
         return tree.Adapt(
-            self._span(*parts),
-            str(base),
+            _span(*parts),
+            base.text,
             parameters.items if parameters else (),
-            str(name),
-            self._between(parts, tree.Attach).items,
+            name.text,
+            _between(parts, tree.Attach).items,
         )
 
     def attach(self, parts: Parts) -> tree.Attach:
         _, path, condition, _, expect, verb, label, layer = parts
-        return tree.Attach(self._span(*parts), path, condition, expect, str(verb), label, layer)
+        return tree.Attach(_span(*parts), path, condition, expect, verb.text, label, layer)
 
     def where(self, parts: Parts) -> tree.Expr:
         return parts[1]
 
     def target(self, parts: Parts) -> tree.Target:
         _, name, _, backend, _, models, *_ = parts
-        settings = self._between(parts, tree.SettingTree).items
-        return tree.Target(self._span(*parts), str(name), str(backend), models, settings)
+        settings = _between(parts, tree.SettingTree).items
+        return tree.Target(_span(*parts), name.text, backend.text, models, settings)
 
     def setting(self, parts: Parts) -> tree.Setting:
         name, _, value = parts
-        return tree.Setting(self._span(*parts), str(name), value)
+        return tree.Setting(_span(*parts), name.text, value)
 
     def expect(self, parts: Parts) -> tree.Expect:
-        return tree.Expect(*self._between(parts, tree.Count))
+        return tree.Expect(*_between(parts, tree.Count))
 
     def keep(self, parts: Parts) -> tree.Keep:
-        return tree.Keep(self._span(*parts), parts[1])
+        return tree.Keep(_span(*parts), parts[1])
 
     def bind(self, parts: Parts) -> tree.Bind:
         _, name, _, value = parts
-        return tree.Bind(self._span(*parts), str(name), value)
+        return tree.Bind(_span(*parts), name.text, value)
 
     def override(self, parts: Parts) -> tree.Override:
-        return tree.Override(self._span(*parts), parts[1], self._between(parts, tree.SettingTree).items)
+        return tree.Override(_span(*parts), parts[1], _between(parts, tree.SettingTree).items)
 
     def count(self, parts: Parts) -> tree.Count:
         name, operator, value = parts
-        return tree.Count(self._span(*parts), str(name), str(operator), value)
+        return tree.Count(_span(*parts), name.text, operator.text, value)

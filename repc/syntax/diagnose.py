@@ -5,26 +5,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from repc.diagnostics import Diagnostic, Label, Span, nearest
 from repc.syntax import errors
 from repc.syntax.faults import (
-    END,
+    COMPARISONS,
     ITEMS,
-    NO_TOKEN,
     STATEMENTS,
     Fault,
     expected_in_words,
     form_in_words,
     found_in_words,
+    locate,
 )
+from repc.syntax.lalr import END, NO_TOKEN, Stop
 
 Detector = Callable[[Fault], Diagnostic | None]
 
 
-def diagnose(fault: Fault) -> Diagnostic:
-    """The error that a fault is."""
+def diagnose(stop: Stop, base: int, spellings: Mapping[str, str]) -> Diagnostic:
+    """The error at which the parser stopped in the text from `base` on."""
+    fault = locate(stop, base, spellings)
     return next(diagnostic for detect in DETECTORS if (diagnostic := detect(fault)))
 
 
@@ -59,16 +61,22 @@ def _wrong_bracket(fault: Fault) -> Diagnostic | None:
 
 
 def _colon(fault: Fault) -> Diagnostic | None:
-    """A colon after an operand, where it can only be meant as a label or an argument."""
+    """A colon after an operand, where it can only be meant for an argument or a label."""
     if fault.found != ":" or "PLUS" not in fault.expected:
         return None
-    if fault.brackets and fault.brackets[-1].text == "(" and len(fault.before) > 2 and fault.before[-2].text in "(,":
-        callee = fault.before[fault.before.index(fault.brackets[-1]) - 1]
-        if callee.end == fault.brackets[-1].start and (callee.text[-1].isalnum() or callee.text in (")", "]", "_")):
-            return errors.colon_for_argument(fault.span, fault.previous.text)
+    if _in_call(fault) and fault.before[-2].text in ("(", ","):
+        return errors.colon_for_argument(fault.span, fault.previous.text)
     if fault.after[:1].strip():
         return errors.label_needs_space(fault.span)
     return errors.misplaced_label(fault.span)
+
+
+def _in_call(fault: Fault) -> bool:
+    """Whether the innermost bracket touches what it is called on."""
+    if not fault.brackets or fault.brackets[-1].text != "(":
+        return False
+    opening = fault.brackets[-1]
+    return any(callee.end == opening.start and callee.text.isidentifier() for callee in fault.before)
 
 
 def _assignment(fault: Fault) -> Diagnostic | None:
@@ -76,12 +84,10 @@ def _assignment(fault: Fault) -> Diagnostic | None:
 
 
 def _chain(fault: Fault) -> Diagnostic | None:
-    compares = ("==", "!=", "<=", ">=", "<", ">")
-    if fault.found not in compares or "PLUS" not in fault.expected:
+    if fault.found not in COMPARISONS or "PLUS" not in fault.expected:
         return None
-    line = fault.span.source.position(fault.span.start)[0]
-    same_line = (x for x in fault.before if fault.span.source.position(x.start)[0] == line)
-    return errors.chained_comparison(fault.span) if any(x.text in compares for x in same_line) else None
+    again = any(x.text in COMPARISONS and fault.line(x.start) == fault.line(fault.span.start) for x in fault.before)
+    return errors.chained_comparison(fault.span) if again else None
 
 
 def _comma_between_branches(fault: Fault) -> Diagnostic | None:
@@ -108,34 +114,31 @@ def _attachment(fault: Fault) -> Diagnostic | None:
     return errors.attachment_without_expect(fault.span) if missing else None
 
 
-def _misspelled(fault: Fault) -> Diagnostic | None:
-    """A name that is almost one of the words that could stand there, or almost a word of a target."""
-    if fault.expected == frozenset({"EQUAL"}) and len(fault.before) > 1:
-        word, allowed = fault.previous, ["at", "bind", "expect", "keep"]
-        if fault.before[-2].text in ("let", "bind", "target"):
-            return None
-    elif fault.kind == "NAME" and "BLOCK" not in fault.expected:
-        line = [] if "LET" not in fault.expected or fault.begins_line else list(STATEMENTS)
-        word, allowed = fault.previous._replace(text=fault.found, start=fault.span.start), fault.words()
-        allowed = [word for word in allowed if word not in line]
-    else:
+def _misspelled_setting(fault: Fault) -> Diagnostic | None:
+    """What was read as the name of a setting was meant as a word of targets."""
+    words = ("at", "bind", "expect", "keep")
+    if fault.expected != frozenset({"EQUAL"}) or len(fault.before) < 2 or fault.before[-2].text in ("let", *words):
         return None
-    meant = nearest(word.text, allowed) if len(word.text) > 2 else None
-    return errors.unknown_word(fault.place(word), meant, allowed) if meant else None
+    meant = nearest(fault.previous.text, words)
+    return errors.unknown_word(fault.place(fault.previous), meant, words) if meant else None
+
+
+def _misspelled_word(fault: Fault) -> Diagnostic | None:
+    """A name that is almost one of the words that could stand there; words that begin a line stand nowhere else."""
+    if fault.kind != "NAME" or "BLOCK" in fault.expected or len(fault.found) < 3:
+        return None
+    words = [word for word in fault.words() if fault.begins_line or word not in STATEMENTS]
+    meant = nearest(fault.found, words)
+    return errors.unknown_word(fault.span, meant, words) if meant else None
 
 
 def _statement(fault: Fault) -> Diagnostic | None:
-    if "RETURN" not in fault.expected or "COLON" in fault.expected:
+    """Something else where a body needs a statement or its `return`."""
+    if "RETURN" not in fault.expected:
         return None
-    if fault.kind == "NAME" and fault.begins_line and fault.after.lstrip()[:1] == "=":
+    if fault.kind == "NAME" and fault.begins_line and fault.after.lstrip().startswith("="):
         return errors.unknown_word(fault.span, f"let {fault.found}", fault.words())
-    if (
-        fault.found == "}"
-        or (fault.begins_line and "PLUS" in fault.expected and fault.kind != END)
-        or "PLUS" not in fault.expected
-    ):
-        return errors.missing_return(fault.span)
-    return None
+    return errors.missing_return(fault.span) if fault.found == "}" or fault.begins_line else None
 
 
 def _item(fault: Fault) -> Diagnostic | None:
@@ -160,9 +163,8 @@ def _anything(fault: Fault) -> Diagnostic:
     expected, form = expected_in_words(fault), form_in_words(fault)
     if fault.kind == END:
         return errors.ends_early(fault.span, expected, form)
-    related = ()
-    if fault.brackets and "PLUS" in fault.expected:
-        related = (Label(fault.place(fault.brackets[-1]), "inside this bracket"),)
+    around = [x for x in fault.brackets[-1:] if x.text != "{" and fault.line(x.start) != fault.line(fault.span.start)]
+    related = tuple(Label(fault.place(bracket), "inside this bracket") for bracket in around)
     return errors.unexpected(fault.span, found_in_words(fault), expected, form, related)
 
 
@@ -177,7 +179,8 @@ DETECTORS: tuple[Detector, ...] = (
     _colon,
     _assignment,
     _chain,
-    _misspelled,
+    _misspelled_setting,
+    _misspelled_word,
     _item,
     _statement,
     _anything,

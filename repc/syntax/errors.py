@@ -5,29 +5,11 @@ The functions only put an error into words.  `repc.syntax.faults` decides which 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 
 from repc.diagnostics import Diagnostic, Label, Span
+from repc.syntax import characters
 
-LOOKALIKES = {
-    character: meaning
-    for characters, meaning in (
-        ("'‘’“”`", '`"`'),
-        ("−–—", "`-`"),
-        ("×·", "`*`"),
-        ("÷", "`/`"),
-        ("→⟶»", "`>>`"),
-        ("≤", "`<=`"),
-        ("≥", "`>=`"),
-        ("≠", "`!=`"),
-        ("!", "`not`"),
-        ("&", "`and`"),
-        (";", "a new line"),
-        ("\u200b\ufeff", "nothing"),
-    )
-    for character in characters
-}
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -111,14 +93,10 @@ def odd_character(span: Span) -> Diagnostic:
 
     Often it came by copy and paste: a typographic quote or minus sign, a no-break space.
     """
-    character = span.text
-    plain = unicodedata.normalize("NFKC", character)
-    instead = LOOKALIKES.get(character) or ("a space" if plain.isspace() else f"`{plain}`" if plain.isascii() else None)
-    if plain == character and character not in LOOKALIKES:
-        instead = None
+    instead = characters.meant(span.text)
     return _error(
         "E105",
-        f"the character {_codepoint(character)} has no meaning here",
+        f"the character {characters.named(span.text)} has no meaning here",
         span,
         "not part of the language",
         f"write {instead} instead" if instead else "remove it; any text may stand in strings and comments",
@@ -133,7 +111,7 @@ def control_character(span: Span) -> Diagnostic:
     """
     return _error(
         "E106",
-        f"the file contains the invisible character {_codepoint(span.text)}",
+        f"the file contains the invisible character {characters.named(span.text)}",
         span,
         "here",
         "remove it, or check that the file is text",
@@ -150,18 +128,12 @@ def unclosed_string(span: Span) -> Diagnostic:
     )
 
 
-def number_too_long(span: Span, limit: int) -> Diagnostic:
+def number_too_long(span: Span, limit: str) -> Diagnostic:
     """E108: a number has more digits than any size or factor needs.
 
     Integers have at most 18 digits, so that they fit 64 bits; decimals 40 characters and an exponent of at most 400.
     """
-    return _error(
-        "E108",
-        "the number is too long",
-        span,
-        f"more than {limit} digits, or an exponent out of range",
-        "write a smaller number",
-    )
+    return _error("E108", "the number is too long", span, f"more than {limit}", "write a smaller number")
 
 
 def too_deep(span: Span, limit: int) -> Diagnostic:
@@ -364,8 +336,8 @@ def unknown_word(span: Span, meant: str, allowed: Sequence[str]) -> Diagnostic:
 
 
 def ends_early(span: Span, expected: str, form: str | None) -> Diagnostic:
-    """E124: the text ends in the middle of something."""
-    return _error("E124", "the text ends too early", span, f"expected {expected}", form and f"the form is {form}")
+    """E124: an item, or the whole text, ends in the middle of something."""
+    return _error("E124", "unexpected end", span, f"expected {expected}", form and f"the form is {form}")
 
 
 def unexpected(span: Span, found: str, expected: str, form: str | None, related: tuple[Label, ...]) -> Diagnostic:
@@ -408,11 +380,6 @@ ERRORS: tuple[Callable[..., Diagnostic], ...] = (
 
 def _did_you_mean(word: str | None) -> str | None:
     return word and f"did you mean `{word}`?"
-
-
-def _codepoint(character: str) -> str:
-    name = unicodedata.name(character, "")
-    return f"U+{ord(character):04X}" + (f" ({name.lower()})" if name else "")
 
 
 def _shown(text: str) -> str:

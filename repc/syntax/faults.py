@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from repc.diagnostics import Source, Span
+from repc.diagnostics import Span
+from repc.syntax.lalr import END, Stop
 from repc.syntax.scan import Lexeme, lexemes, open_brackets
 
 ITEMS = ("import", "block", "model", "adapt", "target")
+COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
 STATEMENTS = ("require", "let", "weight", "buffer", "alias", "return")
-
-END = "$END"  # the kind of what is found after the last token
-NO_TOKEN = ""  # the kind of what is found where no token begins
 
 # What may follow any operand; to name it as expected says nothing.
 CONTINUATIONS = {"PLUS", "MINUS", "TIMES", "COMPARE", "LANGLE", "RANGLE", "AND", "OR", "LPAR", "LSQB", "DOT"}
@@ -52,22 +50,13 @@ FORMS = {
 }
 
 
-class Stop(NamedTuple):
-    """Where a parser stopped in a text.
-
-    `kind` is the terminal found there, `expected` are those that could stand there, `spellings` the patterns of all.
-    """
-
-    kind: str
-    start: int
-    length: int
-    expected: frozenset[str]
-    spellings: Mapping[str, str]
-
-
 @dataclass(frozen=True)
 class Fault:
-    """A stop in its surroundings: all `before` it, the `brackets` open there, and the text `after` it."""
+    """Where the parser stopped, in its surroundings.
+
+    `kind` and `expected` are terminals, `spellings` their texts; `before` is all that precedes the place, `brackets`
+    what is open of that, `after` the text behind.
+    """
 
     span: Span
     kind: str
@@ -88,8 +77,12 @@ class Fault:
 
     @property
     def begins_line(self) -> bool:
-        line, column = self.span.source.position(self.span.start)
-        return not self.span.source.line(line)[: column - 1].strip()
+        """Whether nothing else stands before it on its line."""
+        return not self.before or self.line(self.before[-1].start) < self.line(self.span.start)
+
+    def line(self, offset: int) -> int:
+        """The number of the line of an offset."""
+        return self.span.source.position(offset)[0]
 
     def place(self, lexeme: Lexeme) -> Span:
         """Where a lexeme of this text stands."""
@@ -100,21 +93,21 @@ class Fault:
         return [self.spellings[kind] for kind in sorted(self.expected) if self.spellings.get(kind, "").isalpha()]
 
 
-def locate(source: Source, base: int, end: int, stop: Stop) -> Fault:
-    """The fault of a stop in the piece of a source from `base` to `end`."""
-    start = base + stop.start
-    before = list(lexemes(source.text, base, start))
+def locate(stop: Stop, base: int, spellings: Mapping[str, str]) -> Fault:
+    """The fault of a stop in the text from `base` on."""
+    span, source = stop.span, stop.span.source
+    before = list(lexemes(source.text, base, span.start))
+    after = source.text[span.end :]
     if stop.kind == END:  # shown behind the last thing, not on the empty line below it
-        start = before[-1].end if before else base
-    span = Span(source, start, start + stop.length)
-    after = source.text[span.end : end]
-    return Fault(span, stop.kind, stop.expected, stop.spellings, before, open_brackets(before), after)
+        last = before[-1].end if before else base
+        span = Span(source, last, last)
+    return Fault(span, stop.kind, stop.expected, spellings, before, open_brackets(before), after)
 
 
 def found_in_words(fault: Fault) -> str:
-    """What was found: "`)`", "the name `x`" or "the end of the text"."""
+    """What was found: "`)`", "the name `x`" or "the end"."""
     if fault.kind == END:
-        return "the end of the text"
+        return "the next item" if fault.after else "the end"
     text = fault.found if len(fault.found) <= 40 else fault.found[:39] + "…"
     what = {"NAME": "name ", "INT": "number ", "FLOAT": "number ", "STRING": "string ", "LABEL": "label "}
     return f"{what.get(fault.kind, '')}`{text}`"
@@ -137,7 +130,7 @@ def expected_in_words(fault: Fault) -> str:
         kinds -= {word.upper() for word in STATEMENTS} - {"RETURN"}
     choices += sorted(WORDS.get(kind) or f"`{fault.spellings.get(kind, kind)}`" for kind in kinds if kind != END)
     if not choices:
-        return "the end of the text"
+        return "the end"
     return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 

@@ -49,9 +49,14 @@ class Lexer:
         match = self._any.match(text, position, end)
         if match is None:
             return None
-        kind = str(match.lastgroup)
-        if kind == "word":  # no name, so a word of the language
-            kind = self._words[match.group()]
-        elif kind == "NAME" and (word := self._words.get(match.group())) and word in accepted:
-            kind = word
-        return kind, match.end()
+        return self._settled(str(match.lastgroup), match.group(), accepted), match.end()
+
+    def _settled(self, kind: str, text: str, accepted: Container[str]) -> str:
+        """The terminal of a word: one of the language where there it is no name, or may stand."""
+        if kind == "word":
+            return self._words[text]
+        if kind == "NAME" and (word := self._words.get(text)) and word in accepted:
+            return word
+        if kind == "MERGE" and kind not in accepted and "NAME" in accepted:
+            return "NAME"
+        return kind

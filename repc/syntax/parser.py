@@ -10,16 +10,12 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
-from threading import Lock
-from typing import Any
-
-from lark import UnexpectedInput
+from typing import Any, cast
 
 from repc.diagnostics import Diagnostic, Failure, Source, Span
-from repc.syntax import errors, grammar, tree
+from repc.syntax import errors, tree
 from repc.syntax.builder import VERSION, Builder
-from repc.syntax.diagnose import diagnose
-from repc.syntax.faults import END, NO_TOKEN, Stop, locate
+from repc.syntax.lalr import Parser, Stop
 from repc.syntax.scan import MAX_DEPTH, check_text, lexemes
 
 MAX_ERRORS = 50  # of one file
@@ -27,15 +23,13 @@ MAX_ERRORS = 50  # of one file
 ITEM = re.compile(r'^(?:import|block|model|adapt|target)\b(?=[ \t]+[A-Za-z_"])', re.MULTILINE)
 HEADER = re.compile(r"(?:\s|#[^\n]*+)*+repc\s++(\d+)\b")
 
-_one_at_a_time = Lock()  # the parser calls one builder, which knows one text
-
 
 def parse(source: Source) -> tree.File:
     """The tree of a file; raises `Failure` with every syntax error of it."""
     check_text(source)
     try:
         return _parse(source, "file", 0, len(source.text))
-    except (UnexpectedInput, Failure):
+    except (Stop, Failure):
         raise Failure(_all_errors(source)) from None
 
 
@@ -49,22 +43,18 @@ def parse_expression(source: Source) -> tree.Expr:
 
 
 @cache
-def _parser() -> tuple[Any, Builder]:
-    builder = Builder()
-    return grammar.load(builder), builder
+def _parser() -> Parser:
+    return Parser(Builder())
 
 
 def _parse(source: Source, start: str, base: int, end: int) -> Any:
-    """What the text from `base` to `end` is as a `start` of the grammar."""
-    with _one_at_a_time:
-        parser, builder = _parser()
-        builder.source, builder.base = source, base
-        result: Any = parser.parse(source.text[base:end], start=start)
+    """What the text from `base` to `end` is as a `start` of the grammar; raises `Stop` or `Failure`."""
+    result = _parser().parse(source, start, base, end)
     _check_depth(result)
     return result
 
 
-def _check_depth(result: tree.Tree | tuple[tree.Tree, ...]) -> None:
+def _check_depth(result: object) -> None:
     """Later stages recurse over expressions; here the depth is found level by level, which cannot overflow."""
     level = list(_expressions(result))
     for _ in range(MAX_DEPTH):
@@ -73,12 +63,14 @@ def _check_depth(result: tree.Tree | tuple[tree.Tree, ...]) -> None:
         raise Failure(errors.too_deep(level[0].span, MAX_DEPTH))
 
 
-def _expressions(part: Any) -> Iterator[tree.Expr]:
+def _expressions(part: object) -> Iterator[tree.Expr]:
     """The outermost expressions in a part of the tree, or in a tuple of parts."""
     if isinstance(part, tree.Expr):
         yield part
-    elif isinstance(part, tree.Tree | tuple):
-        for inner in part.parts() if isinstance(part, tree.Tree) else part:
+    elif isinstance(part, tree.Tree):
+        yield from _expressions(part.parts())
+    elif isinstance(part, tuple):
+        for inner in cast("tuple[object, ...]", part):
             yield from _expressions(inner)
 
 
@@ -118,21 +110,7 @@ def _parse_piece(source: Source, start: str, base: int, end: int) -> Any:
     """As `_parse`, but raises `Failure` with the one error that is found."""
     try:
         return _parse(source, start, base, end)
-    except UnexpectedInput as error:
-        stop = _stop(source.text[base:end], start, error)
-        raise Failure(diagnose(locate(source, base, end, stop))) from None
+    except Stop as stop:
+        from repc.syntax.diagnose import diagnose
 
-
-def _stop(text: str, start: str, error: Any) -> Stop:
-    """What the parser knows of the place where it stopped."""
-    parser, _ = _parser()
-    spellings = {terminal.name: terminal.pattern.value.removesuffix(r"\b") for terminal in parser.terminals}
-    wrong: Any = getattr(error, "token", None)
-    if wrong is None:
-        return Stop(NO_TOKEN, error.pos_in_stream, 1, frozenset(), spellings)
-    at = len(text) if wrong.type == END else wrong.start_pos
-    # The parser has reduced all it could before it refused the token, so what it expects now is but a part of what it
-    # expected.  A second run stops in time.
-    again = parser.parse_interactive(text, start)
-    next((token for token in again.iter_parse() if token.start_pos == at), None)
-    return Stop(wrong.type, at, len(wrong), frozenset(again.accepts()), spellings)
+        raise Failure(diagnose(stop, base, _parser().spellings)) from None

@@ -7,11 +7,12 @@ lark reads the grammar, refuses conflicts and terminals that compete, and comput
 The file holds
 
 - ``terminals``: name and pattern of each, in the order in which they are tried; ``ignore``: the patterns between them;
-- ``starts`` and ``ends``: the first and the last state for each start of the grammar;
+- ``starts``: the first state for each start of the grammar;
 - ``rules``: the symbol that a rule makes, the method of the builder for it (null: its one part is passed on; empty: its
   parts are those of a repetition), and a letter for each part: ``.`` a symbol, ``*`` a repetition, whose parts are
   taken one by one, ``_`` an optional part that is missing;
-- ``states``: what each state does at a symbol: go on in state n (n >= 0), or reduce by rule -n - 1.
+- ``states``: what each state does at a symbol: go on in state n (n >= 0), or reduce by rule -n - 1.  To take the end
+  of the text is to accept it.
 
 All is numbered and sorted by content, so that equal grammars give equal files.
 """
@@ -21,7 +22,9 @@ from __future__ import annotations
 import json
 import sys
 from importlib import resources
-from typing import Any
+from typing import Any, cast
+
+from repc.syntax.lalr import END
 
 STARTS = ("file", "items", "expr")
 
@@ -55,12 +58,16 @@ def tables() -> str:
         "terminals": [pair for pair in patterns.items() if pair[0] not in parser.ignore_tokens],
         "ignore": [patterns[name] for name in parser.ignore_tokens],
         "starts": {start: action[automaton.start_states[start]] for start in STARTS},
-        "ends": {start: action[automaton.end_states[start]] for start in STARTS},
         "rules": [_rule(rule) for rule in rules],
-        "states": [{name: action[to] for name, (_, to) in sorted(automaton.states[state].items())} for state in order],
+        "states": [
+            {END: action[state]}
+            if state in automaton.end_states.values()
+            else {name: action[to] for name, (_, to) in sorted(automaton.states[state].items())}
+            for state in order
+        ],
     }
-    lines = (f"{json.dumps(key)}: {_listed(value)}" for key, value in content.items())
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    fields = (f"{json.dumps(key)}: {_json(value)}" for key, value in content.items())
+    return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
 def lark_parser(**options: Any) -> Any:
@@ -90,11 +97,12 @@ def _rule(rule: Any) -> tuple[str, str | None, str]:
     return name, method, parts
 
 
-def _listed(value: Any) -> str:
-    """JSON with one entry per line, so that a change of the grammar shows as one."""
+def _json(value: Any) -> str:
+    """JSON with one entry of a list per line, so that a change of the grammar shows as one."""
     if not isinstance(value, list):
         return json.dumps(value)
-    return "[\n" + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in value) + "\n]"
+    entries = (json.dumps(entry, separators=(",", ":")) for entry in cast("list[Any]", value))
+    return "[\n" + ",\n".join(entries) + "\n]"
 
 
 if __name__ == "__main__":

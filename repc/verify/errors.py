@@ -23,8 +23,6 @@ def unknown_size(name: str, free: Sequence[str]) -> Diagnostic:
     return Diagnostic("E812", f"there is no free dimension {name}", help=f"did you mean {close}?" if close else known)
 
 
-def other_outputs(name: str, count: int, expected: int) -> Diagnostic:
-    """The two networks that are compared do not have the same outputs."""
-    return Diagnostic(
-        "E813", f"{name} has {count} outputs instead of {expected}", help="compare networks with the same outputs"
-    )
+def no_data() -> Diagnostic:
+    """Networks are to be compared on nothing."""
+    return Diagnostic("E813", "there is no data to compare on", help="give at least one batch")

@@ -8,6 +8,8 @@ from html import escape
 from math import isfinite, isnan
 from typing import Any, Literal
 
+NOT_COVERED = ("other inputs and sizes, as this is a sample", "GPU providers", "preprocessing")
+
 Part = Literal["interior", "border", ""]
 
 

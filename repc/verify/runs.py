@@ -6,22 +6,39 @@ Each takes the inputs by name and gives the values at the cuts that can be seen 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import onnx
-import onnxruntime
 import torch
+from onnxruntime import InferenceSession, SessionOptions
 from torch import Tensor, nn
 
 from repc.evaluate import run
 from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
-from repc.verify.cuts import Cut, Values, segment
+from repc.verify.cuts import Cut, Values, place, segment
 
 Inputs: TypeAlias = Mapping[str, Tensor]
-Run: TypeAlias = Callable[[Inputs], Values]
+
+
+class Crash(Exception):
+    """An emitted artifact does not run; the text says why."""
+
+
+class Run(Protocol):
+    """A way to compute a network."""
+
+    def __call__(self, inputs: Inputs) -> Values:
+        """The values at the cuts that can be seen.  Raises `Crash`."""
+        ...
+
+    def first_not_finite(self, cut: Cut, inputs: Inputs) -> str:
+        """Where a value that is not finite appears first, all cuts before `cut` being finite."""
+        ...
 
 
 class GraphRun:
@@ -38,34 +55,53 @@ class GraphRun:
         return {cut: found[id] for cut, id in self._cuts.items()}
 
     def first_not_finite(self, cut: Cut, inputs: Inputs) -> str:
-        """The operator at which a value that is not finite appears, all cuts before `cut` being finite."""
         nodes = segment(self._graph, self._cuts[cut], set(self._cuts.values()))
         values = run(self._graph, self._field, inputs, self._tensors, nodes)
         node = self._graph[next(id for id in nodes if not values[id].isfinite().all())]
-        return f"{node.op.name} at {node.path}" if node.path else node.op.name
+        return f"{node.op.name} at {Cut(node.path or 'the top', place(node.origin))}"
 
 
 class ModuleRun:
-    """A torch module; `layers` are the paths of submodules whose results are cuts."""
+    """A torch module that takes its inputs by place, floating-point ones as `dtype` where that is given.
 
-    def __init__(self, module: nn.Module, outputs: Sequence[Cut], layers: Mapping[Cut, str]) -> None:
-        self._module, self._outputs = module, outputs
+    `layers` are the paths of submodules whose results are cuts.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        outputs: Sequence[Cut],
+        layers: Mapping[Cut, str] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self._module, self._outputs, self._dtype = module, outputs, dtype
         present = dict(module.named_modules())
-        self._layers = {cut: present[path] for cut, path in layers.items() if path in present}
+        self._layers = {cut: present[path] for cut, path in (layers or {}).items() if path in present}
 
     def __call__(self, inputs: Inputs) -> Values:
         found: dict[Cut, Tensor] = {}
 
-        def keep(cut: Cut) -> Callable[[nn.Module, Any, Tensor], None]:
-            return lambda module, given, result: found.update({cut: result})
+        def keep(cut: Cut) -> Callable[[nn.Module, object, Tensor], None]:
+            def hook(module: nn.Module, given: object, result: Tensor) -> None:
+                found[cut] = result
+
+            return hook
 
         handles = [layer.register_forward_hook(keep(cut)) for cut, layer in self._layers.items()]
         try:
-            results = tensors_of(self._module(*inputs.values()))
+            results = tensors_of(self._module(*map(self._converted, inputs.values())))
+        except Exception as error:
+            raise Crash(f"the module does not run: {first_line(error)}") from error
         finally:
             for handle in handles:
                 handle.remove()
-        return found | dict(zip(self._outputs, results, strict=True))
+        return found | _named(self._outputs, results)
+
+    def first_not_finite(self, cut: Cut, inputs: Inputs) -> str:
+        return str(cut)
+
+    def _converted(self, x: Tensor) -> Tensor:
+        return x.to(self._dtype) if self._dtype and x.is_floating_point() else x
 
 
 class OnnxRun:
@@ -77,20 +113,33 @@ class OnnxRun:
     def __init__(self, model: onnx.ModelProto | Path, outputs: Sequence[Cut], names: Mapping[Cut, str]) -> None:
         graph = (onnx.load(model, load_external_data=False) if isinstance(model, Path) else model).graph
         made = {name for node in graph.node for name in node.output} - {value.name for value in graph.output}
-        self._outputs = outputs
-        self._inner = {name: cut for cut, name in names.items() if name in made}
-        self._session = session(model)
-        self._inside = session(model, list(self._inner)) if self._inner else self._session
+        self._model, self._outputs = model, outputs
+        self._inner = {cut: name for cut, name in names.items() if name in made}
 
     def __call__(self, inputs: Inputs) -> Values:
-        results = run_session(self._session, inputs.values())
-        seen = run_session(self._inside, inputs.values(), list(self._inner)) if self._inner else []
-        return dict(zip([*self._inner.values(), *self._outputs], [*seen, *results], strict=True))
+        given = [value.numpy() for value in inputs.values()]
+        try:
+            results = _results(self._whole, given)
+            seen = _results(self._inside, given, [*self._inner.values()]) if self._inner else []
+        except Exception as error:
+            raise Crash(f"ONNX Runtime refuses: {first_line(error)}") from error
+        return _named([*self._inner], seen) | _named(self._outputs, results)
+
+    def first_not_finite(self, cut: Cut, inputs: Inputs) -> str:
+        return str(cut)
+
+    @cached_property
+    def _whole(self) -> InferenceSession:
+        return _session(self._model)
+
+    @cached_property
+    def _inside(self) -> InferenceSession:
+        return _session(self._model, [*self._inner.values()])
 
 
-def session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> onnxruntime.InferenceSession:
+def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> InferenceSession:
     """A session on the CPU with all graph optimisations; `further` values become outputs."""
-    options = onnxruntime.SessionOptions()
+    options = SessionOptions()
     options.log_severity_level = 3
     if isinstance(model, Path):
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
@@ -98,15 +147,26 @@ def session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> onnxr
     # Protocol buffers merge when they are concatenated, so outputs are added without a copy of the weights.
     added = onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in further])
     data += onnx.ModelProto(graph=added).SerializeToString()
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def run_session(
-    session: onnxruntime.InferenceSession, inputs: Sequence[Tensor] | Any, names: Sequence[str] | None = None
+def _results(
+    session: InferenceSession, inputs: Sequence[np.ndarray], names: Sequence[str] | None = None
 ) -> list[Tensor]:
     """The named outputs, or all; inputs in the order of the model."""
-    given = {port.name: value.numpy() for port, value in zip(session.get_inputs(), inputs, strict=True)}
+    given = {port.name: value for port, value in zip(session.get_inputs(), inputs, strict=True)}
     return [torch.from_numpy(array) for array in session.run(names, given)]
+
+
+def _named(cuts: Sequence[Cut], tensors: Sequence[Tensor]) -> dict[Cut, Tensor]:
+    if len(cuts) != len(tensors):
+        raise Crash(f"{len(tensors)} outputs instead of {len(cuts)}")
+    return dict(zip(cuts, tensors, strict=True))
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in a line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def tensors_of(result: Any) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,11 +34,17 @@ class Batch:
 
 
 def batches(graph: Graph, options: Options, dtype: torch.dtype) -> list[Batch]:
-    """The given data, or random inputs in at least two sizes and three batch sizes; floats are of type `dtype`."""
+    """The given data, or random inputs in two sizes and two batch sizes; floats are of type `dtype`."""
     if options.inputs:
         return [piece for given in options.inputs for piece in _pieces(graph, given, dtype)]
     generator = torch.Generator().manual_seed(options.seed)
     return list(_random(graph, options, dtype, generator))
+
+
+def describe(sample: Sequence[Batch], kind: str) -> str:
+    """How many samples of what kind, and the shapes of the batches."""
+    shapes = dict.fromkeys(str(batch) for batch in sample)
+    return f"{sum(batch.samples for batch in sample)} {kind}: {'; '.join(shapes)}"
 
 
 def _pieces(graph: Graph, given: Mapping[str, Tensor], dtype: torch.dtype) -> Iterator[Batch]:
@@ -58,8 +64,7 @@ def _pieces(graph: Graph, given: Mapping[str, Tensor], dtype: torch.dtype) -> It
 def _random(graph: Graph, options: Options, dtype: torch.dtype, generator: torch.Generator) -> Iterator[Batch]:
     batch = set(_batch_dims(graph).values()) - options.sizes.keys()
     small, large = _sizes(graph, options)
-    half = options.samples // 2
-    rounds = [(half, small), (options.samples - half - 1, large), (1, small)]
+    rounds = [(options.samples - 1, small), (1, large)]
     if not batch:
         rows = next((evaluate(graph[id].type.shape[0], small) for id in graph.inputs.values()), 1)
         rounds = [(rows, (small, large)[i % 2]) for i in range(-(-options.samples // rows))]

@@ -14,6 +14,7 @@ from onnx import helper
 from repc.backends.onnx.errors import unknown_opset, untypable
 from repc.backends.onnx.writer import Writer
 from repc.ir.graph import Graph
+from repc.ir.node import NodeId
 from repc.ir.storage import storage
 
 OLDEST_OPSET = 17
@@ -45,9 +46,23 @@ def build(
     return model
 
 
+def value_names(graph: Graph) -> dict[NodeId, str]:
+    """What every value of a graph is called in the model that `build` makes of it, at any opset and type."""
+    return Writer(graph, storage(graph), OLDEST_OPSET, "f32").values()
+
+
 def counts(model: onnx.ModelProto) -> dict[str, int]:
     """How many nodes of each operator type the model has."""
-    return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
+    return _counts(model.graph)
+
+
+def operators(graph: Graph, opset: int = 18) -> dict[str, int]:
+    """How many nodes of each operator type a graph would have as a model, for which no weights are needed."""
+    return _counts(Writer(graph, storage(graph), opset, "f32").graph_proto())
+
+
+def _counts(graph: onnx.GraphProto) -> dict[str, int]:
+    return dict(sorted(Counter(node.op_type for node in graph.node).items()))
 
 
 def _model(graph: onnx.GraphProto, opset: int, metadata: Mapping[str, str]) -> onnx.ModelProto:

@@ -50,6 +50,10 @@ class Writer:
         read = {name for node in self._emitter.nodes for name in node.input}
         return [name for name in self._stored.tensors if name in read]
 
+    def values(self) -> dict[NodeId, str]:
+        """What every value of the graph is called in the model."""
+        return dict(self._values)
+
     def element(self, type: TensorType) -> int:
         """The ONNX element type."""
         return self._emitter.element(type)

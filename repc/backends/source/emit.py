@@ -92,14 +92,16 @@ def _class(module: ModuleClass, docstring: str) -> Iterator[str]:
     arguments = module.arguments()
     members = [_member(name, part, part.construct(arguments)) for name, part in module.members]
     yield from ("", "", f"class {module.name}(nn.Module):", f'    """{docstring}"""')
-    for head, *body in (
-        (f"def __init__({', '.join(parameters)}) -> None:", "super().__init__()", *members),
-        module.forward,
-    ):
-        yield ""
-        yield from layout(head, 4)
-        for line in body:
-            yield from layout(line, 8)
+    yield from _method(f"def __init__({', '.join(parameters)}) -> None:", "super().__init__()", *members)
+    if module.forward:
+        yield from _method(*module.forward)
+
+
+def _method(head: str, *body: str) -> Iterator[str]:
+    yield ""
+    yield from layout(head, 4)
+    for line in body:
+        yield from layout(line, 8)
 
 
 def _member(name: str, part: Part, text: str) -> str:

@@ -22,7 +22,7 @@ def forward(plan: Plan, divided: Regions, branch: Branch) -> tuple[str, ...]:
 
 def _of_network(plan: Plan, region: Region) -> tuple[str, ...]:
     graph = plan.graph
-    names = {id: variable(name) for name, id in graph.inputs.items()}
+    names: dict[Key, str] = {id: variable(name) for name, id in graph.inputs.items()}
     lines, results = write(region.steps, names, list(graph.outputs.values()), plan.root.reference, free=False)
     lines = [*size_lines(graph, region.steps, names), *like_lines(plan, lines), *lines]
     kind = "Tensor" if len(results) == 1 else "dict[str, Tensor]"

@@ -32,10 +32,7 @@ def _part(text: str, indent: int, end: str = "") -> list[str]:
     if indent + len(text) + len(end) <= WIDTH:
         return [" " * indent + text + end]
     terms = _terms(text)
-    if len(terms) == 1:
-        lines = _explode(text, indent)
-    else:
-        lines = [line for term in terms for line in _part(term, indent)]
+    lines = [line for term in terms for line in _part(term, indent)] if len(terms) > 1 else _explode(text, indent)
     return [*lines[:-1], lines[-1] + end]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import TypeAlias
 
 from repc.backends.torch.plan import Key, Plan
@@ -35,7 +36,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Regions:
-    """`by_path` are the regions, the whole network at ``""``; `chains` are lists whose modules run one after another."""
+    """`by_path` are the regions, that of the network at ``""``; `chains` the lists that run module after module."""
 
     by_path: dict[str, Region] = field(default_factory=dict[str, Region])
     chains: set[str] = field(default_factory=set[str])
@@ -169,7 +170,7 @@ class _Divider:
         simple = all(len(c.step.reads) == len(c.step.results) == 1 and not c.step.sizes for c in run)
         if not (in_order and simple):
             return 0
-        for call, following in zip(run, run[1:], strict=False):
+        for call, following in pairwise(run):
             result = call.step.results[0]
             private = self.readers.get(result, set[NodeId]()) <= set(following.members)
             if following.step.reads != (result,) or not private or result in self.plan.graph.outputs.values():

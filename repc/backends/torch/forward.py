@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from repc.backends.torch.plan import Plan
+from repc.backends.torch.plan import Key, Plan
 from repc.backends.torch.program import Step, steps, write
 from repc.backends.torch.text import variable
 from repc.ir.dims import symbol, symbols
 from repc.ir.graph import Graph
-from repc.ir.node import NodeId
 
 
 def forward_text(plan: Plan, training: bool) -> str:
     """``forward(self, inputs)`` in straight lines."""
     graph = plan.graph
-    names = {id: variable(name) for name, id in graph.inputs.items()}
+    names: dict[Key, str] = {id: variable(name) for name, id in graph.inputs.items()}
     body = list(steps(plan, training))
     lines, results = write(body, names, list(graph.outputs.values()), plan.root.reference, free=True)
-    given = "".join(f"{name}, " for name in names.values())
-    prologue = [f"check(self, self._ports, ({given}))", *size_lines(graph, body, names), *like_lines(plan, lines)]
+    prologue = [
+        f"check(self, self._ports, [{', '.join(names.values())}])",
+        *size_lines(graph, body, names),
+        *like_lines(plan, lines),
+    ]
     text = "\n    ".join([*prologue, *lines, f"return {result_text(graph, results)}"])
     return f"def forward({', '.join(['self', *names.values()])}):\n    {text}\n"
 
 
-def size_lines(graph: Graph, body: Sequence[Step], names: Mapping[NodeId, str]) -> list[str]:
+def size_lines(graph: Graph, body: Sequence[Step], names: Mapping[Key, str]) -> list[str]:
     """Lines that read off the inputs the free dimensions that the steps need."""
     places = {
         free: f"{names[id]}.shape[{axis}]"
@@ -42,7 +44,9 @@ def like_lines(plan: Plan, lines: Sequence[str]) -> list[str]:
         return []
     stored = [tensor.name for tensor in plan.stored.values() if tensor.type.dtype == "f32"]
     given = [name for name, id in plan.graph.inputs.items() if plan.graph[id].type.dtype == "f32"]
-    return [f"like = {plan.root.reference(stored[0]) if stored else variable(given[0])}"]
+    if stored:
+        return [f"like = {plan.root.reference(stored[0])}"]
+    return [f"like = {variable(given[0]) if given else 'torch.empty(())'}"]
 
 
 def result_text(graph: Graph, results: Sequence[str]) -> str:

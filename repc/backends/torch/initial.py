@@ -22,7 +22,7 @@ def initial_values(parameters: Mapping[str, Parameter], seed: int | None) -> dic
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     field = TorchField(torch.float32, generator)
     values: dict[str, Tensor] = {}
-    waiting = list(reversed(parameters.values()))
+    waiting = list(parameters.values())[::-1]
     while waiting:
         parameter = waiting[-1]
         missing = [path for path in parameters_of([parameter.init]) if path not in values]

@@ -1,7 +1,7 @@
 """Operators whose weights a class of `torch.nn` can hold.
 
-A real `nn.Conv2d` prints, converts to SyncBatchNorm, quantises and takes hooks as people expect; a bare tensor does not.
-So every operator whose weights stand alone under one path, with PyTorch's names, gets its class.
+A real `nn.Conv2d` prints, converts, quantises and takes hooks as people expect; a bare tensor does not.  So every
+operator whose weights stand alone under one path, with PyTorch's names, gets its class.
 """
 
 from __future__ import annotations

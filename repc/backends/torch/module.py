@@ -40,7 +40,7 @@ class Network(nn.Module):
         return {name: value for name, value in self.__dict__.items() if name != "forward"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # pyright: ignore[reportUnknownMemberType]
         self._link()
 
 

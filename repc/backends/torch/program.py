@@ -80,7 +80,7 @@ def write(
 ) -> tuple[list[str], list[str]]:
     """Lines of Python for the steps, and the names that the outputs have after them.
 
-    `given` are the values that have names already and keep them; `reference` is the text for a path, of a tensor or of a
+    `given` are the values that have names and keep them; `reference` is the text for a path, of a tensor or of a
     module.  A result is called x where nothing else is, else like an operand that is not needed any more, else by its
     label.  With `free`, every value is deleted after its last use, so that no memory is held longer than by hand.
     """

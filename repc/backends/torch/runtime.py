@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from zlib import crc32
@@ -51,33 +51,34 @@ def compiled(name: str, source: str) -> Callable[..., object]:
     return forward
 
 
-def check(network: nn.Module, ports: Sequence[Port], given: Sequence[Tensor]) -> None:
+def check(network: nn.Module, ports: Sequence[Port], given: Sequence[object]) -> None:
     """Raise `TypeError` for an input of the wrong element type, `ValueError` for one of the wrong shape."""
-    sizes: dict[str, int] = {}
+    free: dict[str, int] = {}
+    found: list[Tensor] = []
     for port, value in zip(ports, given, strict=True):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"input {port.name} is a {type(value).__name__}, expected a tensor {port.type}")
         _check_dtype(network, port, value)
         if value.dim() != len(port.sizes):
             raise ValueError(f"{_misfit(port, value)}: it has {value.dim()} axes instead of {len(port.sizes)}")
-        for axis, wanted in enumerate(port.sizes):
-            size = value.shape[axis]
+        for wanted, size in zip(port.sizes, value.shape, strict=True):
             if isinstance(wanted, str):
-                expected = sizes.setdefault(wanted, size)
-            else:
-                expected = wanted if isinstance(wanted, int) else wanted.evaluate(sizes)
-            if size != expected:
-                raise ValueError(f"{_misfit(port, value)}: axis {axis} has size {size} instead of {expected}")
+                free.setdefault(wanted, size)
+        found.append(value)
+    for port, value in zip(ports, found, strict=True):
+        _check_sizes(port, value, free)
 
 
 def batch_norm(
-    x: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    tracked: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
     training: bool,
     momentum: float | None,
     eps: float,
+    x: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    tracked: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """What `nn.BatchNorm2d` does, for weights that are not parameters of their own."""
     if training and tracked is not None:
@@ -86,9 +87,18 @@ def batch_norm(
     return F.batch_norm(x, mean, var, weight, bias, training, momentum or 0.0, eps)
 
 
+def _check_sizes(port: Port, value: Tensor, free: Mapping[str, int]) -> None:
+    for axis, wanted in enumerate(port.sizes):
+        if isinstance(wanted, str):
+            expected = free[wanted]
+        else:
+            expected = wanted if isinstance(wanted, int) else wanted.evaluate(free)
+        if value.shape[axis] != expected:
+            found = f"axis {axis} has size {value.shape[axis]} instead of {expected}"
+            raise ValueError(f"{_misfit(port, value)}: {found}")
+
+
 def _check_dtype(network: nn.Module, port: Port, value: Tensor) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"input {port.name} is a {type(value).__name__}, expected a tensor {port.type}")
     if port.dtype is not None:
         if value.dtype != port.dtype:
             raise TypeError(_misfit(port, value))

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from repc.ir.dims import Dim
 from repc.ir.types import TensorType
 
-Literal: TypeAlias = "None | bool | int | float | str | Fraction | tuple[Literal, ...]"
+Literal: TypeAlias = "bool | int | float | str | Fraction | tuple[Literal, ...] | None"
 
 # Names that generated code uses for itself.
 RESERVED = frozenset(
@@ -54,9 +54,12 @@ class Value:
 Given: TypeAlias = Mapping[str, Value]
 
 
-def text_of(given: Given, operand: str) -> str:
-    """The text of an operand, ``None`` where it is not given."""
-    return given[operand].text if operand in given else "None"
+def texts(given: Given, *operands: str) -> list[str]:
+    """The texts of operands, ``None`` for one that is missing, nothing for those missing at the end."""
+    found = [given[operand].text if operand in given else "None" for operand in operands]
+    while found and found[-1] == "None":
+        found.pop()
+    return found
 
 
 def literal(value: Literal) -> str:
@@ -73,12 +76,9 @@ def literal(value: Literal) -> str:
 
 
 def call(function: str, *args: str, **keywords: Literal) -> str:
-    """``function(args, keywords)``: arguments are text, keywords are constants; what is None at the end is left out."""
-    given = list(args)
-    while given and given[-1] == "None":
-        given.pop()
-    given += [f"{name}={literal(value)}" for name, value in keywords.items() if value is not None]
-    return f"{function}({', '.join(given)})"
+    """``function(args, keywords)``: arguments are text, keywords are constants, left out where they are None."""
+    named = (f"{name}={literal(value)}" for name, value in keywords.items() if value is not None)
+    return f"{function}({', '.join((*args, *named))})"
 
 
 def compact(values: Sequence[int], default: int | None = None) -> int | tuple[int, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from repc.backends.torch.lowerings.shape import pad_arguments
-from repc.backends.torch.text import Given, call, compact, literal, text_of
+from repc.backends.torch.text import Given, call, compact, literal, texts
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.linear import Einsum, Linear, MatMul
 
@@ -19,16 +19,17 @@ def conv_input(op: Conv, x: str) -> str:
     """The input of a convolution, padded where the convolution cannot do it."""
     if any(conv_padding(op)) or not any(width for pair in op.padding for width in pair):
         return x
-    mode = None if op.mode == "constant" else op.mode
-    return call("F.pad", x, literal(pad_arguments(op.padding)), mode=mode)
+    if op.mode == "constant":
+        return call("F.pad", x, literal(pad_arguments(op.padding)))
+    return call("F.pad", x, literal(pad_arguments(op.padding, least=len(op.padding))), mode=op.mode)
 
 
 def conv(op: Conv, given: Given) -> str:
+    """What torch cannot pad by itself is padded before."""
     return call(
         f"F.conv{len(op.stride)}d",
         conv_input(op, given["x"].text),
-        given["weight"].text,
-        text_of(given, "bias"),
+        *texts(given, "weight", "bias"),
         stride=compact(op.stride, 1),
         padding=compact(conv_padding(op), 0),
         dilation=compact(op.dilation, 1),
@@ -41,9 +42,7 @@ def conv_transpose(op: ConvTranspose, given: Given) -> str:
     shared = tuple(min(pair) for pair in op.padding)
     result = call(
         f"F.conv_transpose{len(op.stride)}d",
-        given["x"].text,
-        given["weight"].text,
-        text_of(given, "bias"),
+        *texts(given, "x", "weight", "bias"),
         stride=compact(op.stride, 1),
         padding=compact(shared, 0),
         output_padding=compact(op.output_padding, 0),
@@ -57,14 +56,17 @@ def conv_transpose(op: ConvTranspose, given: Given) -> str:
 
 
 def linear(op: Linear, given: Given) -> str:
-    return call("F.linear", given["x"].text, given["weight"].text, text_of(given, "bias"))
+    """``F.linear(x, weight, bias)``"""
+    return call("F.linear", *texts(given, "x", "weight", "bias"))
 
 
 def matmul(op: MatMul, given: Given) -> str:
+    """``a @ b``"""
     return f"{given['a'].text} @ {given['b'].text}"
 
 
 def einsum(op: Einsum, given: Given) -> str:
+    """``torch.einsum(equation, a, b)``"""
     return call("torch.einsum", literal(op.equation), given["a"].text, given["b"].text)
 
 

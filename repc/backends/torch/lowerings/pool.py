@@ -12,6 +12,7 @@ from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
 
 
 def max_pool(op: MaxPool, given: Given) -> str:
+    """Padding never wins."""
     x, name = given["x"].text, f"F.max_pool{len(op.kernel)}d"
     window = {"kernel_size": compact(op.kernel), "stride": compact(op.stride)}
     dilation = compact(op.dilation, 1)
@@ -23,6 +24,7 @@ def max_pool(op: MaxPool, given: Given) -> str:
 
 
 def avg_pool(op: AvgPool, given: Given) -> str:
+    """Where torch cannot say what counts, the mean of the padded input over the mean of what counts in it."""
     x, name = given["x"].text, f"F.avg_pool{len(op.kernel)}d"
     window = {"kernel_size": compact(op.kernel), "stride": compact(op.stride)}
     if _is_symmetric(op):
@@ -37,6 +39,7 @@ def avg_pool(op: AvgPool, given: Given) -> str:
 
 
 def adaptive_avg_pool(op: AdaptiveAvgPool, given: Given) -> str:
+    """``F.adaptive_avg_pool2d(x, output)``"""
     return call(f"F.adaptive_avg_pool{len(op.output)}d", given["x"].text, literal(compact(op.output)))
 
 

@@ -14,10 +14,10 @@ from repc.ops.padding import source
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
 
 
-def pad_arguments(widths: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """The widths as `F.pad` takes them: last axis first, without what is zero at the end."""
+def pad_arguments(widths: Sequence[tuple[int, int]], least: int = 0) -> tuple[int, ...]:
+    """The widths as `F.pad` takes them: last axis first, without zeros at the end apart from the `least` last axes."""
     pairs = list(widths)
-    while pairs and pairs[0] == (0, 0):
+    while len(pairs) > least and pairs[0] == (0, 0):
         pairs.pop(0)
     return tuple(width for pair in reversed(pairs) for width in pair)
 
@@ -28,6 +28,7 @@ def free_sizes(op: Reshape | Expand, x: TensorType) -> set[str]:
 
 
 def reshape(op: Reshape, given: Given) -> str:
+    """``flatten`` where that is all it does."""
     x = given["x"]
     start = _flattened_from(x.type.shape, op.shape)
     if start is not None:
@@ -36,15 +37,18 @@ def reshape(op: Reshape, given: Given) -> str:
 
 
 def expand(op: Expand, given: Given) -> str:
+    """``x.expand(sizes)``"""
     x = given["x"]
     return call(f"{x.text}.expand", *_sizes(op, x))
 
 
 def permute(op: Permute, given: Given) -> str:
+    """``x.permute(axes)``"""
     return call(f"{given['x'].text}.permute", *(str(axis) for axis in op.axes))
 
 
 def take_slice(op: Slice, given: Given) -> str:
+    """``x[:, start:stop:step]``"""
     x = given["x"]
     axis = op.axis % x.type.rank
     step = f":{op.step}" if op.step != 1 else ""
@@ -52,10 +56,12 @@ def take_slice(op: Slice, given: Given) -> str:
 
 
 def concat(op: Concat, given: Given) -> str:
-    return call("torch.cat", f"({', '.join(value.text for value in given.values())})", dim=op.axis)
+    """``torch.cat([a, b], dim)``"""
+    return call("torch.cat", f"[{', '.join(value.text for value in given.values())}]", dim=op.axis)
 
 
 def pad(op: Pad, given: Given) -> str:
+    """With a value: zeros, plus the value where they are; both parts are exact."""
     x = given["x"]
     if op.mode != "constant":
         return _repeat(op, x)
@@ -69,6 +75,7 @@ def pad(op: Pad, given: Given) -> str:
 
 
 def upsample(op: Upsample, given: Given) -> str:
+    """``F.interpolate`` by whole factors."""
     linear = ("linear", "bilinear", "trilinear")[len(op.scale) - 1]
     return call(
         "F.interpolate",
@@ -95,9 +102,7 @@ def _repeat(op: Pad, x: Value) -> str:
     spatial = op.widths[batched:] if rank < 6 else ()
     if not any(map(any, spatial)):
         return text
-    widths = pad_arguments(spatial)
-    widths += (0,) * (2 * (rank - 2) - len(widths))
-    return call("F.pad", text, literal(widths), mode=op.mode)
+    return call("F.pad", text, literal(pad_arguments(spatial, least=rank - 2)), mode=op.mode)
 
 
 def _indices(x: TensorType, axis: int, before: int, after: int, mode: str) -> str:
@@ -130,4 +135,4 @@ def _read(dim: Polynomial, x: Value) -> str | Polynomial:
 
 
 def _sizes(op: Reshape | Expand, x: Value) -> list[str]:
-    return [dim if isinstance(dim, str) else size(dim) for dim in _dims(op, x)]
+    return [dim if isinstance(dim, str) else size(dim) for dim in _dims(op, x)] or ["()"]

@@ -41,14 +41,17 @@ FUNCTIONS = {
 
 
 def function(op: Function, given: Given) -> str:
+    """By the table above."""
     return FUNCTIONS[op.function].format(given["x"].text, *map(literal, op.attributes))
 
 
 def prelu(op: PRelu, given: Given) -> str:
+    """``F.prelu(x, weight)``"""
     return call("F.prelu", given["x"].text, given["weight"].text)
 
 
 def softmax(op: Softmax, given: Given) -> str:
+    """``torch.softmax(x, dim)``"""
     return call("torch.softmax", given["x"].text, dim=op.axis)
 
 
@@ -58,14 +61,17 @@ def unchanged(op: Dropout | Detach, given: Given) -> str:
 
 
 def dropout_training(op: Dropout, given: Given, training: str) -> str:
+    """``F.dropout(x, rate, training)``"""
     return call("F.dropout", given["x"].text, literal(op.rate), training)
 
 
 def detach_training(op: Detach, given: Given, training: str) -> str:
+    """``x.detach()``"""
     return call(f"{given['x'].text}.detach")
 
 
 def total(op: Sum, given: Given) -> str:
+    """``a - b + 0.5 * c``"""
     first, *rest = (
         _term(value, coefficient) for coefficient, value in zip(op.coefficients, given.values(), strict=True)
     )
@@ -73,14 +79,17 @@ def total(op: Sum, given: Given) -> str:
 
 
 def multiply(op: Multiply, given: Given) -> str:
+    """``a * b``"""
     return f"{given['a'].text} * {given['b'].text}"
 
 
 def divide(op: Divide, given: Given) -> str:
+    """``a / b``"""
     return f"{given['a'].text} / {given['b'].text}"
 
 
 def affine(op: Affine, given: Given) -> str:
+    """``x * weight[:, None, None] + bias[:, None, None]``"""
     x = given["x"]
     text = x.text
     if "weight" in given:
@@ -91,6 +100,7 @@ def affine(op: Affine, given: Given) -> str:
 
 
 def reduce(op: Reduce, given: Given) -> str:
+    """``torch.sum(x, dim)`` and the like."""
     if not op.axes:  # torch takes that for all axes
         return call("torch.abs", given["x"].text) if op.kind == "norm" else given["x"].text
     name = "torch.linalg.vector_norm" if op.kind == "norm" else f"torch.{op.kind}"
@@ -99,11 +109,13 @@ def reduce(op: Reduce, given: Given) -> str:
 
 
 def fill(op: Fill, given: Given) -> str:
+    """``like.new_full(shape, value)``: `like` is the tensor whose element type and device constants take."""
     dtype = "" if op.dtype == "f32" else f", dtype={DTYPES[op.dtype]}"
     return f"like.new_full({literal(op.shape)}, {literal(op.value)}{dtype})"
 
 
 def eye(op: Eye, given: Given) -> str:
+    """``torch.eye(size)``, of the type and on the device of `like`."""
     return f"torch.eye({op.size}, dtype=like.dtype, device=like.device)"
 
 

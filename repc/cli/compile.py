@@ -1,0 +1,111 @@
+"""``repc compile``: from a spec and a checkpoint to what is deployed, checked on the way."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from repc.cli import summary
+from repc.cli.arguments import DTYPES, add_input, add_json, add_target, add_weights, choices
+from repc.cli.build import writing
+from repc.cli.recipe import Recipe
+from repc.cli.screen import Say, Screen
+
+if TYPE_CHECKING:
+    from repc.driver import Fused
+    from repc.verify import Report
+
+EXAMPLES = """\
+examples:
+  repc compile repc:repvgg/RepVGG_A0 --weights repvgg_a0.pth -o build/a0
+  repc compile net.rep:Net --weights net.safetensors --set classes=10 --target official --to torch
+  repc compile repc:mlp/MLP --weights mlp.safetensors --adapter lora/ -o build/mlp
+  repc compile net.rep:Net --size h=224 --size w=224 --dtype f16 --opset 20
+
+Writes model.onnx (onnx), model.py and model.safetensors (source), model.safetensors (weights), model.pth (torch) and
+report.json into a folder, all of them or none.  Exit code 1, and nothing written, where the target's expectations are
+missed or the folded form is not equivalent to the train form."""
+
+KINDS = ("onnx", "torch", "source", "weights")
+BY_BACKEND = {"onnx": ["onnx", "source"], "torch": ["torch", "source"], "source": ["source"]}
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_input(parser)
+    add_weights(parser)
+    add_target(parser)
+    parser.add_argument("--to", metavar="KINDS", help="of onnx,torch,source,weights; by default what the target is for")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder to write; by default build/MODEL")
+    parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset; by default the target's, else 18")
+    parser.add_argument("--dtype", choices=DTYPES, default="f32", help="type of the deployed weights")
+    check = parser.add_mutually_exclusive_group()
+    check.add_argument("--verify", choices=("sample", "none"), default="sample", help="compare on sample inputs")
+    check.add_argument("--no-verify", action="store_const", const="none", dest="verify", help="the same as none there")
+    add_json(parser)
+
+
+def run(args: Namespace, screen: Screen) -> int:
+    """Fold, check, write; say what was done."""
+    started = perf_counter()
+    recipe = Recipe.of(args)
+    wanted = choices(args.to, KINDS) if args.to else None
+    with screen.progress() as say:
+        fused, folding = fold(recipe, say)
+        wanted = wanted or BY_BACKEND[fused.target.backend]
+        missed = fused.missed()
+        report = None
+        if not missed and args.verify == "sample":
+            report = fused.verify(progress=lambda text, share: say(f"verifying: {text}", share))
+        good = not missed and (report is None or bool(report))
+        record = summary.record(fused, report, missed, folding)
+        folder = Path(args.output or f"build/{fused.model.name}")
+        if good:
+            say("writing", None)
+            with writing(folder, recipe, record) as staging:
+                write(fused, wanted, staging, args.opset)
+    if args.json:
+        screen.json(record)
+    else:
+        screen.result(summary.text(fused, record, screen))
+        screen.result(_end(folder, record, missed, report, screen, perf_counter() - started))
+    return 0 if good else 1
+
+
+def fold(recipe: Recipe, say: Say) -> tuple[Fused, float]:
+    """The folded model with its weights, and the seconds that folding took."""
+    say("reading the spec", None)
+    model = recipe.model()
+    target = model.target(recipe.target)
+    say(f"reading {recipe.weights or 'initial weights'}", None)
+    parameters = model.parameters(recipe.weights, recipe.container)
+    say(f"folding {model.name}", None)
+    started = perf_counter()
+    fused = model.fuse(parameters, target, dtype=recipe.dtype)
+    return fused, perf_counter() - started
+
+
+def write(fused: Fused, kinds: list[str], folder: Path, opset: int | None) -> None:
+    """The files of a build."""
+    from repc.checkpoints import write as write_tensors
+
+    if "onnx" in kinds:
+        fused.save_onnx(folder / "model.onnx", opset)
+    if "source" in kinds:
+        artifact = fused.source()
+        (folder / "model.py").write_text(artifact.code, encoding="utf-8")
+    if "source" in kinds or "weights" in kinds:
+        write_tensors(folder / "model.safetensors", fused.state_dict(), fused.provenance())
+    if "torch" in kinds:
+        write_tensors(folder / "model.pth", fused.state_dict())
+
+
+def _end(
+    folder: Path, record: Mapping[str, Any], missed: object, report: Report | None, screen: Screen, seconds: float
+) -> str:
+    if missed or (report is not None and not report):
+        return summary.refusal(record, report, screen)
+    return summary.written(folder, record, seconds)

@@ -1,0 +1,210 @@
+"""What `repc compile` says: gathered as a record for machines, then laid out for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repc import __version__
+from repc.cli.layout import amount, listed, plural, row, size, table
+from repc.cli.screen import GREEN, RED, YELLOW, Screen
+from repc.ir.dims import symbols
+from repc.ir.graph import Graph
+from repc.ir.trace import Refusal, Step
+
+if TYPE_CHECKING:
+    from repc.driver import Fused, Missed
+    from repc.verify import Report
+
+Record = dict[str, Any]
+SHOWN = 5  # refusals and blocking nodes that are listed before the rest is counted
+LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""What folding leaves to do the work; shown even where their number stays."""
+
+
+# ---------------------------------------------------------------- the record
+
+
+def record(fused: Fused, report: Report | None, missed: Sequence[Missed]) -> Record:
+    """Everything about a build but its files and its times: the same inputs give the same record."""
+    given = fused.parameters
+    return {
+        "repc": __version__,
+        "spec": fused.model.spec,
+        "model": fused.model.name,
+        "target": fused.target.name,
+        "weights": {
+            "source": given.source,
+            "layout": given.layout,
+            "share": given.share,
+            "notes": list(given.notes),
+            "sha256": fused.provenance()["repc.weights.sha256"],
+        },
+        "operators": {"before": fused.model.counts(), "after": fused.counts()},
+        "multiply_adds": {"before": fused.model.cost().macs, "after": fused.cost().macs},
+        "parameters": {"before": _trained(fused.model.graph), "after": _stored(fused)},
+        "free_sizes": sorted(symbols(dim for id in fused.graph.inputs.values() for dim in fused.graph[id].type.shape)),
+        "steps": [step_record(step) for step in fused.trace.steps],
+        "refusals": [refusal_record(refusal) for refusal in fused.trace.refusals],
+        "missed": [_missed(fused, miss) for miss in missed],
+        "verification": report.to_dict() if report is not None else None,
+    }
+
+
+def step_record(step: Step) -> Record:
+    """A rewrite, for JSON."""
+    return {
+        "rule": step.rule,
+        "path": step.path,
+        "absorbed": list(step.absorbed),
+        "detail": step.detail,
+        "exactness": step.exactness,
+        "origin": [str(span) for span in step.origin],
+    }
+
+
+def refusal_record(refusal: Refusal) -> Record:
+    """A refusal, for JSON."""
+    return {
+        "rule": refusal.rule,
+        "path": refusal.path,
+        "edge": refusal.edge,
+        "reason": refusal.reason,
+        "remedy": refusal.remedy,
+        "origin": [str(span) for span in refusal.origin],
+    }
+
+
+def concerns(refusal: Refusal, name: str) -> bool:
+    """Whether a refusal explains why the operator of that name (``path`` or ``path/kind``) remains."""
+    return name == refusal.path or name.startswith(f"{refusal.path}/")
+
+
+def _missed(fused: Fused, miss: Missed) -> Record:
+    expected = miss.expectation
+    nodes = [node for node in fused.onnx().graph.node if node.op_type == expected.operator]
+    return {
+        "expected": f"{expected.operator} {expected.comparison} {expected.count}",
+        "found": miss.actual,
+        "at": str(expected.span),
+        "blocking": [
+            {
+                "operator": node.name,
+                "origin": node.doc_string,
+                "refusals": [refusal_record(r) for r in fused.trace.refusals if concerns(r, node.name)],
+            }
+            for node in nodes
+        ],
+    }
+
+
+def _trained(graph: Graph) -> int:
+    return sum(_volume(p.type.concrete()) for p in graph.parameters.values() if not p.buffer)
+
+
+def _stored(fused: Fused) -> int:
+    return sum(tensor.numel() for tensor in fused.values.values())
+
+
+def _volume(shape: Iterable[int]) -> int:
+    total = 1
+    for length in shape:
+        total *= length
+    return total
+
+
+# ---------------------------------------------------------------- for people
+
+
+def text(record: Record, folding: float, screen: Screen) -> str:
+    """The summary down to what was checked."""
+    spec = f"{record['spec']}:{record['model']} · target {record['target']}"
+    sites, rules = {s["path"] for s in record["steps"]}, {s["rule"] for s in record["steps"]}
+    folded = f"{plural(len(sites), 'site')}, {plural(len(rules), 'rule')}"
+    parts = [
+        row("Spec", spec),
+        row("Weights", _weights(record["weights"])),
+        row("Folded", f"{folded:<50} {folding:.1f} s"),
+        "",
+        _table(record),
+        "",
+        *(row(label, content) for label, content in _findings(record, screen)),
+    ]
+    return "\n".join(parts)
+
+
+def _weights(weights: Mapping[str, Any]) -> str:
+    if weights["layout"] == "none":
+        return f"{weights['source']} (give a checkpoint with --weights)"
+    first = f"{weights['source']} · layout {weights['layout']} ({weights['share']:.0%}) · 0 unused, 0 missing"
+    return "\n".join([first, *weights["notes"]])
+
+
+def _table(record: Record) -> str:
+    before, after = record["operators"]["before"], record["operators"]["after"]
+    names = [n for n in (*before, *after) if before.get(n, 0) != after.get(n, 0) or n in LINEAR]
+    rows = [("", "before", "after")]
+    rows += [(name, str(before.get(name, 0)), str(after.get(name, 0))) for name in dict.fromkeys(names)]
+    for label, key in (("multiply-adds", "multiply_adds"), ("parameters", "parameters")):
+        rows.append((label, amount(record[key]["before"]), amount(record[key]["after"])))
+    return table(rows, "<>>")
+
+
+def _findings(record: Record, screen: Screen) -> Iterator[tuple[str, str]]:
+    refusals: Sequence[Mapping[str, Any]] = record["refusals"]
+    yield "Kept", "\n".join(_refusal_lines(refusals, SHOWN)) if refusals else "nothing that could fold"
+    rest = {name: n for name, n in record["operators"]["after"].items() if name not in LINEAR}
+    yield "Remains", ", ".join(f"{name} {count}" for name, count in rest.items()) or "linear operators only"
+    pinned = sorted({step["path"] for step in record["steps"] if step["exactness"] == "pinned"})
+    free = ", ".join(record["free_sizes"])
+    sizes = f"{free} stay dynamic" if free else "all pinned"
+    folds = f"{plural(len(pinned), 'fold')} hold for these sizes only: {listed(pinned)}" if pinned else ""
+    yield "Shapes", f"{sizes}; {folds or 'no fold pinned a size'}"
+    report = record["verification"]
+    if report is None:
+        yield "Verified", screen.paint("no", YELLOW)
+        return
+    for check in report["checks"]:
+        if check["passed"] and check["check"].startswith("rounding"):
+            yield "Rounding", f"{check['check'].removeprefix('rounding, ')}: {check['detail']}"
+    if report["equivalent"]:
+        yield "Verified", screen.paint("equivalent", GREEN) + f" on {report['inputs']}"
+
+
+def _refusal_lines(refusals: Sequence[Mapping[str, Any]], shown: int) -> Iterator[str]:
+    for refusal in refusals[:shown]:
+        yield f"{refusal['path']}: {refusal['rule']} refused, {refusal['reason']}"
+    if len(refusals) > shown:
+        yield f"and {len(refusals) - shown} more: repc explain"
+
+
+def written(folder: Path, record: Record, seconds: float) -> str:
+    """What was written, and what to do next."""
+    lines = [f"{folder / name}   {size(file['bytes'])}" for name, file in record["files"].items()]
+    text = [row("Wrote", "\n".join(lines))]
+    return "\n".join(
+        [*text, f"  Done in {seconds:.1f} s. Next: repc explain {folder} · repc verify {folder}"]
+    )
+
+
+def refusal(record: Record, report: Report | None, screen: Screen) -> str:
+    """Why nothing was written."""
+    lines: list[str] = [""]
+    for miss in record["missed"]:
+        title = f"{miss['expected']} of target {record['target']}, found {miss['found']}"
+        lines += [row("Missed", f"{screen.paint(title, RED)}   {miss['at']}"), *_blocking(miss["blocking"])]
+    if report is not None:
+        lines.append(str(report))
+    return "\n".join([*lines, "", "  Nothing was written."])
+
+
+def _blocking(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for node in nodes[: SHOWN * 4]:
+        yield f"    {node['operator']}   {node['origin']}"
+        for refusal in node["refusals"]:
+            yield f"      {refusal['rule']} refused: {refusal['reason']}"
+            yield f"      edge {refusal['edge']}"
+            yield f"      remedy: {refusal['remedy']}"
+    if len(nodes) > SHOWN * 4:
+        yield f"    and {len(nodes) - SHOWN * 4} more"

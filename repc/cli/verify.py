@@ -1,0 +1,99 @@
+"""``repc verify``: is what is deployed what was trained?"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repc.cli import errors
+from repc.cli.arguments import DTYPES, add_input, add_json, add_target, add_weights, choices
+from repc.cli.build import Build, read
+from repc.cli.compile import fold
+from repc.cli.layout import row
+from repc.cli.recipe import Recipe
+from repc.cli.screen import GREEN, RED, Screen
+from repc.diagnostics import Failure
+
+if TYPE_CHECKING:
+    from repc.driver import Fused
+    from repc.verify import Report
+
+EXAMPLES = """\
+examples:
+  repc verify build/a0
+  repc verify repc:repvgg/RepVGG_A0 --weights repvgg_a0.pth --inputs 16
+  repc verify build/a0 --against ort --json
+
+A folder that compile wrote is checked as it lies there, against its spec and checkpoint.
+Exit code 0 where all is equivalent, 1 where not."""
+
+AGAINST = ("ort", "torch")
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_input(parser, folder=True)
+    add_weights(parser)
+    add_target(parser)
+    parser.add_argument("--dtype", choices=DTYPES, default="f32", help="type of the deployed weights")
+    parser.add_argument("--against", metavar="RUNTIMES", default="ort,torch", help="of ort,torch; by default both")
+    parser.add_argument("--level", choices=("sample",), default="sample", help="how thorough: on sample inputs")
+    parser.add_argument("--inputs", type=int, default=8, metavar="N", help="how many inputs; by default 8")
+    add_json(parser)
+
+
+def run(args: Namespace, screen: Screen) -> int:
+    """Compare; 0 where everything is equal enough."""
+    against = choices(args.against, AGAINST)
+    folder = Path(args.input)
+    build = read(folder) if folder.is_dir() else None
+    changed = build.changed() if build else []
+    if changed:
+        return _refuse(folder, changed, args.json, screen)
+    with screen.progress() as say:
+        fused, _ = fold(build.recipe if build else Recipe.of(args), say)
+        if build:
+            _check_weights(build, fused)
+        report = _compare(fused, build, against, args.inputs, lambda text, share: say(f"verifying: {text}", share))
+    if args.json:
+        screen.json(report.to_dict())
+    else:
+        screen.result(_painted(report, screen))
+    return 0 if report else 1
+
+
+def _refuse(folder: Path, changed: list[str], json: bool, screen: Screen) -> int:
+    """Files that are not what was written: nothing can be said about them."""
+    if json:
+        screen.json({"equivalent": False, "changed": changed})
+    else:
+        names = ", ".join(changed)
+        screen.result(row("Changed", f"{names} of {folder}: not what repc compile wrote\ncompile it again"))
+        screen.result(f"\n  {screen.paint('NOT EQUIVALENT', RED)}")
+    return 1
+
+
+def _check_weights(build: Build, fused: Fused) -> None:
+    """The checkpoint must be the one that the folder was made from."""
+    if fused.provenance()["repc.weights.sha256"] != build.report["weights"]["sha256"]:
+        raise Failure(errors.other_weights(fused.parameters.source, build.folder))
+
+
+def _compare(fused: Fused, build: Build | None, against: list[str], inputs: int, say: Progress) -> Report:
+    from repc.checkpoints import read as read_tensors
+    from repc.verify import Options
+
+    file = build.file("model.onnx") if build else None
+    stored = build.file("model.safetensors") if build else None
+    return fused.verify(
+        Options(samples=inputs),
+        say,
+        file=file,
+        tensors=dict(read_tensors(stored)) if stored else None,
+        against=tuple(against),
+    )
+
+
+def _painted(report: Report, screen: Screen) -> str:
+    return str(report).replace(report.verdict, screen.paint(report.verdict, GREEN if report else RED))

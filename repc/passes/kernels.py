@@ -1,0 +1,85 @@
+"""Rearranging weights of linear operators, as expressions.
+
+A weight has rows, columns and taps: (o, i / groups, k…) of a convolution, (i, o / groups, k…) of a transposed one, (o, i)
+of a linear layer.  Rows are whole, columns are counted inside a group; that is all these functions need to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from repc.ir.expr import Expr, apply
+from repc.ops import build
+from repc.ops.constant import Eye
+from repc.passes.frames import Frame, Window, place
+
+
+def scale_rows(weight: Expr, scale: Expr) -> Expr:
+    """Row r times scale[r]; a scalar scales everything."""
+    return build.mul(weight, build.along(scale, 0, weight.type.rank) if scale.type.rank else scale)
+
+
+def scale_columns(weight: Expr, scale: Expr, groups: int) -> Expr:
+    """Column c of group g times scale[g · columns + c]; a scalar scales everything."""
+    if not scale.type.rank:
+        return build.mul(weight, scale)
+    rows, columns, *taps = weight.type.concrete()
+    ones = [1] * len(taps)
+    if groups == 1:
+        return build.mul(weight, build.reshape(scale, (1, columns, *ones)))
+    split = build.reshape(weight, (groups, rows // groups, columns, *taps))
+    return build.reshape(
+        build.mul(split, build.reshape(scale, (groups, 1, columns, *ones))), weight.type.shape
+    )
+
+
+def regroup(weight: Expr, groups: int, wanted: int) -> Expr:
+    """The same map with fewer groups, of which the old ones are diagonal blocks.
+
+    Blocks, not a diagonal across all columns: columns are counted inside a group.
+    """
+    if groups == wanted:
+        return weight
+    rows, columns, *taps = weight.type.concrete()
+    blocks = groups // wanted
+    split = build.reshape(weight, (wanted, blocks, rows // groups, 1, columns, *taps))
+    diagonal = build.reshape(apply(Eye(blocks)), (1, blocks, 1, blocks, 1, *([1] * len(taps))))
+    return build.reshape(build.mul(split, diagonal), (rows, blocks * columns, *taps))
+
+
+def embed(weight: Expr, part: Frame, whole: Frame) -> Expr:
+    """The taps of one frame put in their places in another, with zeros elsewhere."""
+    widths = [(0, 0), (0, 0)]
+    for axis, (p, w) in enumerate(zip(part, whole, strict=True), start=2):
+        weight, width = _spread(weight, axis, p, w)
+        widths.append(width)
+    return build.pad(weight, widths)
+
+
+def _spread(weight: Expr, axis: int, part: Window, whole: Window) -> tuple[Expr, tuple[int, int]]:
+    """Zeros between the taps of one axis, and how many belong before and after them."""
+    placement = place(part, whole)
+    assert placement is not None, f"{part} does not lie in {whole}"
+    if placement.step > 1:
+        before, taps, after = _around(weight.type.concrete(), axis)
+        apart = build.pad(build.reshape(weight, (*before, taps, 1, *after)), _widen(weight, axis, placement.step - 1))
+        reach = (taps - 1) * placement.step + 1
+        weight = build.take(build.reshape(apart, (*before, taps * placement.step, *after)), axis, 0, reach)
+    reach = placement.step * (part.taps - 1) + 1
+    return weight, (placement.first, whole.taps - placement.first - reach)
+
+
+def _around(shape: Sequence[int], axis: int) -> tuple[Sequence[int], int, Sequence[int]]:
+    return shape[:axis], shape[axis], shape[axis + 1 :]
+
+
+def _widen(weight: Expr, axis: int, width: int) -> list[tuple[int, int]]:
+    return [(0, width if i == axis + 1 else 0) for i in range(weight.type.rank + 1)]
+
+
+def diagonal(channels: int, scale: Expr | None, axes: int) -> Expr:
+    """The depthwise kernel with a single tap, (channels, 1, 1…), that multiplies each channel by its scale."""
+    shape = (channels, 1, *([1] * axes))
+    if scale is None:
+        return build.fill(shape, 1)
+    return build.reshape(build.expand(scale, (channels,)), shape)

@@ -1,0 +1,26 @@
+"""What a target asks of folding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from repc.ir.paths import pattern
+from repc.ir.target import Override
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`keep`: path patterns of what must stay as it is; `objective` and `overrides`: what a fold may cost, and where."""
+
+    keep: tuple[str, ...] = ()
+    objective: str = "default"
+    overrides: tuple[Override, ...] = ()
+
+    def keeps(self, path: str) -> bool:
+        """Whether a pattern is the path or one of its ancestors."""
+        return any(pattern(text).covers(path) for text in self.keep)
+
+    def objective_at(self, path: str) -> str:
+        """The objective of a site; the last override that covers it wins."""
+        covering = [o.objective for o in self.overrides if pattern(o.pattern).covers(path)]
+        return covering[-1] if covering else self.objective

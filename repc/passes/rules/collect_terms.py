@@ -1,0 +1,80 @@
+"""N3: sums of sums, and terms that occur twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from repc.ir.node import NodeId
+from repc.ir.trace import Refusal, Step
+from repc.ops.arithmetic import Sum
+from repc.passes.rule import Rule, origins
+from repc.passes.terms import Terms, sum_node, terms
+from repc.passes.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class NestedMatch:
+    subject: NodeId
+    nested: tuple[NodeId, ...]
+
+
+class CollectTerms(Rule[NestedMatch]):
+    """Flatten a sum of sums and add up the coefficients of equal terms.
+
+    Identity: ``a·(b·x + c·y) + d·x = (ab + d)·x + ac·y``.
+
+    Precondition: the inner sum is read by the outer one only and acts on the same shape.
+
+    Trap: a term that cancels may be the one that gives the sum its shape, so that one term always stays; ``x + x`` has
+    two edges in the graph, and an inner sum that is read twice counts twice.
+
+    Source: distributivity.
+    """
+
+    id = "N3"
+
+    def match(self, work: Workspace, id: NodeId) -> NestedMatch | None:
+        node = work.graph[id]
+        if not isinstance(node.op, Sum) or work.kept(id):
+            return None
+        nested = tuple(dict.fromkeys(source for source in node.inputs if self._opens(work, id, source)))
+        if nested or len(set(node.inputs)) < len(node.inputs):
+            return NestedMatch(id, nested)
+        return None
+
+    def _opens(self, work: Workspace, id: NodeId, source: NodeId) -> bool:
+        inner = work.graph[source]
+        if not isinstance(inner.op, Sum) or len(inner.inputs) < 2 or inner.type != work.graph[id].type:
+            return False
+        return work.other_reader(source, [id]) is None and not work.kept(source)
+
+    def check(self, work: Workspace, match: NestedMatch) -> Refusal | None:
+        return None
+
+    def rewrite(self, work: Workspace, match: NestedMatch) -> list[Step]:
+        node = work.graph[match.subject]
+        outer = terms(node)
+        activations: list[tuple[Fraction, NodeId]] = []
+        constants = list(outer.constants)
+        for coefficient, source in outer.activations:
+            if source not in match.nested:
+                activations.append((coefficient, source))
+                continue
+            inner = terms(work.graph[source])
+            activations += [(coefficient * c, value) for c, value in inner.activations]
+            constants += [(coefficient * c, value) for c, value in inner.constants]
+        origin = origins(work.graph, (match.subject, *match.nested))
+        collected = Terms(_collected(activations), tuple(constants))
+        names = tuple(work.name(id) for id in match.nested)
+        work.replace(match.subject, replace(sum_node(node, collected), origin=origin))
+        return [Step(self.id, work.name(match.subject), names, f"{len(collected.activations)} terms", origin=origin)]
+
+
+def _collected(terms: Iterable[tuple[Fraction, NodeId]]) -> tuple[tuple[Fraction, NodeId], ...]:
+    total: dict[NodeId, Fraction] = {}
+    for coefficient, source in terms:
+        total[source] = total.get(source, Fraction(0)) + coefficient
+    left = [(coefficient, source) for source, coefficient in total.items() if coefficient]
+    return tuple(left or [(Fraction(0), next(iter(total)))])

@@ -1,0 +1,43 @@
+"""A sum as a list of terms: values that are computed, and constants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TypeAlias
+
+from repc.ir.expr import Expr
+from repc.ir.node import Node, NodeId
+from repc.ops.arithmetic import Sum
+
+Activations: TypeAlias = tuple[tuple[Fraction, NodeId], ...]
+Constants: TypeAlias = tuple[tuple[Fraction, Expr], ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Terms:
+    """The operands of a sum, each with its coefficient."""
+
+    activations: Activations
+    constants: Constants
+
+
+def terms(node: Node) -> Terms:
+    """What a sum adds."""
+    assert isinstance(node.op, Sum)
+    operands = list(zip(node.op.coefficients, node.operands().values(), strict=True))
+    return Terms(
+        tuple((coefficient, value) for coefficient, value in operands if isinstance(value, int)),
+        tuple((coefficient, value) for coefficient, value in operands if not isinstance(value, int)),
+    )
+
+
+def sum_node(node: Node, terms: Terms) -> Node:
+    """The sum with other terms, the constants last."""
+    count = len(terms.activations)
+    return replace(
+        node,
+        op=Sum(tuple(coefficient for coefficient, _ in (*terms.activations, *terms.constants))),
+        inputs=tuple(id for _, id in terms.activations),
+        weights={str(count + i): expr for i, (_, expr) in enumerate(terms.constants)},
+    )

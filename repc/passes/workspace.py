@@ -1,0 +1,136 @@
+"""The graph while it is folded: what rules ask of it, and edits that remember where to look again.
+
+Whatever a question needs is kept up to date by the edits, so that a rule looks at a node and its surroundings only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TypeVar
+
+from repc.ir.expr import Expr
+from repc.ir.graph import Graph
+from repc.ir.node import Node, NodeId
+from repc.ir.trace import Refusal
+from repc.ops.function import Function
+from repc.passes.options import Options
+from repc.passes.views import AffineView, LinearView, affine_view, linear_view
+
+V = TypeVar("V")
+
+
+class Workspace:
+    """A graph under folding.  Rules read `graph` freely and change it by the methods here only."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.graph = graph
+        self.options = options
+        self.touched: list[NodeId] = []
+        self._readers: dict[Expr, set[NodeId]] = {}
+        self._places: dict[str, set[NodeId]] = {}
+        self._kept: dict[str, bool] = {}
+        self._linear: dict[NodeId, tuple[Node, LinearView | None]] = {}
+        self._affine: dict[NodeId, tuple[Node, AffineView | None]] = {}
+        for id in graph:
+            self._index(id)
+
+    # ------------------------------------------------------------ questions
+
+    def linear(self, id: NodeId) -> LinearView | None:
+        return self._viewed(self._linear, linear_view, id)
+
+    def affine(self, id: NodeId) -> AffineView | None:
+        return self._viewed(self._affine, affine_view, id)
+
+    def kept(self, id: NodeId) -> bool:
+        """Whether the target says that a node must stay as it is."""
+        path = self.graph[id].path
+        if path not in self._kept:
+            self._kept[path] = self.options.keeps(path)
+        return self._kept[path]
+
+    def other_reader(self, id: NodeId, readers: Iterable[NodeId]) -> str | None:
+        """What else reads a value, by name: a node, or an output of the network."""
+        allowed = set(readers)
+        others = [user for user in self.graph.users(id) if user not in allowed]
+        if others:
+            return self.name(others[0])
+        return next((f"output {name}" for name, output in self.graph.outputs.items() if output == id), None)
+
+    def sharer(self, id: NodeId, site: Iterable[NodeId]) -> tuple[str, NodeId] | None:
+        """A stored tensor of a node that a node outside of a site stores too: its name, and that node."""
+        inside = {id, *site}
+        for operand, expr in self.graph[id].weights.items():
+            for other in sorted(self._readers[expr] - inside):
+                if other in self.graph and any(expr is found for found in self.graph[other].weights.values()):
+                    return f"{self.graph[id].path}.{operand}", other
+        return None
+
+    def name(self, id: NodeId) -> str:
+        """A node as a person knows it: by its path, with its kind where several have that path."""
+        node = self.graph[id]
+        kind = node.op.function if isinstance(node.op, Function) else node.op.name
+        if not node.path:
+            return kind
+        same = (i for i in self._places[node.path] if i in self.graph and self.graph[i].path == node.path)
+        return node.path if len(tuple(islice(same, 2))) == 1 else f"{node.path}/{kind}"
+
+    def refusal(self, rule: str, edge: Iterable[NodeId], at: NodeId, reason: str, remedy: str) -> Refusal:
+        """Why a rule does not apply at a node, with the values that are in the way in the order of the data."""
+        return Refusal(
+            rule, self.name(at), " -> ".join(self.name(id) for id in edge), reason, remedy, self.graph[at].origin
+        )
+
+    # ------------------------------------------------------------ edits
+
+    def add(self, node: Node) -> NodeId:
+        id = self.graph.add(node)
+        self._index(id)
+        self.touched.append(id)
+        return id
+
+    def replace(self, id: NodeId, node: Node) -> None:
+        before = self.graph[id].inputs
+        self.graph.replace(id, node)
+        self._index(id)
+        self.touched.append(id)
+        self._released(set(before) - set(node.inputs))
+
+    def bypass(self, old: NodeId, new: NodeId) -> None:
+        """Let what reads `old` read `new`, and remove `old` with whatever only it needed."""
+        users = set(self.graph.users(old))
+        self.graph.redirect(old, new)
+        self.touched.extend((new, *users))
+        self._released({old})
+
+    def _released(self, lost: Iterable[NodeId]) -> None:
+        """Values that lost a reader: without any they go, and where a single one is left, more may be legal there."""
+        waiting = list(lost)
+        while waiting:
+            id = waiting.pop()
+            if id in self.graph and not self.graph.users(id) and not self._is_port(id):
+                waiting.extend(self.graph[id].inputs)
+                self.graph.remove(id)
+            elif id in self.graph:
+                user = self.graph.sole_user(id)
+                self.touched.extend(() if user is None else (user,))
+
+    def _is_port(self, id: NodeId) -> bool:
+        return self.graph.is_output(id) or id in self.graph.inputs.values()
+
+    def _index(self, id: NodeId) -> None:
+        node = self.graph[id]
+        self._places.setdefault(node.path, set()).add(id)
+        for expr in node.weights.values():
+            self._readers.setdefault(expr, set()).add(id)
+
+    def _viewed(
+        self, known: dict[NodeId, tuple[Node, V | None]], look: Callable[[Graph, NodeId], V | None], id: NodeId
+    ) -> V | None:
+        """Views are made once for a node, so that the expressions in them are shared by all who use them."""
+        node = self.graph[id]
+        found = known.get(id)
+        if found is None or found[0] is not node:
+            found = known[id] = (node, look(self.graph, id))
+        return found[1]

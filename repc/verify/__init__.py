@@ -1,0 +1,15 @@
+"""Whether the network that is deployed is the network that was trained, and how far off it is.
+
+The reference is the training graph in float64.  The folded graph is compared with it in float64, where a wrong fold
+shows at full size, and in the deployed type, where the unfused network's own rounding is the measure: a fold may cost
+a few times that noise and no more.  What was emitted, the torch module and the ONNX file, is run itself.  Values are
+compared at cuts, all those that both graphs have, so that a failure names its place; the outermost positions, where
+padding enters, apart from the others, so that an error at the border does not drown.
+"""
+
+from repc.verify.compare import compare
+from repc.verify.options import Options
+from repc.verify.report import Check, Figure, Report
+from repc.verify.verification import verify
+
+__all__ = ["Check", "Figure", "Options", "Report", "compare", "verify"]

@@ -1,0 +1,70 @@
+"""A way of computing a network, and how far off it was found to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from repc.verify.cuts import Values
+from repc.verify.runs import Crash, Run
+from repc.verify.sampling import Batch
+from repc.verify.tally import Tally, is_finite
+
+Progress: TypeAlias = Callable[[str, float], None]
+
+
+def quiet(stage: str, share: float) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(eq=False)
+class Subject:
+    """A run under comparison.  `fault` says what makes comparing it impossible, and is empty where nothing does."""
+
+    name: str
+    run: Run
+    tally: Tally = field(default_factory=Tally)
+    fault: str = ""
+
+    def compare(self, expected: Values, batch: Batch) -> None:
+        """Add the errors on a batch; after a fault nothing is added."""
+        values = {} if self.fault else self.compute(batch)
+        for cut, value in values.items():
+            if value.shape != expected[cut].shape:
+                self.fault = f"{cut} has the shape {list(value.shape)} instead of {list(expected[cut].shape)}"
+                return
+            self.tally.add(cut, expected[cut], value, batch.samples)
+
+    def compute(self, batch: Batch) -> Values:
+        """The values on a batch; none where it fails or where one is not finite."""
+        try:
+            values = self.run(batch.inputs)
+        except Crash as crash:
+            self.fault = str(crash)
+            return {}
+        broken = next((cut for cut, value in values.items() if not is_finite(value)), None)
+        if broken:
+            self.fault = f"{self.run.first_not_finite(broken, batch.inputs)} is not finite on inputs {batch}"
+            return {}
+        return values
+
+
+def compare_all(
+    oracle: Subject, subjects: Sequence[Subject], sample: Sequence[Batch], progress: Progress = quiet
+) -> None:
+    """Run the oracle and the subjects on each batch, one at a time, so that few values are held at once.
+
+    Ends where the oracle has a fault.
+    """
+    steps, done = len(sample) * (1 + len(subjects)), 0
+    for batch in sample:
+        progress(oracle.name, done / steps)
+        expected = oracle.compute(batch)
+        if oracle.fault:
+            return
+        for subject in subjects:
+            done += 1
+            progress(subject.name, done / steps)
+            subject.compare(expected, batch)
+        done += 1
