@@ -16,12 +16,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from repc.diagnostics import Diagnostic, Failure
     from repc.driver import Fused, Model, load
     from repc.verify import Report
     from repc.verify import compare as verify
 
-__version__ = version("repc")
 __all__ = ["Diagnostic", "Failure", "Fused", "Model", "Report", "load", "verify"]
 
 _HOMES = {
@@ -37,6 +37,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name on first use (PEP 562)."""
+    if name == "__version__":
+        return version("repc")
     if name not in _HOMES:
         raise AttributeError(f"module 'repc' has no attribute {name!r}")
     home, attribute = _HOMES[name]

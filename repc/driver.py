@@ -9,7 +9,7 @@ Fused.…               deployed weights, torch module, source, ONNX, report
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +29,7 @@ from repc.ir.graph import Graph
 from repc.ir.storage import storage
 from repc.ir.target import Expectation, Target
 from repc.ir.trace import Trace
+from repc.ops.work import multiply_adds, nominal_sizes
 from repc.passes import Options, fold
 from repc.semantics import FileLibrary, elaborate, open_spec, targets
 from repc.semantics import load as load_module
@@ -74,6 +75,10 @@ class Model:
     def counts(self) -> dict[str, int]:
         """How many operators of each kind the train form has, in the names of ONNX."""
         return to_onnx.operators(self.graph)
+
+    def multiply_adds(self) -> int:
+        """The multiply-adds of the train form at its pinned sizes, or nominal ones (224, batch 1)."""
+        return multiply_adds(self.graph, nominal_sizes(self.graph))
 
     def parameters(self, weights: Weights | None = None, container: str | None = None) -> Parameters:
         """The value of every parameter: from a checkpoint, or the initial values of seed 0.
@@ -173,9 +178,12 @@ class Fused:
             )
         return self._built[opset]
 
-    def save_onnx(self, path: str | Path, opset: int | None = None) -> None:
-        """Write the ONNX model, whole or not at all; weights beyond 2 GB go into a file beside it."""
-        to_onnx.save(self.onnx(opset), path)
+    def save_onnx(self, path: str | Path, opset: int | None = None) -> tuple[Path, ...]:
+        """Write the ONNX model, whole or not at all; weights beyond 2 GB go into a file beside it.
+
+        The files written are returned, the model first.
+        """
+        return to_onnx.save(self.onnx(opset), path)
 
     def source(self) -> to_source.SourceArtifact:
         """A readable Python file that does not need repc, and its tensors."""
@@ -186,6 +194,10 @@ class Fused:
         """How many operators of each kind are left, in the names of ONNX."""
         return to_onnx.operators(self.graph, self.opset)
 
+    def multiply_adds(self) -> int:
+        """The multiply-adds that are left, at the sizes of `Model.multiply_adds`."""
+        return multiply_adds(self.graph, nominal_sizes(self.graph))
+
     def missed(self) -> list[Missed]:
         """What the target expected and did not get."""
         if not self.target.expect:
@@ -194,18 +206,23 @@ class Fused:
         compared = [(e, counts.get(e.operator, 0)) for e in self.target.expect]
         return [Missed(e, actual) for e, actual in compared if not _COMPARE[e.comparison](actual, e.count)]
 
+    def unfolded(self) -> Fused:
+        """The train form with the same weights, in evaluation mode: what is to be compared with."""
+        return replace(self, graph=self.model.graph, trace=Trace(), _built={})
+
     def verify(
         self,
         checks: Checks | None = None,
         progress: Callable[[str, float], None] | None = None,
         *,
+        against: Sequence[str] = ("ort", "torch"),
         file: Path | None = None,
         tensors: Mapping[str, Tensor] | None = None,
     ) -> Report:
         """Compare train form, folded form, torch module and ONNX Runtime; see `repc.verify`.
 
-        `file` is an ONNX file and `tensors` are deployed weights that were written earlier, to be compared instead of
-        new ones.
+        `against` names the runtimes.  `file` is an ONNX file and `tensors` are deployed weights that were written
+        earlier, to be compared instead of new ones.
         """
         return check_equal(
             self.model.graph,
@@ -213,8 +230,8 @@ class Fused:
             self.parameters.values,
             self.values,
             options=checks or Checks(),
-            model=file or self.onnx(),
-            module=to_torch.inference_module(self.graph, tensors or self.values),
+            model=(file or self.onnx()) if "ort" in against else None,
+            module=to_torch.inference_module(self.graph, tensors or self.values) if "torch" in against else None,
             progress=progress,
         )
 
@@ -295,12 +312,14 @@ def _notes(checkpoint: Checkpoint, notes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _unknown_target(name: str, model: str, known: Sequence[str]) -> Diagnostic:
+    """A target that the model does not have."""
     match = nearest(name, known)
     remedy = f"did you mean `{match}`?" if match else f"targets of this model: {', '.join(known) or 'none'}"
     return Diagnostic("E901", f"{model} has no target `{name}`", help=remedy)
 
 
 def _adapter_without_base(model: str) -> Diagnostic:
+    """An adapter's file has the adapter alone; what it changes has to come from a checkpoint of the base."""
     return Diagnostic(
         "E902", f"the adapter of {model} needs the weights of its base", help="give the base with --weights"
     )

@@ -11,7 +11,9 @@ from repc.syntax import tree
 NOWHERE = Span(Source("generated", ""), 0, 0)
 
 # Words that mean something only in adapters and targets are names elsewhere, and so are merges without a brace.
-names = st.sampled_from(["x", "ci", "W", "Conv", "BatchNorm_2d", "_", "at", "use", "expect", "keep", "of", "sum", "mean"])
+names = st.sampled_from(
+    ["x", "ci", "W", "Conv", "BatchNorm_2d", "_", "at", "use", "expect", "keep", "of", "sum", "mean"]
+)
 fields = names | st.sampled_from(["weight", "model", "for", "0", "12", "1x1"])
 keys = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cf"], exclude_characters='"'), max_size=12)
 
@@ -47,7 +49,7 @@ plain_arguments = node(tree.Argument, optional(names), integers | node(tree.Call
 
 def larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Expressions of which the parts are given."""
-    operators = st.sampled_from("+ - * / // % @ == != < <= > >= and or".split())
+    operators = st.sampled_from(["+", "-", "*", "/", "//", "%", "@", "==", "!=", "<", "<=", ">", ">=", "and", "or"])
     ranges = node(tree.Range, optional(inner), inner)
     loops = node(tree.Loop, names, ranges)
     branches = node(tree.Branch, optional(labels), inner, optional(loops), optional(inner))

@@ -17,7 +17,8 @@ NO_SPECS = {
     ".onnx": ("an ONNX file", errors.ACCEPTED),
     ".pt2": ("an exported torch program", errors.ACCEPTED),
     **dict.fromkeys(
-        (".pt", ".pth", ".safetensors", ".ckpt", ".bin"), ("a checkpoint", "give it with --weights, and a spec as input")
+        (".pt", ".pth", ".safetensors", ".ckpt", ".bin"),
+        ("a checkpoint", "give it with --weights, and a spec as input"),
     ),
     ".py": ("a Python file", errors.ACCEPTED),
 }

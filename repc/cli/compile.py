@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -61,16 +62,16 @@ def run(args: Namespace, screen: Screen) -> int:
         if not missed and args.verify == "sample":
             report = fused.verify(progress=lambda text, share: say(f"verifying: {text}", share))
         good = not missed and (report is None or bool(report))
-        record = summary.record(fused, report, missed, folding)
+        record = summary.record(fused, report, missed)
         folder = Path(args.output or f"build/{fused.model.name}")
         if good:
             say("writing", None)
             with writing(folder, recipe, record) as staging:
-                write(fused, wanted, staging, args.opset)
+                write(fused, wanted, staging)
     if args.json:
         screen.json(record)
     else:
-        screen.result(summary.text(fused, record, screen))
+        screen.result(summary.text(record, folding, screen))
         screen.result(_end(folder, record, missed, report, screen, perf_counter() - started))
     return 0 if good else 1
 
@@ -80,6 +81,8 @@ def fold(recipe: Recipe, say: Say) -> tuple[Fused, float]:
     say("reading the spec", None)
     model = recipe.model()
     target = model.target(recipe.target)
+    if recipe.opset is not None:
+        target = replace(target, opset=recipe.opset)
     say(f"reading {recipe.weights or 'initial weights'}", None)
     parameters = model.parameters(recipe.weights, recipe.container)
     say(f"folding {model.name}", None)
@@ -88,12 +91,12 @@ def fold(recipe: Recipe, say: Say) -> tuple[Fused, float]:
     return fused, perf_counter() - started
 
 
-def write(fused: Fused, kinds: list[str], folder: Path, opset: int | None) -> None:
+def write(fused: Fused, kinds: list[str], folder: Path) -> None:
     """The files of a build."""
     from repc.checkpoints import write as write_tensors
 
     if "onnx" in kinds:
-        fused.save_onnx(folder / "model.onnx", opset)
+        fused.save_onnx(folder / "model.onnx")
     if "source" in kinds:
         artifact = fused.source()
         (folder / "model.py").write_text(artifact.code, encoding="utf-8")

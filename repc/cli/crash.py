@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from traceback import format_exception
 
 from repc.cli.screen import Screen
 
-PACKAGES = ("repc", "torch", "onnx", "onnxruntime", "numpy", "lark", "networkx", "safetensors", "rich")
 MAX_SPEC = 1_000_000
 
 
@@ -36,8 +36,10 @@ def report(error: Exception, words: Sequence[str], screen: Screen) -> None:
 
 
 def versions() -> dict[str, str]:
-    """What repc runs on: package → version, empty where it is not installed."""
-    return {name: _version(name) for name in PACKAGES}
+    """repc and what it needs: package → version, empty where it is not installed."""
+    needed = [line for line in requires("repc") or () if "extra ==" not in line]
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed]
+    return {name: _version(name) for name in ("repc", *sorted(names))}
 
 
 def _version(name: str) -> str:

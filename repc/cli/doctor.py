@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -10,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass
 
 from repc.cli.arguments import add_json
-from repc.cli.crash import PACKAGES, versions
+from repc.cli.crash import versions
 from repc.cli.screen import GREEN, RED, YELLOW, Screen
 
 EXAMPLES = """\
@@ -20,12 +19,12 @@ examples:
 
 Exit code 1 where something is missing that repc needs."""
 
-COLOURS = {"ok": GREEN, "slow": YELLOW, "absent": YELLOW, "missing": RED}
+COLOURS = {"ok": GREEN, "absent": YELLOW, "missing": RED}
 
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One line: `state` is ok, slow, absent (and not needed) or missing (and needed)."""
+    """One line: `state` is ok, absent (and not needed) or missing (and needed)."""
 
     what: str
     found: str
@@ -40,11 +39,10 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, screen: Screen) -> int:
     """Look at everything; 1 where something needed is missing."""
     findings = [Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
-    for name in PACKAGES:
-        version = versions()[name]
+    for name, version in versions().items():
         findings.append(Finding(name, version or "not installed", "ok" if version else "missing"))
     if not any(f.state == "missing" for f in findings):
-        findings += [_tables(), *_runtimes()]
+        findings += _runtimes()
     findings.append(_tool("dot", "graphviz; not needed: draws what `repc show --dot` prints"))
     if args.json:
         screen.json([asdict(finding) for finding in findings])
@@ -53,19 +51,6 @@ def run(args: Namespace, screen: Screen) -> int:
         for f in findings:
             screen.result(f"  {f.what:<{width}}  {screen.paint(f'{f.state:<7}', COLOURS[f.state])}  {f.found}")
     return 1 if any(f.state == "missing" for f in findings) else 0
-
-
-def _tables() -> Finding:
-    """Whether the stored parser tables fit; else every command builds them again."""
-    import lark
-
-    from repc.syntax import grammar
-
-    written = json.loads(grammar.read("tables.json"))["lark"]
-    if written == lark.__version__:
-        return Finding("parser tables", f"for lark {written}")
-    remedy = "each command is 0.3 s slower; run python -m repc.syntax.tables, or install that lark"
-    return Finding("parser tables", f"for lark {written}, and this is {lark.__version__}: {remedy}", "slow")
 
 
 def _runtimes() -> list[Finding]:

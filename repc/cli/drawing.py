@@ -6,7 +6,7 @@ that cross layers bend around what stands between, and a few sweeps order each l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -174,10 +174,7 @@ def _drawn(box: _Box, node: Node) -> Iterator[str]:
         f'<rect x="{box.x - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" height="{2 * LINE + 6:.1f}" '
         f'rx="5" fill="{colour}" stroke="#555"/>'
     )
-    for line, text in enumerate((name, path)):
-        style: Mapping[str, str] = {"fill": "#555"} if line else {"font-weight": "bold"}
-        shown = " ".join(f'{key}="{value}"' for key, value in style.items())
-        yield (
-            f'<text x="{box.x:.1f}" y="{top + LINE * (line + 1):.1f}" text-anchor="middle" {shown}>{escape(text)}</text>'
-        )
+    for line, (text, style) in enumerate(((name, 'font-weight="bold"'), (path, 'fill="#555"')), 1):
+        place = f'x="{box.x:.1f}" y="{top + LINE * line:.1f}" text-anchor="middle"'
+        yield f"<text {place} {style}>{escape(text)}</text>"
     yield "</g>"

@@ -72,7 +72,9 @@ def unknown_topic(topic: str, known: Sequence[str]) -> Diagnostic:
 def unknown_kind(kind: str, known: Sequence[str]) -> Diagnostic:
     """Something to write, or to compare against, that does not exist."""
     meant = nearest(kind, known)
-    return Diagnostic("E918", f"{kind!r} is none of {', '.join(known)}", help=f"did you mean {meant}?" if meant else None)
+    return Diagnostic(
+        "E918", f"{kind!r} is none of {', '.join(known)}", help=f"did you mean {meant}?" if meant else None
+    )
 
 
 def not_a_build(folder: Path, reason: str) -> Diagnostic:

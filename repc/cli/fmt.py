@@ -10,7 +10,8 @@ from repc.cli import errors
 from repc.cli.arguments import refuse_other_kinds
 from repc.cli.screen import GREEN, RED, Screen
 from repc.diagnostics import Diagnostic, Failure, Source
-from repc.syntax import format_text, read_source
+from repc.syntax import read_source
+from repc.syntax.printer import format_text
 
 EXAMPLES = """\
 examples:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from repc.cli import errors
 from repc.cli.screen import Screen
-from repc.diagnostics import Failure
+from repc.diagnostics import Failure, Source
 
 EXAMPLES = """\
 examples:
@@ -79,8 +79,8 @@ block Update<r = 4, alpha = 8>(W: [o, i]) {{
 }}
 
 # The base does not know that it is adapted.  `expect` says how many places the pattern means.
-adapt MLP as {name}<r = 4> {{
-  at block.fc*.weight expect 2 use update: Update(r=r)
+adapt MLP as {name} {{
+  at block.fc*.weight expect 2 use update: Update(r=4)
 }}
 
 # The update is computed once: what is deployed is the base network with other weights.
@@ -101,13 +101,15 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, screen: Screen) -> int:
     """Write the file, unless it is there."""
     from repc.ir.files import write_whole
+    from repc.syntax.printer import format_text
 
     if not NAME.fullmatch(args.name):
         raise Failure(errors.bad_name(args.name))
     path = Path(args.output or f"{args.name.lower()}.rep")
     if path.exists():
         raise Failure(errors.already_there(path))
-    write_whole(path, TEMPLATES[args.template].format(name=args.name).encode())
+    text = TEMPLATES[args.template].format(name=args.name)
+    write_whole(path, format_text(Source(str(path), text)).encode())
     screen.result(f"wrote {path}")
     screen.remark(f"Next: repc check {path} · repc compile {path}")
     return 0

@@ -19,7 +19,8 @@ def table(rows: Iterable[Sequence[str]], align: str) -> str:
     lines = [list(cells) for cells in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  " + "   ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, align, widths, strict=True)).rstrip()
+        "  "
+        + "   ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, align, widths, strict=True)).rstrip()
         for line in lines
     )
 

@@ -36,7 +36,9 @@ class Topic:
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("topic", metavar="ID", nargs="?", help="F1, F3, … or E101, E201, …; without one, all are listed")
+    parser.add_argument(
+        "topic", metavar="ID", nargs="?", help="F1, F3, … or E101, E201, …; without one, all are listed"
+    )
     add_json(parser)
 
 
@@ -89,11 +91,11 @@ def _codes_of(text: str) -> Iterator[Topic]:
         return
     for function in ast.walk(ast.parse(text)):
         if isinstance(function, ast.FunctionDef) and (doc := ast.get_docstring(function)):
-            for node in ast.walk(function):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
-                    yield _topic(node.value, re.sub(r"^E\d{3}: ", "", doc))
+            constants = {node.value for node in ast.walk(function) if isinstance(node, ast.Constant)}
+            for code in sorted(c for c in constants if isinstance(c, str) and CODE.fullmatch(c)):
+                yield _topic(code, doc.removeprefix(f"{code}: "))
 
 
 def _topic(id: str, doc: str) -> Topic:
     title, _, page = cleandoc(doc).partition("\n")
-    return Topic(id, title, page.strip())
+    return Topic(id, title[:1].upper() + title[1:], page.strip())

@@ -42,7 +42,7 @@ def record(fused: Fused, report: Report | None, missed: Sequence[Missed]) -> Rec
             "sha256": fused.provenance()["repc.weights.sha256"],
         },
         "operators": {"before": fused.model.counts(), "after": fused.counts()},
-        "multiply_adds": {"before": fused.model.cost().macs, "after": fused.cost().macs},
+        "multiply_adds": {"before": fused.model.multiply_adds(), "after": fused.multiply_adds()},
         "parameters": {"before": _trained(fused.model.graph), "after": _stored(fused)},
         "free_sizes": sorted(symbols(dim for id in fused.graph.inputs.values() for dim in fused.graph[id].type.shape)),
         "steps": [step_record(step) for step in fused.trace.steps],
@@ -183,9 +183,7 @@ def written(folder: Path, record: Record, seconds: float) -> str:
     """What was written, and what to do next."""
     lines = [f"{folder / name}   {size(file['bytes'])}" for name, file in record["files"].items()]
     text = [row("Wrote", "\n".join(lines))]
-    return "\n".join(
-        [*text, f"  Done in {seconds:.1f} s. Next: repc explain {folder} · repc verify {folder}"]
-    )
+    return "\n".join([*text, f"  Done in {seconds:.1f} s. Next: repc explain {folder} · repc verify {folder}"])
 
 
 def refusal(record: Record, report: Report | None, screen: Screen) -> str:

@@ -16,6 +16,8 @@ from repc.cli.screen import GREEN, RED, Screen
 from repc.diagnostics import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from repc.driver import Fused
     from repc.verify import Report
 
@@ -80,7 +82,9 @@ def _check_weights(build: Build, fused: Fused) -> None:
         raise Failure(errors.other_weights(fused.parameters.source, build.folder))
 
 
-def _compare(fused: Fused, build: Build | None, against: list[str], inputs: int, say: Progress) -> Report:
+def _compare(
+    fused: Fused, build: Build | None, against: list[str], inputs: int, say: Callable[[str, float], None]
+) -> Report:
     from repc.checkpoints import read as read_tensors
     from repc.verify import Options
 

@@ -152,6 +152,7 @@ def _annotation(diagnostic: Diagnostic) -> str:
 
 
 def _escape(text: str) -> str:
+    text = text.encode("utf-8", "replace").decode("utf-8")  # a file name may hold bytes that are no text
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

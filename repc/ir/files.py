@@ -45,10 +45,14 @@ def write_whole(path: str | Path, data: bytes | Writer) -> None:
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> Failure:
+def unwritable(path: Path, error: OSError) -> Failure:
+    """E701: the system does not let a file or folder be written: no space, no permission, or no such place.
+
+    Nothing half-written remains: files appear whole or not at all.
+    """
     reason = (error.strerror or str(error)).lower()
     remedy = next((text for numbers, text in _REMEDIES if error.errno in numbers), "check the path and its folder")
     return Failure(Diagnostic("E701", f"cannot write {path}: {reason}", help=remedy))

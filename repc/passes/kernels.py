@@ -1,7 +1,7 @@
 """Rearranging weights of linear operators, as expressions.
 
-A weight has rows, columns and taps: (o, i / groups, k…) of a convolution, (i, o / groups, k…) of a transposed one, (o, i)
-of a linear layer.  Rows are whole, columns are counted inside a group; that is all these functions need to know.
+A weight has rows, columns and taps: (o, i / groups, k…) of a convolution, (i, o / groups, k…) of a transposed one,
+(o, i) of a linear layer.  Rows are whole, columns are counted inside a group; no more is known here.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def scale_columns(weight: Expr, scale: Expr, groups: int) -> Expr:
     if groups == 1:
         return build.mul(weight, build.reshape(scale, (1, columns, *ones)))
     split = build.reshape(weight, (groups, rows // groups, columns, *taps))
-    return build.reshape(
-        build.mul(split, build.reshape(scale, (groups, 1, columns, *ones))), weight.type.shape
-    )
+    return build.reshape(build.mul(split, build.reshape(scale, (groups, 1, columns, *ones))), weight.type.shape)
 
 
 def regroup(weight: Expr, groups: int, wanted: int) -> Expr:
@@ -75,11 +73,3 @@ def _around(shape: Sequence[int], axis: int) -> tuple[Sequence[int], int, Sequen
 
 def _widen(weight: Expr, axis: int, width: int) -> list[tuple[int, int]]:
     return [(0, width if i == axis + 1 else 0) for i in range(weight.type.rank + 1)]
-
-
-def diagonal(channels: int, scale: Expr | None, axes: int) -> Expr:
-    """The depthwise kernel with a single tap, (channels, 1, 1…), that multiplies each channel by its scale."""
-    shape = (channels, 1, *([1] * axes))
-    if scale is None:
-        return build.fill(shape, 1)
-    return build.reshape(build.expand(scale, (channels,)), shape)

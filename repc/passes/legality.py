@@ -6,6 +6,7 @@ All of these apply to a chain: the nodes from the first to the last that a fold 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal
@@ -24,13 +25,11 @@ def chain_refusal(work: Workspace, rule: str, chain: Sequence[NodeId], absorber:
     return (
         kept(work, rule, chain, chain, at)
         or read_elsewhere(work, rule, chain, at)
-        or shared(work, rule, chain, absorber, at)
+        or shared(work, rule, absorber, chain, chain, at)
     )
 
 
-def kept(
-    work: Workspace, rule: str, nodes: Sequence[NodeId], edge: Sequence[NodeId], at: NodeId
-) -> Refusal | None:
+def kept(work: Workspace, rule: str, nodes: Sequence[NodeId], edge: Sequence[NodeId], at: NodeId) -> Refusal | None:
     """The target keeps one of the nodes."""
     found = next((id for id in nodes if work.kept(id)), None)
     if found is None:
@@ -40,7 +39,7 @@ def kept(
 
 def read_elsewhere(work: Workspace, rule: str, chain: Sequence[NodeId], at: NodeId) -> Refusal | None:
     """A value inside the chain has a second consumer, which would see it changed."""
-    for value, reader in zip(chain, chain[1:], strict=False):
+    for value, reader in pairwise(chain):
         other = work.other_reader(value, [reader])
         if other is not None:
             reason = f"{work.name(value)} is read by {work.name(reader)} and by {other}"
@@ -48,14 +47,16 @@ def read_elsewhere(work: Workspace, rule: str, chain: Sequence[NodeId], at: Node
     return None
 
 
-def shared(work: Workspace, rule: str, chain: Sequence[NodeId], absorber: NodeId, at: NodeId) -> Refusal | None:
-    """A weight is stored for another node too, and folding would store it twice with different values."""
-    found = work.sharer(absorber, chain)
+def shared(
+    work: Workspace, rule: str, absorber: NodeId, site: Sequence[NodeId], edge: Sequence[NodeId], at: NodeId
+) -> Refusal | None:
+    """A weight is stored for a node outside of the site too, and folding would store it twice with different values."""
+    found = work.sharer(absorber, site)
     if found is None:
         return None
     tensor, other = found
     reason = f"{tensor} is shared by {work.name(absorber)} and {work.name(other)}, and folding would untie it"
-    return work.refusal(rule, chain, at, reason, "untie the weight, or treat all its uses alike")
+    return work.refusal(rule, edge, at, reason, "untie the weight, or treat all its uses alike")
 
 
 def between(work: Workspace, id: NodeId) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from repc.ir.target import Override
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`keep`: path patterns of what must stay as it is; `objective` and `overrides`: what a fold may cost, and where."""
+    """`keep`: path patterns of what stays as it is; `objective` and `overrides`: what a fold may cost, and where."""
 
     keep: tuple[str, ...] = ()
     objective: str = "default"

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from repc.ir.expr import Expr
 from repc.ir.node import Node, NodeId
 from repc.ops.arithmetic import Sum
+from repc.passes.workspace import Workspace
 
 Activations: TypeAlias = tuple[tuple[Fraction, NodeId], ...]
 Constants: TypeAlias = tuple[tuple[Fraction, Expr], ...]
@@ -41,3 +42,18 @@ def sum_node(node: Node, terms: Terms) -> Node:
         inputs=tuple(id for _, id in terms.activations),
         weights={str(count + i): expr for i, (_, expr) in enumerate(terms.constants)},
     )
+
+
+def shorten(work: Workspace, subject: NodeId, base: NodeId, merged: set[NodeId]) -> None:
+    """Put `base` in the place of the merged terms of a sum, of which nothing is left where that is the only term.
+
+    A name that the spec gave to the sum has gone to `base`.
+    """
+    node = work.graph[subject]
+    found = terms(node)
+    rest = tuple(term for term in found.activations if term[1] not in merged)
+    if not rest and not found.constants:
+        work.bypass(subject, base)
+    else:
+        left = Terms(((Fraction(1), base), *rest), found.constants)
+        work.replace(subject, replace(sum_node(node, left), named=False))

@@ -14,7 +14,7 @@ COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
 STATEMENTS = ("require", "let", "weight", "buffer", "alias", "return")
 
 # What may follow any operand; to name it as expected says nothing.
-CONTINUATIONS = {"PLUS", "MINUS", "TIMES", "COMPARE", "LANGLE", "RANGLE", "AND", "OR", "LPAR", "LSQB", "DOT"}
+CONTINUATIONS = {"INTO", "PLUS", "MINUS", "TIMES", "COMPARE", "LANGLE", "RANGLE", "AND", "OR", "LPAR", "LSQB", "DOT"}
 
 WORDS = {
     "NAME": "a name",

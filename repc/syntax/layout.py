@@ -88,47 +88,45 @@ class Layout:
         match expr:
             case tree.Pipe():
                 return self._pipe(expr, indent)
-            case tree.Merge():
-                return self._merge(expr, indent)
-            case tree.Repeat(_, _, _, label, body):
-                return self._bracketed(
-                    expr, text.repeat_head(expr) + " {", [self._labelled(label, body, indent + 2)], "}", indent
-                )
-            case tree.Group(_, label, value):
-                return self._bracketed(expr, "(", [self._labelled(label, value, indent + 2)], ")", indent)
-            case tree.Tuple(_, items):
-                return self._bracketed(
-                    expr, "(", [self.expr(item, indent + 2, suffix=",") for item in items], ")", indent
-                )
-            case tree.List(_, (_, *_) as items):
-                return self._bracketed(
-                    expr, "[", [self.expr(item, indent + 2, suffix=",") for item in items], "]", indent
-                )
-            case tree.Call(_, function, (_, *_) as arguments):
-                head = self.expr(text.grouped(function, text.OPERAND), indent, suffix="(")
-                return [
-                    *head,
-                    *self._bracketed(expr, "", [self._argument(a, indent + 2) for a in arguments], ")", indent)[1:],
-                ]
             case tree.Binary(_, operator):
                 left, right = text.operands(expr)
                 return self.expr(left, indent) + lead(f"{operator} ", self.expr(right, indent + 3 + len(operator)))
             case tree.If(_, condition, then, otherwise):
-                head = self.expr(condition, indent, prefix="if ", start=expr.span.start)
+                head = self.expr(condition, indent, "if ", start=expr.span.start)
                 return (
                     head + lead("then ", self.expr(then, indent + 7)) + lead("else ", self.expr(otherwise, indent + 7))
                 )
             case tree.Unary(_, operator, operand):
                 spelling, inner = text.unary(operator)
-                return self.expr(text.grouped(operand, inner), indent, prefix=spelling, start=expr.span.start)
+                return self.expr(text.grouped(operand, inner), indent, spelling, start=expr.span.start)
             case tree.Index() | tree.Attribute():
-                return self.expr(text.accessed(expr), indent, suffix=text.access_text(expr))
+                return self.expr(text.grouped(expr.value, text.OPERAND), indent, suffix=text.access_text(expr))
+            case _:
+                return self._enclosed(expr, indent)
+
+    def _enclosed(self, expr: tree.Expr, indent: int) -> list[Line]:
+        """What has brackets, with its contents indented between them; anything else on one line."""
+        head, close = [Line(indent, "(", expr.span.start)], ")"
+        match expr:
+            case tree.Merge():
+                head, close = [replace(head[0], text=f"{text.merge_head(expr)} {{")], "}"
+                inner = self._branches(expr.branches, indent + 4)
+            case tree.Repeat(_, _, _, label, body):
+                head, close = [replace(head[0], text=f"{text.repeat_head(expr)} {{")], "}"
+                inner = self._labelled(label, body, indent + 2)
+            case tree.Group(_, label, value):
+                inner = self._labelled(label, value, indent + 2)
+            case tree.Call(_, function, (_, *_) as arguments):
+                head = self.expr(text.grouped(function, text.OPERAND), indent, suffix="(")
+                inner = [line for argument in arguments for line in self._argument(argument, indent + 2)]
+            case tree.Tuple(_, items):
+                inner = [line for item in items for line in self.expr(item, indent + 2, suffix=",")]
+            case tree.List(_, (_, *_) as items):
+                head, close = [replace(head[0], text="[")], "]"
+                inner = [line for item in items for line in self.expr(item, indent + 2, suffix=",")]
             case _:
                 return [Line(indent, text.expression_text(expr), expr.span.start)]
-
-    def _bracketed(self, expr: tree.Expr, head: str, inner: list[list[Line]], close: str, indent: int) -> list[Line]:
-        lines = [line for lines in inner for line in lines]
-        return [Line(indent, head, expr.span.start), *lines, Line(indent, close, expr.span.end - 1, closes=True)]
+        return [*head, *inner, Line(indent, close, expr.span.end - 1, closes=True)]
 
     def _labelled(self, label: tree.Label | None, value: tree.Expr, indent: int) -> list[Line]:
         start = label.span.start if label else value.span.start
@@ -137,13 +135,11 @@ class Layout:
     def _argument(self, argument: tree.Argument, indent: int) -> list[Line]:
         return self.expr(argument.value, indent, text.argument_head(argument), ",", argument.span.start)
 
-    def _merge(self, merge: tree.Merge, indent: int) -> list[Line]:
-        branches = [
-            self.expr(b.value, indent + 4, text.label_text(b.label), text.branch_tail(b), b.span.start)
-            for b in merge.branches
-        ]
-        marked = [branches[0], *(lead("| ", lines) for lines in branches[1:])]
-        return self._bracketed(merge, text.merge_head(merge) + " {", marked, "}", indent)
+    def _branches(self, branches: tuple[tree.Branch, ...], indent: int) -> list[Line]:
+        first, *others = (
+            self.expr(b.value, indent, text.label_text(b.label), text.branch_tail(b), b.span.start) for b in branches
+        )
+        return [*first, *(line for lines in others for line in lead("| ", lines))]
 
     def _pipe(self, pipe: tree.Pipe, indent: int) -> list[Line]:
         lines = self.expr(text.grouped(pipe.first, text.EITHER), indent)

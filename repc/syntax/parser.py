@@ -21,7 +21,7 @@ from repc.syntax.scan import MAX_DEPTH, check_text, lexemes
 MAX_ERRORS = 50  # of one file
 
 ITEM = re.compile(r'^(?:import|block|model|adapt|target)\b(?=[ \t]+[A-Za-z_"])', re.MULTILINE)
-HEADER = re.compile(r"(?:\s|#[^\n]*+)*+repc\s++(\d+)\b")
+HEADER = re.compile(r"(?:[ \t\r\n]|#[^\n]*+)*+repc\b(?:[ \t\r\n]|#[^\n]*+)*+([0-9]+)\b")
 
 
 def parse(source: Source) -> tree.File:

@@ -32,7 +32,7 @@ def level(expr: tree.Expr) -> int:
             return LEVELS[expr.operator]
         case tree.Unary():
             return NEGATION if expr.operator == "not" else SIGNED
-        case tree.Int() | tree.Float() if number_text(expr).startswith("-"):
+        case tree.Int() | tree.Float() | tree.String():  # not to be called or accessed
             return SIGNED
         case _:
             return OPERAND
@@ -76,14 +76,16 @@ def _operand_text(expr: tree.Expr) -> str:
     match expr:
         case tree.Name(_, name):
             return name
-        case tree.Int() | tree.Float():
-            return number_text(expr)
+        case tree.Int(_, value):
+            return str(value)
+        case tree.Float(_, _, spelling):
+            return spelling
         case tree.String(_, value):
             return string_text(value)
         case tree.Call(_, function, arguments):
             return f"{expression_text(function, OPERAND)}({_joined(map(argument_text, arguments))})"
         case tree.Index() | tree.Attribute():
-            return expression_text(accessed(expr)) + access_text(expr)
+            return expression_text(expr.value, OPERAND) + access_text(expr)
         case tree.Group(_, label, value):
             return f"({label_text(label)}{expression_text(value)})"
         case tree.Tuple(_, items):
@@ -102,12 +104,7 @@ def _joined(texts: Iterable[str]) -> str:
     return ", ".join(texts)
 
 
-# ---------------------------------------------------------------- operands
-
-
-def number_text(number: tree.Int | tree.Float) -> str:
-    """The literal; a decimal as it was spelled."""
-    return str(number.value) if isinstance(number, tree.Int) else number.text
+# ---------------------------------------------------------------- parts of expressions
 
 
 def string_text(value: str) -> str:
@@ -115,12 +112,6 @@ def string_text(value: str) -> str:
     if any(character in value for character in '"\r\n'):
         raise ValueError(f"no string of a spec can hold a quote or a line end: {value!r}")
     return f'"{value}"'
-
-
-def accessed(access: tree.Index | tree.Attribute) -> tree.Expr:
-    """What is accessed, as it is written: a dot behind a number would be taken for a decimal point."""
-    number = isinstance(access.value, tree.Int | tree.Float)
-    return tree.Group(access.value.span, None, access.value) if number else grouped(access.value, OPERAND)
 
 
 def access_text(access: tree.Index | tree.Attribute) -> str:
@@ -135,9 +126,6 @@ def _entry(item: tree.Expr | tree.Slice) -> str:
         return expression_text(item)
     ends = (item.start, item.stop)
     return ":".join("" if end is None else expression_text(end) for end in ends)
-
-
-# ---------------------------------------------------------------- parts of expressions
 
 
 def label_text(label: tree.Label | None) -> str:

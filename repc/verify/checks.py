@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from repc.verify.report import Check, Figure, Part
 from repc.verify.subject import Subject
+from repc.verify.tally import Key
 
 TOLERANCE = 1e-11  # what two ways to compute a network in float64 may differ by
+OWN_NOISE = 1024  # units in the last place up to which a runtime's own rounding is taken for that
 
 
 def agreement(name: str, subject: Subject) -> Check:
@@ -20,25 +23,47 @@ def agreement(name: str, subject: Subject) -> Check:
     return _check(name, "equal", f"rel {largest:.1e}, {_count(figures)}", subject.fault or reason, figures)
 
 
-def accuracy(name: str, subject: Subject, noise: Subject, floor: float, limit: float, part: Part = "") -> Check:
-    """The error of a deployed computation is at most `limit` times the noise of the unfused network, at every cut.
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """What the error of a deployed network is measured by: that of the unfused network in the same type.
 
-    Both are root mean squares over the inputs; the noise counts as at least `floor`.  With a `part`, the row is about
-    the interiors or the borders alone; there may be none.
+    It counts as at least `unit`, a unit in the last place.  Where a runtime has a noise of its `own`, from adding long
+    sums in another order than torch, that is the measure, up to `OWN_NOISE` units.  A deployed network may be off by
+    `limit` times the measure.
+    """
+
+    unfused: Subject
+    unit: float
+    limit: float
+    own: Subject | None = None
+
+    def measure(self, key: Key) -> float:
+        # In float64 the reference is no better than what it judges, so there the tolerance is the measure.
+        found = max(self.unfused.tally.rms(key), self.unit, TOLERANCE / self.limit)
+        return max(found, min(self.own.tally.rms(key), OWN_NOISE * self.unit)) if self.own else found
+
+
+def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Check:
+    """The error of a deployed computation is within the limit of the noise, at every cut, as mean over the inputs.
+
+    The mean is the root mean square.  With a `part`, the row is about the interiors or the borders alone; there may be
+    none.
     """
     figures = [
-        Figure(cut.label, cut.place, of, subject.tally.rms((cut, of)), max(noise.tally.rms((cut, of)), floor))
-        for cut, of in subject.tally.parts()
-        if part in ("", of)
+        Figure(key[0].label, key[0].place, key[1], subject.tally.rms(key), noise.measure(key))
+        for key in subject.tally.parts()
+        if part in ("", key[1])
     ]
-    fault = subject.fault or (noise.fault and f"the unfused network itself fails: {noise.fault}")
+    fault = subject.fault or (noise.unfused.fault and f"the unfused network itself fails: {noise.unfused.fault}")
     worst = max(figures, key=lambda figure: figure.ratio, default=None)
-    wrong = next((figure for figure in figures if figure.ratio > limit), None)
+    wrong = next((figure for figure in figures if figure.ratio > noise.limit), None)
     detail = f"{worst.ratio:.2g}x noise at {worst.where}, rel {worst.error:.1e}, {_count(figures)}" if worst else ""
+    if noise.own and worst:
+        detail += f", noise of its own up to {max(figure.reference for figure in figures):.1e}"
     reason = ""
     if wrong:
-        noise_text = f"the noise {wrong.reference:.2e} of the unfused network"
-        reason = f"{_where(wrong)} is off by {wrong.error:.2e}, {wrong.ratio:.3g} times {noise_text} (limit {limit:g})"
+        measure = f"the noise {wrong.reference:.2e} of the unfused network (limit {noise.limit:g})"
+        reason = f"{_where(wrong)} is off by {wrong.error:.2e}, {wrong.ratio:.3g} times {measure}"
     return _check(name, "pass", detail, fault or reason, figures)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from repc.diagnostics import Failure
-from repc.verify.checks import accuracy, agreement
+from repc.verify.checks import Noise, accuracy, agreement
 from repc.verify.cuts import Cut
 from repc.verify.errors import no_data
 from repc.verify.options import LIMIT
@@ -38,19 +38,19 @@ def compare(
     with torch.no_grad():
         count = len(tensors_of(single(*sample[0].inputs.values())))
         outputs = [Cut(f"output {i}" if count > 1 else "output") for i in range(count)]
-        oracle = Subject("reference", ModuleRun(double, outputs, dtype=torch.float64))
-        noise = Subject("noise", ModuleRun(single, outputs))
+        oracle = Subject("reference", ModuleRun(double, outputs, {}, torch.float64))
+        noise = Subject("noise", ModuleRun(single, outputs, {}))
         found, exact = _subjects(b, outputs)
         compare_all(oracle, [noise, found, *exact], sample)
     checks = [agreement("float64", subject) for subject in exact]
-    checks.append(accuracy(found.name, found, noise, torch.finfo(torch.float32).eps, limit))
+    checks.append(accuracy(found.name, found, Noise(noise, torch.finfo(torch.float32).eps, limit)))
     if oracle.fault:
         checks = [agreement("reference (float64)", oracle)]
     return Report(type(a).__name__, describe(sample, "given"), tuple(checks), NOT_COVERED)
 
 
 def _batches(data: Tensor | Iterable[Data]) -> list[Data]:
-    found = [data] if isinstance(data, Tensor) else list(data)
+    found: list[Data] = [data] if isinstance(data, Tensor) else list(data)
     if not found:
         raise Failure(no_data())
     return found
@@ -70,7 +70,9 @@ def _subjects(
 ) -> tuple[Subject, tuple[Subject, ...]]:
     """The network in float32, and where it is a module, in float64."""
     if isinstance(b, nn.Module):
-        double = ModuleRun(_copy(b, torch.float64), outputs, dtype=torch.float64)
-        return Subject("torch CPU float32", ModuleRun(_copy(b, torch.float32), outputs)), (Subject("float64", double),)
+        double = ModuleRun(_copy(b, torch.float64), outputs, {}, torch.float64)
+        return Subject("torch CPU float32", ModuleRun(_copy(b, torch.float32), outputs, {})), (
+            Subject("float64", double),
+        )
     model = Path(b) if isinstance(b, str) else b
     return Subject("ONNX Runtime CPU float32", OnnxRun(model, outputs, {})), ()

@@ -40,10 +40,11 @@ class Correspondence:
     train: Mapping[Cut, NodeId]
     fused: Mapping[Cut, NodeId]
 
-    def outputs(self, fused: Graph) -> list[Cut]:
-        """The cuts that are the network's outputs, in their order."""
-        made_by = {id: cut for cut, id in self.fused.items()}
-        return [made_by[id] for id in fused.outputs.values()]
+
+def outputs(graph: Graph, nodes: Mapping[Cut, NodeId]) -> list[Cut]:
+    """The cuts that are the outputs of a graph, in its order."""
+    made_by = {id: cut for cut, id in nodes.items()}
+    return [made_by[id] for id in graph.outputs.values()]
 
 
 def correspondence(train: Graph, fused: Graph) -> Correspondence:

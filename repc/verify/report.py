@@ -11,6 +11,7 @@ from typing import Any, Literal
 NOT_COVERED = ("other inputs and sizes, as this is a sample", "GPU providers", "preprocessing")
 
 Part = Literal["interior", "border", ""]
+PARTS: tuple[Part, ...] = ("interior", "border")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ Each takes the inputs by name and gives the values at the cuts that can be seen 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import onnx
 import torch
-from onnxruntime import InferenceSession, SessionOptions
 from torch import Tensor, nn
 
 from repc.evaluate import run
@@ -71,12 +71,12 @@ class ModuleRun:
         self,
         module: nn.Module,
         outputs: Sequence[Cut],
-        layers: Mapping[Cut, str] | None = None,
+        layers: Mapping[Cut, str],
         dtype: torch.dtype | None = None,
     ) -> None:
         self._module, self._outputs, self._dtype = module, outputs, dtype
-        present = dict(module.named_modules())
-        self._layers = {cut: present[path] for cut, path in (layers or {}).items() if path in present}
+        present = dict(cast("Iterator[tuple[str, nn.Module]]", module.named_modules()))
+        self._layers = {cut: present[path] for cut, path in layers.items() if path in present}
 
     def __call__(self, inputs: Inputs) -> Values:
         found: dict[Cut, Tensor] = {}
@@ -111,7 +111,7 @@ class OnnxRun:
     """
 
     def __init__(self, model: onnx.ModelProto | Path, outputs: Sequence[Cut], names: Mapping[Cut, str]) -> None:
-        graph = (onnx.load(model, load_external_data=False) if isinstance(model, Path) else model).graph
+        graph = (read_model(model, external=False) if isinstance(model, Path) else model).graph
         made = {name for node in graph.node for name in node.output} - {value.name for value in graph.output}
         self._model, self._outputs = model, outputs
         self._inner = {cut: name for cut, name in names.items() if name in made}
@@ -129,17 +129,18 @@ class OnnxRun:
         return str(cut)
 
     @cached_property
-    def _whole(self) -> InferenceSession:
+    def _whole(self) -> Any:
         return _session(self._model)
 
     @cached_property
-    def _inside(self) -> InferenceSession:
+    def _inside(self) -> Any:
         return _session(self._model, [*self._inner.values()])
 
 
-def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> InferenceSession:
+def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> Any:
     """A session on the CPU with all graph optimisations; `further` values become outputs."""
-    options = SessionOptions()
+    runtime: Any = import_module("onnxruntime")  # it has no types
+    options = runtime.SessionOptions()
     options.log_severity_level = 3
     if isinstance(model, Path):
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
@@ -147,15 +148,18 @@ def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> Infe
     # Protocol buffers merge when they are concatenated, so outputs are added without a copy of the weights.
     added = onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in further])
     data += onnx.ModelProto(graph=added).SerializeToString()
-    return InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def _results(
-    session: InferenceSession, inputs: Sequence[np.ndarray], names: Sequence[str] | None = None
-) -> list[Tensor]:
+def read_model(path: Path, *, external: bool) -> onnx.ModelProto:
+    """A model from a file, with or without the tensors that lie in files beside it."""
+    return onnx.load(path, load_external_data=external)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _results(session: Any, inputs: Sequence[np.ndarray], names: Sequence[str] | None = None) -> list[Tensor]:
     """The named outputs, or all; inputs in the order of the model."""
     given = {port.name: value for port, value in zip(session.get_inputs(), inputs, strict=True)}
-    return [torch.from_numpy(array) for array in session.run(names, given)]
+    return [torch.as_tensor(array) for array in session.run(names, given)]
 
 
 def _named(cuts: Sequence[Cut], tensors: Sequence[Tensor]) -> dict[Cut, Tensor]:
@@ -169,9 +173,9 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def tensors_of(result: Any) -> list[Tensor]:
+def tensors_of(result: object) -> list[Tensor]:
     """The tensors that a module returned, in order, whatever it packed them into."""
     if isinstance(result, Tensor):
         return [result]
-    parts = result.values() if isinstance(result, Mapping) else result
-    return [tensor for part in parts for tensor in tensors_of(part)]
+    parts = cast("Mapping[str, object]", result).values() if isinstance(result, Mapping) else result
+    return [tensor for part in cast("Iterable[object]", parts) for tensor in tensors_of(part)]

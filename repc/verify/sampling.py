@@ -64,7 +64,7 @@ def _pieces(graph: Graph, given: Mapping[str, Tensor], dtype: torch.dtype) -> It
 def _random(graph: Graph, options: Options, dtype: torch.dtype, generator: torch.Generator) -> Iterator[Batch]:
     batch = set(_batch_dims(graph).values()) - options.sizes.keys()
     small, large = _sizes(graph, options)
-    rounds = [(options.samples - 1, small), (1, large)]
+    rounds = [(rows, sizes) for rows, sizes in ((options.samples - 1, small), (1, large)) if rows]
     if not batch:
         rows = next((evaluate(graph[id].type.shape[0], small) for id in graph.inputs.values()), 1)
         rounds = [(rows, (small, large)[i % 2]) for i in range(-(-options.samples // rows))]

@@ -29,8 +29,9 @@ class Subject:
 
     def compare(self, expected: Values, batch: Batch) -> None:
         """Add the errors on a batch; after a fault nothing is added."""
-        values = {} if self.fault else self.compute(batch)
-        for cut, value in values.items():
+        if self.fault:
+            return
+        for cut, value in self.compute(batch).items():
             if value.shape != expected[cut].shape:
                 self.fault = f"{cut} has the shape {list(value.shape)} instead of {list(expected[cut].shape)}"
                 return

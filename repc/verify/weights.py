@@ -16,6 +16,7 @@ from repc.ir.graph import Graph
 from repc.ir.storage import storage
 from repc.verify.cuts import place
 from repc.verify.report import Check, Figure
+from repc.verify.runs import read_model
 
 LIMIT = 0.5  # units in the last place: what rounding once costs at most
 RECOMPUTED = 2.0**-48  # of a tensor's largest magnitude: by how much two float64 evaluations may differ
@@ -47,7 +48,7 @@ def check_weights(graph: Graph, exact: Mapping[str, Tensor], holders: Mapping[st
     ]
     worst = max(found, key=lambda finding: finding.figure.error, default=None)
     largest = worst.figure.error if worst else 0.0
-    counts: list[int] = torch.stack([finding.counts for finding in found]).sum(0).tolist() if found else []
+    counts = torch.stack([finding.counts for finding in found]).sum(0) if found else torch.zeros(len(LABELS))
     return Check(
         name="weights (recomputed)",
         passed=largest <= LIMIT,
@@ -55,20 +56,20 @@ def check_weights(graph: Graph, exact: Mapping[str, Tensor], holders: Mapping[st
         detail=f"{len(exact)} tensors, max {largest:.3g} ulp, in {', '.join(holders)}",
         reason=worst.reason if worst else "",
         figures=tuple(finding.figure for finding in found),
-        histogram=tuple(zip(LABELS, counts, strict=False)),
+        histogram=tuple(zip(LABELS, map(int, counts), strict=True)),
     )
 
 
 def onnx_tensors(model: onnx.ModelProto | Path) -> dict[str, Tensor]:
     """The initializers of a model by name, from its data file too."""
-    loaded = onnx.load(model) if isinstance(model, Path) else model
+    loaded = read_model(model, external=True) if isinstance(model, Path) else model
     return {tensor.name: _tensor(tensor) for tensor in loaded.graph.initializer}
 
 
 def _tensor(proto: onnx.TensorProto) -> Tensor:
     if proto.data_type == onnx.TensorProto.BFLOAT16:  # numpy has no such type
         return torch.frombuffer(bytearray(proto.raw_data), dtype=torch.bfloat16).reshape(tuple(proto.dims))
-    return torch.from_numpy(numpy_helper.to_array(proto).copy())
+    return torch.as_tensor(numpy_helper.to_array(proto).copy())
 
 
 def _distinct(name: str, holders: Mapping[str, Mapping[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
@@ -92,9 +93,10 @@ def _compare(name: str, where: str, holder: str, stored: Tensor, exact: Tensor) 
     slack = RECOMPUTED * float(exact.abs().max()) if exact.numel() else 0.0
     counts = torch.zeros(len(LABELS), dtype=torch.int64)
     worst, at = 0.0, 0
-    pieces = zip(stored.flatten().split(CHUNK), exact.flatten().split(CHUNK), strict=True)
-    for start, (a, b) in zip(range(0, exact.numel(), CHUNK), pieces, strict=False):
-        distance = _distance(a, b, slack)
+    a, b = stored.flatten(), exact.flatten()
+    for start in range(0, exact.numel(), CHUNK):
+        piece = slice(start, start + CHUNK)
+        distance = _distance(a[piece], b[piece], slack)
         counts += torch.bincount(torch.bucketize(distance, EDGES), minlength=len(LABELS))
         if float(distance.max()) > worst:
             worst, at = float(distance.max()), start + int(distance.argmax())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -19,7 +19,20 @@ from repc.ir.node import Node, NodeId, Parameter
 from repc.ir.operator import Operator
 from repc.ir.storage import storage
 from repc.ir.types import TensorType
-from repc.ops import AdaptiveAvgPool, BatchNorm, Conv, Dropout, Fill, Function, Input, Linear, Random, Reshape, Sum
+from repc.ops import (
+    AdaptiveAvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dropout,
+    Fill,
+    Function,
+    Input,
+    Linear,
+    Random,
+    Reshape,
+    Sum,
+)
 from repc.ops.build import add, matmul, scale
 
 SPAN = Span(Source("test.rep", "model"), 0, 5)
@@ -28,7 +41,7 @@ B, H, W = symbol("b"), symbol("h"), symbol("w")
 
 
 class Builder:
-    """Adds nodes to a graph. Operands are given by name: node ids or weight expressions."""
+    """Adds nodes to a graph. Operands are given by name: node ids or weight expressions, typed loosely for brevity."""
 
     def __init__(self, name: str = "Model") -> None:
         self.graph = Graph(name)
@@ -49,7 +62,7 @@ class Builder:
     def buffer(self, path: str, *shape: int, init: Expr | None = None, dtype: str = "f32") -> Param:
         return self.weight(path, *shape, init=init, dtype=dtype, buffer=True, trainable=False)
 
-    def node(self, op: Operator, path: str = "", **operands: NodeId | Expr) -> NodeId:
+    def node(self, op: Operator, path: str = "", **operands: Any) -> NodeId:
         inputs = tuple(value for value in operands.values() if isinstance(value, int))
         weights = {name: value for name, value in operands.items() if not isinstance(value, int)}
         types = {n: self.graph[v].type if isinstance(v, int) else v.type for n, v in operands.items()}
@@ -91,7 +104,10 @@ class Builder:
         return self.node(Linear(), path, x=x, weight=weight, bias=bias)
 
     def sum(self, *terms: NodeId, path: str = "") -> NodeId:
-        return self.node(Sum((Fraction(1),) * len(terms)), path, **{str(i): term for i, term in enumerate(terms)})
+        return self.node(Sum((Fraction(1),) * len(terms)), path, **numbered(terms))
+
+    def concat(self, *parts: NodeId) -> NodeId:
+        return self.node(Concat(1), "", **numbered(parts))
 
     def relu(self, x: NodeId, path: str = "") -> NodeId:
         return self.node(Function("relu"), path, x=x)
@@ -107,6 +123,10 @@ class Builder:
         channels = self.graph[x].type.shape[1]
         assert isinstance(channels, int)
         return channels
+
+
+def numbered(operands: Sequence[NodeId]) -> dict[str, Any]:
+    return {str(i): operand for i, operand in enumerate(operands)}
 
 
 def repvgg(depth: int = 2, width: int = 4, dropout: float = 0.0) -> Graph:

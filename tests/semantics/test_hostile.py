@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from repc.diagnostics import Failure, Source
 from repc.semantics import FileLibrary, check, load
-from repc.syntax import print_file, tree
+from repc.syntax import tree
+from repc.syntax.printer import print_file
 from tests import strategies
 
 

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repc.diagnostics import Source
-from repc.syntax import expression_text, format_text, layout, parse, parse_expression, print_file, printer, tree
+from repc.syntax import layout, parse, parse_expression, printer, tree
+from repc.syntax.printer import format_text, print_file
+from repc.syntax.text import expression_text
 from tests.strategies import expressions, files
 
 ROOT = Path(__file__).parents[2]

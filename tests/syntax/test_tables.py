@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 
 from repc.diagnostics import Source
-from repc.syntax import print_file, tables, tree
+from repc.syntax import tables, tree
 from repc.syntax.lalr import Parser, Stop
 from repc.syntax.lexer import Token
+from repc.syntax.printer import print_file
 from tests.strategies import files
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,9 @@ def test_the_tables_are_up_to_date() -> None:
     assert tables.main(["--check"]) == 0
 
 
-def test_tables_of_another_grammar_are_found_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_of_another_grammar_are_found_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(tables, "tables", lambda: "{}\n")
     assert tables.main(["--check"]) == 1
     assert "python -m repc.syntax.tables" in capsys.readouterr().err
@@ -74,6 +77,9 @@ def test_what_is_expected_does_not_depend_on_what_follows() -> None:
 
 
 def test_parsing_needs_no_lark() -> None:
-    script = "import repc.syntax as s, sys, repc.diagnostics as d; s.parse(d.Source('a', 'repc 1')); print('lark' in sys.modules)"
+    script = (
+        "import sys; from repc.syntax import parse; from repc.diagnostics import Source\n"
+        "parse(Source('a', 'repc 1')); print('lark' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -19,16 +19,19 @@ from repc.ops import BatchNorm, Conv, Sum, build
 from repc.semantics import FileLibrary, elaborate, load
 
 HEADER = "repc 1\nimport models.repvgg\n"
-TINY = "model Tiny(image: f32[b, 3, h, w]) = image >> RepVGG([1, 2, 1, 1], [0.125, 0.0625, 0.0625, 0.0625], classes=5"
+
+
+def tiny(width: str = "0.0625", **settings: str) -> Graph:
+    """Six blocks of few channels, two of them with an identity branch."""
+    given = "".join(f", {name}={value}" for name, value in settings.items())
+    widths = ", ".join([width] * 4)
+    text = f"model Tiny(image: f32[b, 3, h, w]) = image >> RepVGG([1, 2, 1, 1], [{widths}], classes=5{given})"
+    return graph(text, "Tiny")
 
 
 def graph(text: str, name: str) -> Graph:
+    """A model written on top of the RepVGG blocks."""
     return elaborate(load(Source("tiny.rep", HEADER + text), FileLibrary()), name)
-
-
-def tiny(**settings: str) -> Graph:
-    """Five blocks, of four to eight channels."""
-    return graph(TINY + "".join(f", {name}={value}" for name, value in settings.items()) + ")", "Tiny")
 
 
 def random_parameters(train: Graph, seed: int = 0) -> dict[str, Tensor]:
@@ -81,15 +84,15 @@ def stored(fused: Graph, parameters: dict[str, Tensor], dtype: torch.dtype = tor
 
 def _fold_sum(train: Graph, fused: Graph, id: NodeId, wrong: Mutation) -> None:
     node = train[id]
-    branches = [_branch(train, source, wrong) for source in node.inputs]
+    conv = train[train[node.inputs[0]].inputs[0]]
+    assert isinstance(conv.op, Conv)
+    branches = [_branch(train, source, conv.op.groups, wrong) for source in node.inputs]
     kernel = build.add(*(branch[0] for branch in branches))
     bias = build.add(*(branch[1] for branch in branches))
     if wrong.channels:
         size = node.type.shape[1]
         assert isinstance(size, int)
         kernel = build.concat([build.take(kernel, 0, 1, size), build.take(kernel, 0, 0, 1)], 0)
-    conv = train[train[node.inputs[0]].inputs[0]]
-    assert isinstance(conv.op, Conv)
     op = replace(conv.op, mode="replicate") if wrong.border else conv.op
     weights = {"weight": kernel, "bias": bias}
     fused.replace(id, Node(op, conv.inputs, weights, node.type, node.path, node.origin))
@@ -97,7 +100,7 @@ def _fold_sum(train: Graph, fused: Graph, id: NodeId, wrong: Mutation) -> None:
         fused.prune(source)
 
 
-def _branch(train: Graph, id: NodeId, wrong: Mutation) -> tuple[Expr, Expr]:
+def _branch(train: Graph, id: NodeId, groups: int, wrong: Mutation) -> tuple[Expr, Expr]:
     """The 3x3 kernel and bias of one branch."""
     norm = train[id]
     assert isinstance(norm.op, BatchNorm)
@@ -109,9 +112,14 @@ def _branch(train: Graph, id: NodeId, wrong: Mutation) -> tuple[Expr, Expr]:
     if not wrong.beta:
         bias = build.add(beta, bias)
     source = train[norm.inputs[0]]
-    identity = not isinstance(source.op, Conv)
-    kernel = build.reshape(build.eye(channels), [channels, channels, 1, 1]) if identity else source.weights["weight"]
+    kernel = source.weights["weight"] if isinstance(source.op, Conv) else _dirac(channels, groups)
     if kernel.type.shape[2] == 1:
         around = ((0, 2), (1, 1)) if wrong.centre else ((1, 1), (1, 1))
         kernel = build.pad(kernel, ((0, 0), (0, 0), *around))
     return build.mul(kernel, build.along(scale, 0, 4)), bias
+
+
+def _dirac(channels: int, groups: int) -> Expr:
+    """The 1x1 kernel that changes nothing."""
+    size = channels // groups
+    return build.reshape(build.concat([build.eye(size)] * groups, 0), [channels, size, 1, 1])

@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, takewhile
 
 from repc.backends.source.parts import DictPart, LayerPart, ListPart, ModulePart, Part, TensorPart
 from repc.backends.source.regions import Regions
 from repc.backends.torch.dtypes import DTYPES
 from repc.backends.torch.text import Literal, literal
 from repc.backends.torch.tree import Branch, Stored
+
+BY_PLACE = 2  # so many arguments of an emitted class are given by place
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,11 @@ class ModuleClass:
         return len(self.instances[0])
 
     def construct(self, arguments: Sequence[str]) -> str:
-        """A call of the constructor, given the arguments of all parts."""
-        given = [f"{name}={arguments[columns[0]]}" for name, columns in self.parameters.items()]
+        """A call of the constructor, given the arguments of all parts: two leading numbers by place, others by name."""
+        numbers = takewhile(lambda name: self.annotation(name) == "int", self.parameters)
+        by_place = list(islice(numbers, BY_PLACE))
+        values = {name: arguments[columns[0]] for name, columns in self.parameters.items()}
+        given = [value if name in by_place else f"{name}={value}" for name, value in values.items()]
         return f"{self.name}({', '.join(given)})"
 
     @cached_property
@@ -57,13 +63,8 @@ class ModuleClass:
             if len(set(texts)) > 1:
                 shared.setdefault(texts, []).append(column)
         slots = self.instances[0]
-        plain = [_common_name([slots[column].name for column in columns]) for columns in shared.values()]
-        count = Counter(plain)
-        names: dict[str, list[int]] = {}
-        for name, columns in zip(plain, shared.values(), strict=True):
-            full = name if count[name] == 1 else f"{slots[columns[0]].member}_{name}"
-            names[unused(full, names)] = columns
-        return names
+        names = _distinct([[slots[column] for column in columns] for columns in shared.values()])
+        return dict(zip(names, shared.values(), strict=True))
 
     def arguments(self) -> Iterator[str]:
         """The arguments of all parts as they stand in the class."""
@@ -133,12 +134,23 @@ def _tensor(tensor: Stored) -> TensorPart:
     return TensorPart(dtype, tensor.buffer)
 
 
-def _common_name(names: Sequence[str]) -> str:
-    """One name for arguments that are always equal: `in_channels` and `out_channels` are both `channels`."""
-    if len(set(names)) == 1:
-        return names[0]
-    endings = {name.rpartition("_")[2] for name in names}
-    return endings.pop() if len(endings) == 1 else names[0]
+def _distinct(groups: Sequence[Sequence[Slot]]) -> list[str]:
+    """A name for each group of arguments that are always equal, the shortest that says which it is."""
+    options = [(_common_name(slots), slots[0].name, f"{slots[0].member}_{slots[0].name}") for slots in groups]
+    counts = [Counter(names) for names in zip(*options, strict=True)]
+    found: list[str] = []
+    for names in options:
+        clear = (name for name, count in zip(names, counts, strict=True) if count[name] == 1)
+        found.append(unused(next(clear, names[-1]), found))
+    return found
+
+
+def _common_name(slots: Sequence[Slot]) -> str:
+    """`channels` where `in_channels` and `out_channels` are one; else the first name."""
+    names = dict.fromkeys(slot.name for slot in slots)
+    endings = Counter(name.rpartition("_")[2] for name in names)
+    ending, count = endings.most_common(1)[0]
+    return ending if count > 1 else slots[0].name
 
 
 def _type_name(value: Literal) -> str:

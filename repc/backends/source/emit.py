@@ -12,17 +12,16 @@ from torch import Tensor
 from repc.backends.source.classes import Classes, ModuleClass, unused
 from repc.backends.source.forward import forward
 from repc.backends.source.layout import layout
-from repc.backends.source.parts import Part, TensorPart
+from repc.backends.source.parts import Part, TensorPart, sizes
 from repc.backends.source.regions import regions
 from repc.backends.torch.dtypes import DTYPES
 from repc.backends.torch.plan import inference_plan
 from repc.backends.torch.program import label_of
 from repc.backends.torch.text import RESERVED, literal, variable
 from repc.backends.torch.tree import plain
-from repc.ir.dims import evaluate, symbols
+from repc.ir.dims import evaluate
 from repc.ir.graph import Graph
-
-SIDE = 224  # the size of free dimensions in the example of use, apart from those of batches
+from repc.ops.work import nominal_sizes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,16 +58,24 @@ def emit(
 
 
 def _name_classes(classes: Sequence[ModuleClass], root: ModuleClass, title: str) -> None:
-    """Name classes for the last labels of their modules: `stage3` is a Stage, a module of its list a StageBlock."""
+    """Name classes for the last labels of their modules."""
     root.name = variable(title)
     taken = {root.name, *RESERVED}
     for module in classes:
         if module is not root:
-            numbered = any(path.rpartition(".")[2].isdigit() for path in module.paths)
             words = _common_words([label_of(path) for path in module.paths])
-            name = "".join(word[:1].upper() + word[1:] for word in words) + ("Block" if numbered else "")
+            if any(path.rpartition(".")[2].isdigit() for path in module.paths):
+                words = _one_of(words)
+            name = "".join(word[:1].upper() + word[1:] for word in words)
             module.name = unused(variable(name or "Block"), taken)
             taken.add(module.name)
+
+
+def _one_of(words: Sequence[str]) -> list[str]:
+    """The name of a module in a list: one of `layers` is a layer, one of `stage3` a stage block."""
+    if words[-1].endswith("s") and not words[-1].endswith("ss"):
+        return [*words[:-1], words[-1].removesuffix("s")]
+    return [*words, "block"]
 
 
 def _common_words(labels: Sequence[str]) -> list[str]:
@@ -118,22 +125,22 @@ def _load(title: str) -> Iterator[str]:
     yield '    """The network with its weights, for inference."""'
     yield '    with torch.device("meta"):'
     yield f"        model = {title}()"
-    yield "    model.load_state_dict(load_file(path), assign=True)"
+    yield "    # Copies: tensors lie in the file wherever they come, and kernels want them aligned."
+    yield "    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}"
+    yield "    model.load_state_dict(tensors, assign=True)"
     yield "    return model.eval().requires_grad_(False)"
 
 
 def _main(graph: Graph, tensors: Mapping[str, Tensor]) -> Iterator[str]:
     """An example of use: a random input of nominal size."""
     yield from ("", "", 'if __name__ == "__main__":', "    model = load()")
-    batches = {name for id in graph.inputs.values() for name in symbols(graph[id].type.shape[:1])}
-    free = {name for id in graph.inputs.values() for name in symbols(graph[id].type.shape)}
-    sizes = {name: 1 if name in batches else SIDE for name in free}
+    nominal = nominal_sizes(graph)
     compute = next((tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()), torch.float32)
     for name, id in graph.inputs.items():
         type = graph[id].type
         dtype = compute if type.dtype == "f32" else DTYPES[type.dtype]
         make = "torch.rand" if dtype.is_floating_point else "torch.zeros"
-        shape = literal(tuple(evaluate(dim, sizes) for dim in type.shape))
+        shape = sizes(literal(tuple(evaluate(dim, nominal) for dim in type.shape)))
         yield from layout(
             f"{variable(name)} = {make}({shape}{'' if dtype == torch.float32 else f', dtype={dtype}'})", 4
         )

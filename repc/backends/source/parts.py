@@ -23,7 +23,7 @@ class TensorPart:
     buffer: bool
 
     def construct(self, arguments: Iterator[str]) -> str:
-        empty = f"torch.empty({next(arguments)}{self.dtype})"
+        empty = f"torch.empty({sizes(next(arguments))}{self.dtype})"
         return empty if self.buffer else f"nn.Parameter({empty})"
 
 
@@ -58,7 +58,11 @@ class ListPart:
 
     def construct(self, arguments: Iterator[str]) -> str:
         texts = _runs([item.construct(arguments) for item in self.items])
-        return f"{self.kind}({texts})" if self.kind == "nn.Sequential" else f"{self.kind}([{texts}])"
+        if self.kind == "nn.Sequential":
+            return f"nn.Sequential({', '.join(texts)})"
+        if len(texts) == 1 and texts[0].startswith("*("):
+            return f"nn.ModuleList{texts[0].removeprefix('*')}"
+        return f"nn.ModuleList([{', '.join(texts)}])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,15 @@ class DictPart:
 Part: TypeAlias = TensorPart | LayerPart | ModulePart | ListPart | DictPart
 
 
-def _runs(texts: Sequence[str]) -> str:
+def sizes(shape: str) -> str:
+    """A shape as the arguments of `torch.empty`."""
+    return shape[1:-1].rstrip(",") if shape.startswith("(") and shape != "()" else shape
+
+
+def _runs(texts: Sequence[str]) -> list[str]:
     """The elements of a list, long runs of equal ones as a loop."""
     found: list[str] = []
     for text, group in groupby(texts):
         count = len(list(group))
         found += [f"*({text} for _ in range({count}))"] if count >= LONG_RUN else [text] * count
-    return ", ".join(found)
+    return found

@@ -7,9 +7,9 @@ from repc.ir.types import TensorType
 
 
 def taken_name(path: str, name: str, span: Span | None) -> Diagnostic:
-    """A label that is an attribute of every torch module."""
+    """E721: a label that is an attribute of every torch module."""
     return Diagnostic(
-        "E701",
+        "E721",
         f"{path} cannot be stored in a torch module: {name!r} is an attribute that every module has",
         Label(span, "the name comes from here") if span else None,
         f"rename the label, for example to {name}_",
@@ -17,9 +17,9 @@ def taken_name(path: str, name: str, span: Span | None) -> Diagnostic:
 
 
 def tensor_and_module(path: str, span: Span | None) -> Diagnostic:
-    """One path for a tensor and for what contains tensors."""
+    """E722: one path for a tensor and for what contains tensors."""
     return Diagnostic(
-        "E702",
+        "E722",
         f"{path} is a tensor and also contains tensors",
         Label(span, "declared here") if span else None,
         "give one of the two another name; a torch module keeps both under one attribute",
@@ -27,7 +27,7 @@ def tensor_and_module(path: str, span: Span | None) -> Diagnostic:
 
 
 def free_padding(mode: str, axis: int, x: TensorType) -> Diagnostic:
-    """Padding that torch has no function for and that needs a known size otherwise."""
+    """E723: padding that torch has no function for and that needs a known size otherwise."""
     return Diagnostic(
-        "E703", f"torch cannot pad axis {axis} of {x} by mode {mode} while its size is free", help="pin that size"
+        "E723", f"torch cannot pad axis {axis} of {x} by mode {mode} while its size is free", help="pin that size"
     )

@@ -18,7 +18,7 @@ def forward_text(plan: Plan, training: bool) -> str:
     body = list(steps(plan, training))
     lines, results = write(body, names, list(graph.outputs.values()), plan.root.reference, free=True)
     prologue = [
-        f"check(self, self._ports, [{', '.join(names.values())}])",
+        f"check(self, self._program.ports, [{', '.join(names.values())}])",
         *size_lines(graph, body, names),
         *like_lines(plan, lines),
     ]

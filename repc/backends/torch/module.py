@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,29 +13,41 @@ from torch import Tensor, nn
 from repc.backends.torch.forward import forward_text
 from repc.backends.torch.initial import initial_values
 from repc.backends.torch.plan import Plan, inference_plan, training_plan
-from repc.backends.torch.runtime import compiled, ports
+from repc.backends.torch.runtime import Port, compiled, ports
 from repc.backends.torch.tree import Branch
 from repc.ir.graph import Graph
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """What a network runs: its name, the text of `forward`, and the inputs that this takes."""
+
+    name: str
+    code: str
+    ports: tuple[Port, ...]
+
+
 class Network(nn.Module):
-    """A module whose forward pass is the text `code`, over submodules that have the paths of the spec.
+    """A module that runs a program over submodules that have the paths of the spec.
 
     Inputs are given by place or by name; one output is returned as a tensor, several as a dictionary by name.
+    ``inspect.getsource(network.forward)`` shows the program.
     """
 
-    def __init__(self, title: str, code: str, graph: Graph) -> None:
+    def __init__(self, program: Program) -> None:
         super().__init__()
-        self.code = code
-        self._title = title
-        self._ports = ports(graph)
+        self._program = program
         self._link()
 
+    if TYPE_CHECKING:
+        # What there is depends on the graph.
+        def __getattr__(self, name: str) -> Any: ...
+
     def _link(self) -> None:
-        self.forward = MethodType(compiled(self._title, self.code), self)
+        self.forward = MethodType(compiled(self._program.name, self._program.code), self)
 
     def _get_name(self) -> str:
-        return self._title
+        return self._program.name
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "forward"}
@@ -62,7 +75,7 @@ def train_module(graph: Graph, *, seed: int | None = None) -> Network:
 
 
 def inference_module(graph: Graph, values: Mapping[str, Tensor]) -> Network:
-    """The network as it is deployed; `values` are its stored tensors by name, which are used and not copied.
+    """The network as it is deployed; `values` are its stored tensors by name, which are used, not copied.
 
     The module has the element types of the values and stays in evaluation mode.  Raises `Failure` where a name cannot
     be one of a torch module.
@@ -71,11 +84,11 @@ def inference_module(graph: Graph, values: Mapping[str, Tensor]) -> Network:
 
 
 def _network(kind: type[Network], plan: Plan, values: Mapping[str, Tensor], training: bool) -> Network:
-    network = kind(plan.graph.name, forward_text(plan, training), plan.graph)
+    network = kind(Program(plan.graph.name, forward_text(plan, training), ports(plan.graph)))
     made: dict[str, Tensor] = {}
     for name, tensor in plan.stored.items():
         if tensor.tied is None:
-            value = values[name].detach()
+            value = values[name].detach().contiguous()
             made[name] = value if tensor.buffer else nn.Parameter(value, requires_grad=tensor.trainable)
     _fill(network, plan.root, made)
     return network

@@ -16,6 +16,7 @@ from repc.diagnostics import Diagnostic, Failure, Span
 from repc.ir.types import TensorType
 
 _EMPTY = nn.Module()  # its attributes, those of the instance too, are taken
+_OWN = "_program"  # and this one of a network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +42,11 @@ class Branch:
 
     @cached_property
     def kind(self) -> Literal["module", "list", "dict"]:
-        """Labels that count from zero make a list; labels that are no Python names, a dictionary."""
-        if self.tensors or self.layer or not self.children:
+        """Labels that count from zero make a list; labels that are no Python names, a dictionary.
+
+        The network itself has a forward pass, so that it is neither.
+        """
+        if self.tensors or self.layer or not self.children or not self.path:
             return "module"
         if list(self.children) == [str(i) for i in range(len(self.children))]:
             return "list"
@@ -97,7 +101,11 @@ def tree(stored: Iterable[Stored]) -> Branch:
         if local in branch.children:
             problems.append(tensor_and_module(tensor.name, tensor.span))
         branch.tensors[local] = tensor
-        problems += [taken_name(tensor.name, name, tensor.span) for name in (*path, local) if hasattr(_EMPTY, name)]
+        problems += [
+            taken_name(tensor.name, name, tensor.span)
+            for name in (*path, local)
+            if hasattr(_EMPTY, name) or name == _OWN
+        ]
     if problems:
         raise Failure(problems)
     return root

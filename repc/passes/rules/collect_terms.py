@@ -27,8 +27,8 @@ class CollectTerms(Rule[NestedMatch]):
 
     Precondition: the inner sum is read by the outer one only and acts on the same shape.
 
-    Trap: a term that cancels may be the one that gives the sum its shape, so that one term always stays; ``x + x`` has
-    two edges in the graph, and an inner sum that is read twice counts twice.
+    Trap: a term that cancels may be the one that gives the sum its shape; ``x + x`` has two edges in the graph, and an
+    inner sum that is read twice counts twice.
 
     Source: distributivity.
     """
@@ -66,15 +66,16 @@ class CollectTerms(Rule[NestedMatch]):
             activations += [(coefficient * c, value) for c, value in inner.activations]
             constants += [(coefficient * c, value) for c, value in inner.constants]
         origin = origins(work.graph, (match.subject, *match.nested))
-        collected = Terms(_collected(activations), tuple(constants))
+        total = _total(activations)
+        full = any(c and work.graph[source].type == node.type for c, source in total)
+        kept = tuple((c, source) for c, source in total if c or not full)
         names = tuple(work.name(id) for id in match.nested)
-        work.replace(match.subject, replace(sum_node(node, collected), origin=origin))
-        return [Step(self.id, work.name(match.subject), names, f"{len(collected.activations)} terms", origin=origin)]
+        work.replace(match.subject, replace(sum_node(node, Terms(kept, tuple(constants))), origin=origin))
+        return [Step(self.id, work.name(match.subject), names, f"{len(kept)} terms", origin=origin)]
 
 
-def _collected(terms: Iterable[tuple[Fraction, NodeId]]) -> tuple[tuple[Fraction, NodeId], ...]:
+def _total(terms: Iterable[tuple[Fraction, NodeId]]) -> list[tuple[Fraction, NodeId]]:
     total: dict[NodeId, Fraction] = {}
     for coefficient, source in terms:
         total[source] = total.get(source, Fraction(0)) + coefficient
-    left = [(coefficient, source) for source, coefficient in total.items() if coefficient]
-    return tuple(left or [(Fraction(0), next(iter(total)))])
+    return [(coefficient, source) for source, coefficient in total.items()]

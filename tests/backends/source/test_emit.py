@@ -16,7 +16,7 @@ from torch import Tensor
 from repc.backends.source import emit
 from repc.backends.torch import inference_module, train_module
 from repc.ir.graph import Graph
-from repc.ops import Affine, Concat, Conv, Detach, Expand, Fill, Linear, MatMul, Multiply, Permute, Reshape, Softmax
+from repc.ops import Affine, Conv, Detach, Expand, Fill, Linear, MatMul, Multiply, Permute, Reshape, Softmax
 from tests.backends.networks import B, Builder, H, W, repvgg, repvgg_deploy, stored_values
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +29,7 @@ def residual() -> Graph:
     first = build.relu(build.conv(x, "blocks.0.conv", 4, bias=True), "blocks.0")
     second = build.conv(first, "blocks.1.conv", 4, bias=True)
     halves = [build.relu(build.conv(second, f"split.{name}.conv", 4), f"split.{name}") for name in ("up", "down")]
-    joined = build.node(Concat(1), **{str(i): half for i, half in enumerate(halves)})
+    joined = build.concat(*halves)
     shared = build.node(Conv((1, 1), ((0, 0), (0, 0)), (1, 1)), "again", x=joined, weight=build.weight("w", 4, 8, 1, 1))
     scaled = build.node(Affine(1), "again", x=shared, weight=build.weight("again.scale", 4), bias=build.weight("b", 4))
     return build.output(middle=first, last=build.sum(second, scaled))
@@ -72,8 +72,8 @@ def odd_names() -> Graph:
     """Labels that Python does not know as names, and a long sum."""
     build = Builder("class")
     x = build.input("in", B, 4)
-    for label in ("3x3", "1"):
-        x = build.linear(x, f"odd.{label}", 4)
+    for label in ("odd.3x3", "odd.1", "0"):
+        x = build.linear(x, label, 4)
     x = build.linear(x, "lambda", 4)
     x = build.node(Multiply(), "mixed", a=x, b=build.weight("mixed.gain", 4))
     x = build.linear(x, "mixed.0", 4)
@@ -172,14 +172,13 @@ class RepVGG(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage0 = StageBlock(in_channels=3, out_channels=4, stride=2)
+        self.stage0 = StageBlock(3, 4, stride=2)
         self.stage1 = nn.Sequential(
-            StageBlock(in_channels=4, out_channels=4, stride=2),
-            StageBlock(in_channels=4, out_channels=4, stride=1),
+            StageBlock(4, 4, stride=2), StageBlock(4, 4, stride=1)
         )
         self.stage2 = nn.Sequential(
-            StageBlock(in_channels=4, out_channels=8, stride=2),
-            *(StageBlock(in_channels=8, out_channels=8, stride=1) for _ in range(3)),
+            StageBlock(4, 8, stride=2),
+            *(StageBlock(8, 8, stride=1) for _ in range(3)),
         )
         self.linear = nn.Linear(8, 5)
 
@@ -208,15 +207,33 @@ def test_arguments_that_change_together_are_one_parameter() -> None:
     code = emit(build.output(y=x), values_of(build.graph)).code
     assert "class Pair(nn.Module):" in code
     assert "nn.Conv2d(channels, channels, 3, padding=1, bias=False)" in code
-    assert "self.pair1 = Pair(in_channels=4, channels=6)" in code
+    assert "self.pair1 = Pair(4, 6)" in code
 
 
-def test_a_foreign_weight_is_passed_and_a_tangled_module_is_dissolved() -> None:
+def test_a_foreign_weight_is_passed_to_the_module_that_uses_it() -> None:
     code = emit(residual(), values_of(residual())).code
-    assert "self.again(x, self.w, self.b)" in code.replace("split_1", "x").replace("split", "x") or "self.w" in code
-    dissolved = emit(tangled(), values_of(tangled())).code
-    assert "self.a.second(" in dissolved
-    assert "self.b(" in dissolved
+    assert "split = self.again(split, self.w, self.b)" in code
+    assert "def forward(self, x: Tensor, w0: Tensor, w1: Tensor) -> Tensor:" in code
+    assert "split, split_1 = self.split(blocks)" in code
+    assert "self.blocks = nn.ModuleList([Block(3, bias=True), Block2()])" in code
+
+
+def test_a_module_that_cannot_run_as_one_call_is_dissolved() -> None:
+    lines = [line.strip() for line in emit(tangled(), values_of(tangled())).code.splitlines()]
+    place = lines.index("x = self.a.first(image)")
+    assert lines[place : place + 4] == [
+        "x = self.a.first(image)",
+        "x = self.b(x)",
+        "x = self.a.second(x)",
+        "return F.relu(x)",
+    ]
+
+
+def test_computed_sizes_are_passed_into_modules() -> None:
+    code = emit(attention(), values_of(attention())).code
+    assert "x = self.grid(x, h, w)" in code
+    assert "def forward(self, x: Tensor, h: int, w: int) -> Tensor:" in code
+    assert code.count("class Attn(nn.Module):") == code.count("class Layer(nn.Module):") == 1
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
-from repc.backends.torch import inference_module
+from repc.backends.torch import Network, inference_module
 from repc.backends.torch.layers import LAYERS
 from repc.backends.torch.lowerings import LOWERINGS, TRAINING, lower, values
 from repc.backends.torch.lowerings import linear as linear_lowerings
@@ -50,7 +50,7 @@ def as_text(case: Case) -> Tensor:
     return eval(lower(case.op, operands), space)
 
 
-def as_module(case: Case) -> nn.Module:
+def as_module(case: Case) -> Network:
     """A module with the operator in it: optional operands are weights, so that layers hold them; sizes are free."""
     builder = Builder()
     builder.input("unused", 1)
@@ -69,7 +69,7 @@ def as_module(case: Case) -> nn.Module:
 def run_module(case: Case) -> Tensor:
     module = as_module(case)
     given = {f"in_{name}": x for name, x in case.operands.items()}
-    names = [port.name for port in module._ports][1:]
+    names = [port.name for port in module._program.ports][1:]
     return module(torch.zeros(1, dtype=torch.float64), *(given[name] for name in names))
 
 
@@ -136,5 +136,5 @@ def test_padding_that_torch_lacks_is_refused_where_the_size_is_free() -> None:
     op = Pad(((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)), "reflect")
     known, free = TensorType((2, 3, 4, 4, 4)), TensorType((2, symbol("c"), 4, 4, 4))
     assert lower(op, {"x": Value("x", known)}) == "x[:, [1, 0, 1, 2, 1]]"
-    with pytest.raises(Failure, match="E703 torch cannot pad axis 1"):
+    with pytest.raises(Failure, match="E723 torch cannot pad axis 1"):
         lower(op, {"x": Value("x", free)})

@@ -2,19 +2,21 @@
 
 import copy
 import gc
+import inspect
 import pickle
 import weakref
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from repc.backends.torch import inference_module, train_module
+from repc.backends.torch import Network, inference_module, train_module
 from repc.ir.dims import symbol
 from repc.ir.graph import Graph
-from repc.ops import BatchNorm, Concat, Eye, Fill, MatMul, Multiply, Reshape
+from repc.ops import BatchNorm, Eye, Fill, MatMul, Multiply, Reshape
 from tests.backends.networks import EPS, B, Builder, lora, repvgg, repvgg_deploy, stored_values
 
 
@@ -22,15 +24,15 @@ def image(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def deployed(graph: Graph, dtype: torch.dtype = torch.float32) -> nn.Module:
-    return inference_module(graph, stored_values(graph, train_module(graph, seed=0).state_dict(), dtype))
+def deployed(graph: Graph) -> Network:
+    return inference_module(graph, stored_values(graph, train_module(graph, seed=0).state_dict()))
 
 
 def two_ports() -> Graph:
     build = Builder("Pair")
     query = build.input("query", B, symbol("n"), 4)
     mask = build.input("mask", B, symbol("n"), symbol("n") * 2, dtype="bool")
-    twice = build.node(Concat(1), **{"0": query, "1": query})
+    twice = build.concat(query, query)
     return build.output(keys=twice, mask=mask)
 
 
@@ -170,7 +172,7 @@ def test_mixed_precision_computes_in_bfloat16_and_trains_in_float32(graph: Graph
         y = network(x)
     assert y.dtype == torch.bfloat16
     y.float().square().sum().backward()
-    assert all(p.grad.dtype == torch.float32 for p in network.parameters() if p.requires_grad)
+    assert {p.grad.dtype for p in network.parameters() if p.grad is not None} == {torch.float32}
     full = network(x)
     assert (y - full).abs().max() < 0.1 * full.abs().max()
 
@@ -182,7 +184,8 @@ def test_half_precision_and_channels_last() -> None:
     assert half.dtype == torch.bfloat16
     assert torch.allclose(half.float(), expected, atol=0.1)
     assert copy.deepcopy(network).half()(x.half()).dtype == torch.float16
-    last = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    last: Any = copy.deepcopy(network)
+    last.to(memory_format=torch.channels_last)
     y = last(x.to(memory_format=torch.channels_last))
     assert torch.allclose(y, expected, atol=1e-5)
     assert last.stage0.rbr_reparam.weight.is_contiguous(memory_format=torch.channels_last)
@@ -211,9 +214,9 @@ def test_values_are_dropped_after_their_last_use() -> None:
 
 def test_the_text_of_the_forward_pass_can_be_read() -> None:
     network = train_module(lora())
-    assert network.code.splitlines() == [
+    assert inspect.getsource(network.forward).splitlines() == [
         "def forward(self, x):",
-        "    check(self, self._ports, [x])",
+        "    check(self, self._program.ports, [x])",
         "    fc_weight = self.fc.lora.B.weight @ self.fc.lora.A.weight",
         "    fc_weight = 1.5 * fc_weight",
         "    fc_weight = self.fc.weight + fc_weight",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 from torch.export import Dim
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from repc.backends.torch import inference_module, train_module
@@ -87,7 +87,7 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(train_in_parallel, args=(f"tcp://127.0.0.1:{port}", str(tmp_path)), nprocs=2)
+    spawn(train_in_parallel, args=(f"tcp://127.0.0.1:{port}", str(tmp_path)), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pth", weights_only=True) for rank in (0, 1))
     trained = [key for key in first if key.endswith(("weight", "bias"))]
     assert all(torch.equal(first[key], second[key]) for key in trained)

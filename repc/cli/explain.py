@@ -1,0 +1,150 @@
+"""``repc explain``: what folding did at each place, and why the rest remains."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from repc.cli import errors
+from repc.cli.arguments import add_input, add_json, add_target
+from repc.cli.build import read
+from repc.cli.layout import amount, listed, plural, row, table
+from repc.cli.recipe import Recipe
+from repc.cli.screen import BOLD, YELLOW, Screen
+from repc.cli.sites import Site, kind, names, sites
+from repc.cli.summary import refusal_record, step_record
+from repc.diagnostics import Failure
+from repc.ir.graph import Graph
+from repc.ir.node import NodeId
+from repc.ir.paths import pattern
+from repc.ir.printer import expression
+from repc.ir.trace import Refusal
+from repc.ops.work import multiply_adds, nominal_sizes
+
+EXAMPLES = """\
+examples:
+  repc explain repc:repvgg/RepVGG_A0
+  repc explain repc:repvgg/RepVGG_A0 stage1.0.rbr_reparam
+  repc explain build/a0 'stage1.**' --json
+
+SITE is a path pattern: * stands for one label, ** for any number.  Weights play no part in this."""
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_input(parser, folder=True)
+    parser.add_argument("site", metavar="SITE", nargs="?", help="only the operators at this path, in full")
+    add_target(parser)
+    add_json(parser)
+
+
+def run(args: Namespace, screen: Screen) -> int:
+    """Fold again, and tell."""
+    folder = Path(args.input)
+    recipe = read(folder).recipe if folder.is_dir() else Recipe.of(args)
+    model = recipe.model()
+    target = model.target(recipe.target)
+    folded, trace = model.fold(target)
+    found = sites(model.graph, folded, trace)
+    if args.site is not None:
+        wanted = pattern(args.site)
+        chosen = [site for site in found if wanted.matches(site.name) or wanted.matches(site.node.path)]
+        if not chosen:
+            raise Failure(errors.no_such_site(args.site, model.name, [site.name for site in found]))
+        found = chosen
+    before = names(model.graph)
+    if args.json:
+        screen.json([_record(site, before) for site in found])
+    elif args.site is not None:
+        screen.result("\n\n".join("\n".join(_page(site, model.graph, folded, before, screen)) for site in found))
+    else:
+        head = f"{model.spec}:{model.name} · target {target.name} · {len(before)} operators -> {len(folded)}"
+        screen.result("\n".join([row("Spec", head), *_overview(found, trace.refusals)]))
+    return 0
+
+
+def _record(site: Site, before: Mapping[NodeId, str]) -> dict[str, Any]:
+    return {
+        "path": site.name,
+        "operator": kind(site.node),
+        "type": str(site.node.type),
+        "origin": [str(span) for span in site.node.origin],
+        "was": [before[id] for id in site.was],
+        "folded": site.folded,
+        "why": site.why,
+        "weights": {name: expression(expr) for name, expr in site.node.weights.items()},
+        "steps": [step_record(step) for step in site.steps],
+        "refusals": [refusal_record(refusal) for refusal in site.refusals],
+    }
+
+
+# ---------------------------------------------------------------- the whole model
+
+
+def _overview(found: Sequence[Site], refusals: Sequence[Refusal]) -> Iterator[str]:
+    folded = [site for site in found if site.folded]
+    if folded:
+        rows = [("site", "operators", "", "rules")]
+        for site in folded:
+            rules = dict.fromkeys(step.rule for step in site.steps)
+            rows.append((site.name, f"{max(1, len(site.was))} -> 1", kind(site.node), " ".join(rules) or "weights"))
+        yield "\n" + table(rows, "<><<")
+    else:
+        yield row("Folded", "nothing")
+    yield "\n  Remains"
+    groups: dict[tuple[str, str], list[str]] = {}
+    for site in found:
+        if not site.folded:
+            groups.setdefault((kind(site.node), site.why), []).append(site.name)
+    rows = [(what, f"x{len(places)}", why, listed(places)) for (what, why), places in groups.items()]
+    if rows:
+        yield table(rows, "<><<")
+    if refusals:
+        yield "\n  Refused"
+        for refusal in refusals:
+            yield from _refusal(refusal)
+
+
+def _refusal(refusal: Refusal) -> Iterator[str]:
+    place = f"   {refusal.origin[-1]}" if refusal.origin else ""
+    yield f"  {refusal.path}   {refusal.rule} refused: {refusal.reason}{place}"
+    yield f"      edge    {refusal.edge}"
+    yield f"      remedy  {refusal.remedy}"
+
+
+# ---------------------------------------------------------------- one site
+
+
+def _page(site: Site, train: Graph, folded: Graph, before: Mapping[NodeId, str], screen: Screen) -> Iterator[str]:
+    places = ", ".join(dict.fromkeys(str(span) for span in site.node.origin[-2:]))
+    title = f"{plural(max(1, len(site.was)), 'operator')} -> {kind(site.node)}"
+    yield f"  {screen.paint(site.name, BOLD)}   {title}   {places}"
+    if site.was:
+        rows = [(kind(train[id]), before[id], str(train[id].type), _place(train, id)) for id in site.was]
+        yield "\n" + table([("was", "", "", ""), *rows], "<<<<")
+    yield ""
+    if not site.folded:
+        yield row("Remains", f"it {site.why}")
+    for number, step in enumerate(site.steps, 1):
+        absorbed = listed(step.absorbed) or step.path
+        span = str(step.origin[-1]) if step.origin else ""
+        exact = step.exactness if step.exactness == "exact" else screen.paint(step.exactness, YELLOW)
+        yield f"    {number} {step.rule:<4} {step.detail:<40}  {absorbed:<32}  {exact}   {span}".rstrip()
+    for name, expr in site.node.weights.items():
+        yield f"    {name} = " + expression(expr).replace("\n", "\n    ")
+    sizes = nominal_sizes(train)
+    cost = multiply_adds(train, sizes, site.was), multiply_adds(folded, sizes, [site.id])
+    if any(cost):
+        count = f"{plural(max(1, len(site.was)), 'operator')}, {amount(cost[0])} multiply-adds"
+        yield "\n" + row("Cost", f"{count} -> 1 operator, {amount(cost[1])} multiply-adds")
+    for refusal in site.refusals:
+        yield from _refusal(refusal)
+    beside = [*site.node.inputs, *folded.users(site.id)]
+    yield row("Beside", listed([names(folded)[id] for id in dict.fromkeys(beside)], shown=6) or "nothing")
+
+
+def _place(graph: Graph, id: NodeId) -> str:
+    origin = graph[id].origin
+    return str(origin[-1]) if origin else ""

@@ -1,0 +1,55 @@
+"""How much arithmetic a network takes, as papers count it: the multiply-adds of convolutions and matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import prod
+
+from repc.ir.dims import Dim, evaluate, symbols
+from repc.ir.graph import Graph
+from repc.ir.node import Node, NodeId
+from repc.ir.operator import Operator
+from repc.ir.types import TensorType
+from repc.ops.conv import Conv, ConvTranspose
+from repc.ops.linear import Einsum, Linear, MatMul
+
+SIDE = 224
+
+
+def nominal_sizes(graph: Graph, batch: int = 1) -> dict[str, int]:
+    """A size for every free dimension where any will do: 224, and `batch` for those in front."""
+    types = [graph[id].type for id in graph.inputs.values()]
+    front = symbols(dim for type in types for dim in type.shape[:1])
+    return {name: batch if name in front else SIDE for type in types for name in symbols(type.shape)}
+
+
+def multiply_adds(graph: Graph, sizes: Mapping[str, int], nodes: Iterable[NodeId] | None = None) -> int:
+    """The multiply-adds of one run of some nodes, or all; elementwise operators, norms and pools count for nothing."""
+    return sum(_node(graph, graph[id], sizes) for id in (graph if nodes is None else nodes))
+
+
+def _node(graph: Graph, node: Node, sizes: Mapping[str, int]) -> int:
+    types = {
+        name: graph[source].type if isinstance(source, int) else source.type
+        for name, source in node.operands().items()
+    }
+    return prod(evaluate(dim, sizes) for dim in _factors(node.op, types, node.type))
+
+
+def _factors(op: Operator, given: Mapping[str, TensorType], result: TensorType) -> tuple[Dim, ...]:
+    """What the multiply-adds of an operator are the product of."""
+    match op:
+        case Conv():
+            return (*result.shape, *given["weight"].shape[1:])
+        case ConvTranspose():
+            return (*given["x"].shape, *given["weight"].shape[1:])
+        case Linear():
+            return (*result.shape, given["weight"].shape[1])
+        case MatMul():
+            return (*result.shape, given["a"].shape[-1])
+        case Einsum():
+            left, right, _ = op.letters()
+            shapes = (*given["a"].shape, *given["b"].shape)
+            return tuple(dict(zip(left + right, shapes, strict=True)).values())
+        case _:
+            return (0,)

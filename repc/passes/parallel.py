@@ -1,0 +1,127 @@
+"""One linear operator in the place of several that run side by side: which one, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, prod
+
+from repc.ir.expr import Expr
+from repc.ir.node import NodeId
+from repc.ops import build
+from repc.passes.cost import FLOAT_BYTES, Cost, stored
+from repc.passes.frames import Frame, enclose, holds, same_for_all_sizes
+from repc.passes.kernels import embed, regroup
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Kernel:
+    """A linear map of a site: a weight with its frame and groups, times a coefficient; `cost` is what it takes now.
+
+    `diagonal` marks the identity and its like, which have no operator whose path and attributes could be kept.
+    """
+
+    coefficient: Fraction
+    id: NodeId
+    weight: Expr
+    bias: Expr | None
+    groups: int
+    frame: Frame
+    cost: Cost
+    diagonal: bool = False
+
+    @property
+    def elements(self) -> int:
+        return prod(self.weight.type.concrete())
+
+    def fits(self, frame: Frame, groups: int) -> bool:
+        """Whether a kernel with that frame and those groups can be this one."""
+        return self.groups % groups == 0 and holds(frame, self.frame)
+
+    def label(self) -> str:
+        """``3x3``, with the dilation where there is one."""
+        if self.diagonal:
+            return "identity"
+        taps = "x".join(str(window.taps) for window in self.frame) or "linear"
+        wide = any(window.dilation > 1 for window in self.frame)
+        return taps + (f" dilation {'x'.join(str(w.dilation) for w in self.frame)}" if wide else "")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Plan:
+    """Kernels that become one; it keeps the path and the other attributes of `base`."""
+
+    members: tuple[Kernel, ...]
+    base: Kernel
+    frame: Frame
+    groups: int
+
+    def before(self) -> Cost:
+        total = Cost()
+        for member in self.members:
+            total += member.cost
+        return total
+
+    def after(self) -> Cost:
+        rows, columns, *_ = self.base.weight.type.concrete()
+        elements = rows * columns * self.base.groups // self.groups * prod(window.taps for window in self.frame)
+        bias = next((stored([m.bias]) for m in self.members if m.bias is not None), 0)
+        return Cost(elements, FLOAT_BYTES * elements + bias, 1)
+
+    def weight(self) -> Expr:
+        """The sum of the kernels, each with its taps and groups in their places."""
+        return combined(
+            (m.coefficient, embed(regroup(m.weight, m.groups, self.groups), m.frame, self.frame)) for m in self.members
+        )
+
+    def bias(self) -> Expr | None:
+        """The sum of the biases; a missing one is zero."""
+        present = [(m.coefficient, m.bias) for m in self.members if m.bias is not None]
+        return combined(present) if present else None
+
+    def exact(self) -> bool:
+        """Whether it holds for every size of the input, and not only for the one at hand."""
+        return same_for_all_sizes([member.frame for member in self.members])
+
+    def label(self) -> str:
+        """``3x3 + 1x1 + identity``."""
+        return " + ".join(member.label() for member in self.members)
+
+
+def combined(terms: Iterable[tuple[Fraction, Expr]]) -> Expr:
+    """The sum of the terms; a single one with the coefficient 1 is itself."""
+    found = list(terms)
+    return build.scale(found[0][1], found[0][0]) if len(found) == 1 else build.combine(found)
+
+
+def plan(kernels: Sequence[Kernel], objective: str, transposed: bool) -> Plan:
+    """The merge of as many of the kernels as the objective allows; it may still be dearer than they are.
+
+    First all of them, in a frame that holds them all.  Where that is too dear, those that fit into the frame and groups
+    of one of them, which costs nothing.
+    """
+    whole = _whole(kernels, transposed)
+    if not whole.after().dearer(whole.before(), objective):
+        return whole
+    subsets = [(base, [k for k in kernels if k.fits(base.frame, base.groups)]) for base in _bases(kernels)]
+    base, members = max(subsets, key=lambda subset: len(subset[1]))
+    return Plan(tuple(members), base, base.frame, base.groups) if len(members) > 1 else whole
+
+
+def _whole(kernels: Sequence[Kernel], transposed: bool) -> Plan:
+    groups = gcd(*(kernel.groups for kernel in kernels))
+    frames = list(dict.fromkeys(kernel.frame for kernel in kernels))
+    holding = [frame for frame in frames if all(holds(frame, other) for other in frames)]
+    bases = _bases(kernels)
+    frame = min(holding, key=_taps) if holding else enclose(frames, transposed)
+    base = next((k for k in bases if (k.frame, k.groups) == (frame, groups)), max(bases, key=lambda k: k.elements))
+    return Plan(tuple(kernels), base, frame, groups)
+
+
+def _bases(kernels: Sequence[Kernel]) -> list[Kernel]:
+    return [kernel for kernel in kernels if not kernel.diagonal]
+
+
+def _taps(frame: Frame) -> int:
+    return prod(window.taps for window in frame)

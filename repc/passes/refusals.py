@@ -1,0 +1,98 @@
+"""Why the terms of a sum do not merge, in the words of someone who looks at the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from repc.ir.node import NodeId
+from repc.ir.trace import Refusal
+from repc.passes import legality
+from repc.passes.parallel import Plan
+from repc.passes.terms import terms
+from repc.passes.views import LinearView
+from repc.passes.workspace import Workspace
+
+
+def parallel_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | None) -> Refusal:
+    """The most telling reason: the target's wish, the cost, what is unlike about like branches, and what separates."""
+    ids = [id for _, id in terms(work.graph[sum_id]).activations]
+    kept = legality.kept(work, rule, [sum_id], [ids[0], sum_id], sum_id)
+    if kept is not None:
+        return kept
+    if dear is not None:
+        reason = f"{dear.label()} in one would cost {dear.after().against(dear.before())}"
+        return work.refusal(
+            rule, (dear.base.id, sum_id), sum_id, reason, "set objective = operators to merge them anyway"
+        )
+    first = next((id for id in ids if work.linear(id) is not None), ids[0])
+    others = [id for id in ids if id != first]
+    alike = (found for id in others for found in _alike(work, rule, sum_id, first, id))
+    return next(alike, None) or _apart(work, rule, sum_id, first, others[0])
+
+
+def _alike(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: NodeId) -> Iterator[Refusal]:
+    """Reasons that concern two branches of one source."""
+    one, two = work.linear(first), work.linear(other)
+    view = two or work.affine(other)
+    source = other if one is not None and one.source == other else view and view.source
+    if one is None or source != one.source:
+        return
+    site = [first, other]
+    for id in site:
+        if id != source:
+            edge = (one.source, id, sum_id)
+            found = legality.kept(work, rule, [id], edge, sum_id) or legality.read_elsewhere(
+                work, rule, edge[1:], sum_id
+            )
+            found = found or legality.shared(work, rule, id, site, edge, sum_id)
+            if found is not None:
+                yield found
+    unlike = _unlike(one, two)
+    if unlike is not None:
+        edge = (one.source, other, sum_id) if other != source else (one.source, first, sum_id)
+        names = f"{work.name(first)} and {work.name(other)}"
+        yield work.refusal(rule, edge, sum_id, f"{names} {unlike[0]}", unlike[1])
+
+
+def _unlike(one: LinearView, two: LinearView | None) -> tuple[str, str] | None:
+    """How two branches differ that read the same value; the second may be affine."""
+    if two is None:
+        if any(stride != 1 for stride in one.stride):
+            return "have different strides", "give the identity the same stride"
+        return "act on different axes", "permute the channels onto one axis"
+    if type(one.op) is not type(two.op):
+        return f"are of two kinds, {one.op.name} and {two.op.name}", "use one kind in all branches"
+    if one.stride != two.stride:
+        return f"have different strides, {list(one.stride)} and {list(two.stride)}", "use one stride in all branches"
+    if one.mode != two.mode:
+        return f"pad differently, {one.mode} and {two.mode}", "use one padding mode in all branches"
+    return None
+
+
+def _apart(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: NodeId) -> Refusal:
+    """Two branches without a common source."""
+    one, two = work.linear(first), work.linear(other)
+    if one is None:
+        reason, remedy = legality.between(work, first)
+        return work.refusal(rule, (first, sum_id), sum_id, reason, remedy)
+    edge = [*_down_from(work, first, other), sum_id]
+    if two is not None:
+        reason = (
+            f"{work.name(first)} reads {work.name(one.source)}, and {work.name(other)} reads {work.name(two.source)}"
+        )
+        return work.refusal(rule, (two.source, other, sum_id), sum_id, reason, "branches of one value merge")
+    if edge[0] != other and one.source in _down_from(work, other, one.source):
+        reason, remedy = legality.between(work, other)
+        return work.refusal(rule, (*_down_from(work, other, one.source), sum_id), sum_id, reason, remedy)
+    reason = f"{work.name(first)} reads {work.name(one.source)}, not {work.name(other)}"
+    return work.refusal(rule, edge, sum_id, reason, "branches of one value merge")
+
+
+def _down_from(work: Workspace, id: NodeId, top: NodeId) -> list[NodeId]:
+    """The way down to a node from one above it, or from its operand where it does not lie below that one."""
+    path = [id]
+    while len(path) < legality.REACH and work.graph[path[-1]].inputs:
+        path.append(work.graph[path[-1]].inputs[0])
+        if path[-1] == top:
+            return path[::-1]
+    return path[1::-1]

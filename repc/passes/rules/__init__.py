@@ -1,0 +1,37 @@
+"""The rules in the order in which they are tried at a node; the order is part of their meaning.
+
+Cleaning comes first, so that the algebra sees terms and maps as such.  Backward folding comes before forward folding:
+what follows a linear operator always folds into it, what precedes it may meet a border.  Linear branches merge before
+affine ones, so that the identity joins a convolution where there is one.
+"""
+
+from typing import Any
+
+from repc.passes.rule import Lemma, Rule
+from repc.passes.rules.collect_terms import CollectTerms
+from repc.passes.rules.conv_as_linear import ConvAsLinear
+from repc.passes.rules.fold_affine import FoldAffine
+from repc.passes.rules.fold_affine_forward import FoldAffineForward
+from repc.passes.rules.fold_norm_affine import FoldNormAffine
+from repc.passes.rules.hoist_movement import HoistMovement
+from repc.passes.rules.identity_as_conv import IdentityAsConv
+from repc.passes.rules.merge_affine import MergeAffine
+from repc.passes.rules.remove_identity import RemoveIdentity
+from repc.passes.rules.sum_affine import SumAffine
+from repc.passes.rules.sum_parallel import SumParallel
+
+RULES: tuple[Rule[Any], ...] = (
+    RemoveIdentity(),
+    CollectTerms(),
+    FoldAffine(),
+    FoldNormAffine(),
+    MergeAffine(),
+    FoldAffineForward(),
+    SumParallel(),
+    SumAffine(),
+    ConvAsLinear(),
+    HoistMovement(),
+)
+
+# Identities that other rules use.
+LEMMAS: tuple[Lemma, ...] = (IdentityAsConv(),)

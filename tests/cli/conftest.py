@@ -1,0 +1,41 @@
+"""Commands run inside the test's process, in an empty folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from repc.cli import main
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def masked(self) -> str:
+        """The output with what differs between two runs and two versions replaced."""
+        return re.sub(r"\d+\.\d s\b", "0.0 s", self.out)
+
+
+Repc = Callable[..., Ran]
+
+
+@pytest.fixture
+def repc(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repc:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return Ran(code, *capsys.readouterr())
+
+    return run
