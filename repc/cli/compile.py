@@ -60,6 +60,7 @@ def run(args: Namespace, screen: Screen) -> int:
         missed = fused.missed()
         report = None
         if not missed and args.verify == "sample":
+            say("verifying", None)
             report = fused.verify(progress=lambda text, share: say(f"verifying: {text}", share))
         good = not missed and (report is None or bool(report))
         record = summary.record(fused, report, missed)

@@ -10,9 +10,9 @@ from typing import Any
 from repc.cli import errors
 from repc.cli.arguments import add_input, add_json, add_target
 from repc.cli.build import read
-from repc.cli.layout import amount, listed, plural, row, table
+from repc.cli.layout import amount, listed, place, plural, row, table
 from repc.cli.recipe import Recipe
-from repc.cli.screen import BOLD, YELLOW, Screen
+from repc.cli.screen import BOLD, Screen
 from repc.cli.sites import Site, kind, names, sites
 from repc.cli.summary import refusal_record, step_record
 from repc.diagnostics import Failure
@@ -108,8 +108,7 @@ def _overview(found: Sequence[Site], refusals: Sequence[Refusal]) -> Iterator[st
 
 
 def _refusal(refusal: Refusal) -> Iterator[str]:
-    place = f"   {refusal.origin[-1]}" if refusal.origin else ""
-    yield f"  {refusal.path}   {refusal.rule} refused: {refusal.reason}{place}"
+    yield f"  {refusal.path}   {refusal.rule} refused: {refusal.reason}   {place(refusal.origin)}".rstrip()
     yield f"      edge    {refusal.edge}"
     yield f"      remedy  {refusal.remedy}"
 
@@ -118,20 +117,20 @@ def _refusal(refusal: Refusal) -> Iterator[str]:
 
 
 def _page(site: Site, train: Graph, folded: Graph, before: Mapping[NodeId, str], screen: Screen) -> Iterator[str]:
-    places = ", ".join(dict.fromkeys(str(span) for span in site.node.origin[-2:]))
     title = f"{plural(max(1, len(site.was)), 'operator')} -> {kind(site.node)}"
-    yield f"  {screen.paint(site.name, BOLD)}   {title}   {places}"
+    yield f"  {screen.paint(site.name, BOLD)}   {title}   {place(site.node.origin)}"
     if site.was:
-        rows = [(kind(train[id]), before[id], str(train[id].type), _place(train, id)) for id in site.was]
+        rows = [(kind(train[id]), before[id], str(train[id].type), place(train[id].origin)) for id in site.was]
         yield "\n" + table([("was", "", "", ""), *rows], "<<<<")
     yield ""
     if not site.folded:
         yield row("Remains", f"it {site.why}")
-    for number, step in enumerate(site.steps, 1):
-        absorbed = listed(step.absorbed) or step.path
-        span = str(step.origin[-1]) if step.origin else ""
-        exact = step.exactness if step.exactness == "exact" else screen.paint(step.exactness, YELLOW)
-        yield f"    {number} {step.rule:<4} {step.detail:<40}  {absorbed:<32}  {exact}   {span}".rstrip()
+    rows = [
+        (f"{number}", step.rule, step.detail, listed(step.absorbed) or step.path, step.exactness, place(step.origin))
+        for number, step in enumerate(site.steps, 1)
+    ]
+    if rows:
+        yield table(rows, "><<<<<") + "\n"
     for name, expr in site.node.weights.items():
         yield f"    {name} = " + expression(expr).replace("\n", "\n    ")
     sizes = nominal_sizes(train)
@@ -143,8 +142,3 @@ def _page(site: Site, train: Graph, folded: Graph, before: Mapping[NodeId, str],
         yield from _refusal(refusal)
     beside = [*site.node.inputs, *folded.users(site.id)]
     yield row("Beside", listed([names(folded)[id] for id in dict.fromkeys(beside)], shown=6) or "nothing")
-
-
-def _place(graph: Graph, id: NodeId) -> str:
-    origin = graph[id].origin
-    return str(origin[-1]) if origin else ""

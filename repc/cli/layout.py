@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from repc.diagnostics import Span
+
 LABEL = 10
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def row(label: str, text: str) -> str:
+def row(label: str, text: str, width: int = LABEL) -> str:
     """``  Label     text``, with further lines of the text under the first."""
     first, *rest = text.split("\n") if text else [""]
-    return "\n".join([f"  {label:<{LABEL}}{first}".rstrip(), *(" " * (LABEL + 2) + line for line in rest)])
+    return "\n".join([f"  {label:<{width}}{first}".rstrip(), *(" " * (width + 2) + line for line in rest)])
 
 
 def table(rows: Iterable[Sequence[str]], align: str) -> str:
@@ -50,3 +52,9 @@ def listed(items: Sequence[str], shown: int = 3) -> str:
     """The first few of many."""
     more = f" and {len(items) - shown} more" if len(items) > shown else ""
     return ", ".join(items[:shown]) + more
+
+
+def place(origin: Sequence[Span]) -> str:
+    """The innermost place in the file of the model, past which lies the library."""
+    own = [span for span in origin if span.source is origin[0].source]
+    return str(own[-1]) if own else ""

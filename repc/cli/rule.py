@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from inspect import cleandoc
+from textwrap import fill
 
 from repc.cli import errors
 from repc.cli.arguments import add_json
+from repc.cli.layout import row
 from repc.cli.screen import BOLD, Screen
 from repc.diagnostics import Failure
 
@@ -66,7 +68,12 @@ def rules() -> list[Topic]:
     """Every fusion rule, from its class."""
     from repc.passes import catalogue
 
-    return [_topic(lemma.id, lemma.__doc__ or "") for lemma in catalogue()]
+    found: list[Topic] = []
+    for doc in catalogue().values():
+        parts = {"Identity": doc.identity, "Precondition": doc.precondition, "Trap": doc.trap, "Source": doc.source}
+        page = "\n".join(row(label, fill(text, 100), width=14) for label, text in parts.items())
+        found.append(Topic(doc.id, f"{doc.name}: {doc.title}", page))
+    return found
 
 
 def codes() -> list[Topic]:

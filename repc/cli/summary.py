@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from repc import __version__
 from repc.cli.layout import amount, listed, plural, row, size, table
 from repc.cli.screen import GREEN, RED, YELLOW, Screen
+from repc.cli.sites import sites
 from repc.ir.dims import symbols
 from repc.ir.graph import Graph
 from repc.ir.trace import Refusal, Step
@@ -45,6 +46,7 @@ def record(fused: Fused, report: Report | None, missed: Sequence[Missed]) -> Rec
         "multiply_adds": {"before": fused.model.multiply_adds(), "after": fused.multiply_adds()},
         "parameters": {"before": _trained(fused.model.graph), "after": _stored(fused)},
         "free_sizes": sorted(symbols(dim for id in fused.graph.inputs.values() for dim in fused.graph[id].type.shape)),
+        "sites": [site.name for site in sites(fused.model.graph, fused.graph, fused.trace) if site.folded],
         "steps": [step_record(step) for step in fused.trace.steps],
         "refusals": [refusal_record(refusal) for refusal in fused.trace.refusals],
         "missed": [_missed(fused, miss) for miss in missed],
@@ -120,12 +122,12 @@ def _volume(shape: Iterable[int]) -> int:
 def text(record: Record, folding: float, screen: Screen) -> str:
     """The summary down to what was checked."""
     spec = f"{record['spec']}:{record['model']} · target {record['target']}"
-    sites, rules = {s["path"] for s in record["steps"]}, {s["rule"] for s in record["steps"]}
-    folded = f"{plural(len(sites), 'site')}, {plural(len(rules), 'rule')}"
+    rules = {step["rule"] for step in record["steps"]}
+    folded = f"{plural(len(record['sites']), 'site')}, {plural(len(rules), 'rule')}"
     parts = [
         row("Spec", spec),
         row("Weights", _weights(record["weights"])),
-        row("Folded", f"{folded:<50} {folding:.1f} s"),
+        row("Folded", f"{folded:<40}{folding:.1f} s"),
         "",
         _table(record),
         "",

@@ -57,6 +57,7 @@ def run(args: Namespace, screen: Screen) -> int:
         fused, _ = fold(build.recipe if build else Recipe.of(args), say)
         if build:
             _check_weights(build, fused)
+        say("verifying", None)
         report = _compare(fused, build, against, args.inputs, lambda text, share: say(f"verifying: {text}", share))
     if args.json:
         screen.json(report.to_dict())

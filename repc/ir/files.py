@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
+from stat import S_IMODE
 from typing import BinaryIO, TypeAlias
 
 from repc.diagnostics import Diagnostic, Failure
@@ -28,24 +29,38 @@ def write_whole(path: str | Path, data: bytes | Writer) -> None:
     E701 where the system refuses; then, and on any other error, nothing half-written remains.
     """
     path = Path(path)
-    # Beside the target, since only a rename within one file system is atomic.
-    partial = path.with_name(f".{path.name}.{token_hex(6)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("xb") as file:
-                if isinstance(data, bytes):
-                    file.write(data)
-                else:
-                    data(file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as device:  # /dev/stdout and the like stay what they are
+                _fill(device, data)
+            return
+        _replace(path.resolve() if path.is_symlink() else path, data)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def _replace(path: Path, data: bytes | Writer) -> None:
+    # Beside the target, since only a rename within one file system is atomic.
+    partial = path.with_name(f".{path.name}.{token_hex(6)}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with partial.open("xb") as file:
+            _fill(file, data)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.is_file():
+            partial.chmod(S_IMODE(path.stat().st_mode))
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _fill(file: BinaryIO, data: bytes | Writer) -> None:
+    if isinstance(data, bytes):
+        file.write(data)
+    else:
+        data(file)
 
 
 def unwritable(path: Path, error: OSError) -> Failure:

@@ -7,8 +7,9 @@ Rewriting touches a node and its neighbours only, so that folding costs about as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import count
 
 import networkx as nx
 
@@ -78,9 +79,7 @@ class Graph:
     def add(self, node: Node) -> NodeId:
         id = self._next
         self._next += 1
-        self._nodes[id] = node
-        self._net.add_node(id)
-        self._connect(id, node)
+        self._put(id, node)
         return id
 
     def replace(self, id: NodeId, node: Node) -> None:
@@ -114,6 +113,21 @@ class Graph:
                 removed.append(dead)
         return removed
 
+    def renumbered(self, ids: Mapping[NodeId, NodeId]) -> Graph:
+        """The same graph where the nodes have the given ids, and those that are given none have new ones."""
+        other = Graph(self.name)
+        unused = count(max(self._next, *ids.values(), 0))
+        known: dict[NodeId, NodeId] = {}
+        for id in self.order():
+            node = self._nodes[id]
+            known[id] = ids[id] if id in ids else next(unused)
+            other._put(known[id], replace(node, inputs=tuple(known[source] for source in node.inputs)))
+        other._next = next(unused)
+        other.inputs = {name: known[id] for name, id in self.inputs.items()}
+        other.outputs = {name: known[id] for name, id in self.outputs.items()}
+        other.parameters = dict(self.parameters)
+        return other
+
     def copy(self) -> Graph:
         """An independent graph over the same (frozen) nodes, with the same ids."""
         other = Graph(self.name)
@@ -121,6 +135,11 @@ class Graph:
         other.parameters = dict(self.parameters)
         other._net, other._nodes, other._next = self._net.copy(), dict(self._nodes), self._next
         return other
+
+    def _put(self, id: NodeId, node: Node) -> None:
+        self._nodes[id] = node
+        self._net.add_node(id)
+        self._connect(id, node)
 
     def _is_read(self, id: NodeId) -> bool:
         return self.is_output(id) or bool(self._net.out_degree(id))
@@ -136,6 +155,6 @@ def value_names(graph: Graph, suffix: Callable[[Node], str]) -> Iterator[tuple[N
     for id in graph.order():
         node = graph[id]
         base = f"{node.path}/{suffix(node)}" if node.path else suffix(node)
-        count = taken.get(base, 0)
-        taken[base] = count + 1
-        yield id, f"{base}.{count}" if count else base
+        before = taken.get(base, 0)
+        taken[base] = before + 1
+        yield id, f"{base}.{before}" if before else base

@@ -33,9 +33,7 @@ class Cost:
 
     def against(self, other: Cost) -> str:
         """Both sides in words."""
-        return (
-            f"{self.macs} instead of {other.macs} multiply-adds, {self.size} instead of {other.size} bytes of weights"
-        )
+        return f"{self.macs} instead of {other.macs} multiply-adds, {self.size} instead of {other.size} weight bytes"
 
 
 def stored(weights: Iterable[Expr]) -> int:

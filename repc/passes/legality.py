@@ -23,7 +23,7 @@ REACH = 16  # how far a refusal looks for the operator that could have been mean
 def chain_refusal(work: Workspace, rule: str, chain: Sequence[NodeId], absorber: NodeId, at: NodeId) -> Refusal | None:
     """Why values along a chain may not change, and the absorber not take anything in."""
     return (
-        kept(work, rule, chain, chain, at)
+        kept(work, rule, (at, *chain), chain, at)
         or read_elsewhere(work, rule, chain, at)
         or shared(work, rule, absorber, chain, chain, at)
     )

@@ -40,7 +40,7 @@ def fold(graph: Graph, options: Options | None = None) -> tuple[Graph, Trace]:
         step.run(work, trace)
         check(work.graph)
         known |= step.ensures
-    return work.graph, trace
+    return work.numbered(), trace
 
 
 def drop_dead(work: Workspace, trace: Trace) -> None:

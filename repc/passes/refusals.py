@@ -12,6 +12,8 @@ from repc.passes.terms import terms
 from repc.passes.views import LinearView
 from repc.passes.workspace import Workspace
 
+SEPARATE = "only branches of one value merge"
+
 
 def parallel_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | None) -> Refusal:
     """The most telling reason: the target's wish, the cost, what is unlike about like branches, and what separates."""
@@ -21,10 +23,12 @@ def parallel_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | No
         return kept
     if dear is not None:
         reason = f"{dear.label()} in one would cost {dear.after().against(dear.before())}"
-        return work.refusal(
-            rule, (dear.base.id, sum_id), sum_id, reason, "set objective = operators to merge them anyway"
-        )
-    first = next((id for id in ids if work.linear(id) is not None), ids[0])
+        remedy = "set objective = operators to merge them anyway"
+        return work.refusal(rule, (dear.base.id, sum_id), sum_id, reason, remedy)
+    first = next((id for id in ids if work.linear(id) is not None), None)
+    if first is None:
+        reason, remedy = legality.between(work, ids[-1])
+        return work.refusal(rule, (*work.graph[ids[-1]].inputs[:1], ids[-1], sum_id), sum_id, reason, remedy)
     others = [id for id in ids if id != first]
     alike = (found for id in others for found in _alike(work, rule, sum_id, first, id))
     return next(alike, None) or _apart(work, rule, sum_id, first, others[0])
@@ -32,24 +36,25 @@ def parallel_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | No
 
 def _alike(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: NodeId) -> Iterator[Refusal]:
     """Reasons that concern two branches of one source."""
-    one, two = work.linear(first), work.linear(other)
+    one, two = _linear(work, first), work.linear(other)
     view = two or work.affine(other)
-    source = other if one is not None and one.source == other else view and view.source
-    if one is None or source != one.source:
+    source = other if one.source == other else view and view.source
+    if source != one.source:
         return
     site = [first, other]
     for id in site:
         if id != source:
             edge = (one.source, id, sum_id)
-            found = legality.kept(work, rule, [id], edge, sum_id) or legality.read_elsewhere(
-                work, rule, edge[1:], sum_id
+            found = (
+                legality.kept(work, rule, [id], edge, sum_id)
+                or legality.read_elsewhere(work, rule, edge[1:], sum_id)
+                or legality.shared(work, rule, id, site, edge, sum_id)
             )
-            found = found or legality.shared(work, rule, id, site, edge, sum_id)
             if found is not None:
                 yield found
     unlike = _unlike(one, two)
     if unlike is not None:
-        edge = (one.source, other, sum_id) if other != source else (one.source, first, sum_id)
+        edge = (one.source, first if other == source else other, sum_id)
         names = f"{work.name(first)} and {work.name(other)}"
         yield work.refusal(rule, edge, sum_id, f"{names} {unlike[0]}", unlike[1])
 
@@ -70,29 +75,31 @@ def _unlike(one: LinearView, two: LinearView | None) -> tuple[str, str] | None:
 
 
 def _apart(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: NodeId) -> Refusal:
-    """Two branches without a common source."""
-    one, two = work.linear(first), work.linear(other)
-    if one is None:
-        reason, remedy = legality.between(work, first)
-        return work.refusal(rule, (first, sum_id), sum_id, reason, remedy)
-    edge = [*_down_from(work, first, other), sum_id]
+    """Two branches without a common source, of which the first is linear."""
+    one, two = _linear(work, first), work.linear(other)
     if two is not None:
-        reason = (
-            f"{work.name(first)} reads {work.name(one.source)}, and {work.name(other)} reads {work.name(two.source)}"
-        )
-        return work.refusal(rule, (two.source, other, sum_id), sum_id, reason, "branches of one value merge")
-    if edge[0] != other and one.source in _down_from(work, other, one.source):
+        reads = [f"{work.name(id)} reads {work.name(view.source)}" for id, view in ((first, one), (other, two))]
+        return work.refusal(rule, (two.source, other, sum_id), sum_id, " and ".join(reads), SEPARATE)
+    branch = _down_from(work, other, one.source)
+    if branch is not None:
         reason, remedy = legality.between(work, other)
-        return work.refusal(rule, (*_down_from(work, other, one.source), sum_id), sum_id, reason, remedy)
+        return work.refusal(rule, (*branch, sum_id), sum_id, reason, remedy)
+    edge = _down_from(work, first, other) or [one.source, first]
     reason = f"{work.name(first)} reads {work.name(one.source)}, not {work.name(other)}"
-    return work.refusal(rule, edge, sum_id, reason, "branches of one value merge")
+    return work.refusal(rule, (*edge, sum_id), sum_id, reason, SEPARATE)
 
 
-def _down_from(work: Workspace, id: NodeId, top: NodeId) -> list[NodeId]:
-    """The way down to a node from one above it, or from its operand where it does not lie below that one."""
+def _linear(work: Workspace, id: NodeId) -> LinearView:
+    view = work.linear(id)
+    assert view is not None
+    return view
+
+
+def _down_from(work: Workspace, id: NodeId, top: NodeId) -> list[NodeId] | None:
+    """The way down to a node from one above it, or None where that one is not found above it nearby."""
     path = [id]
     while len(path) < legality.REACH and work.graph[path[-1]].inputs:
         path.append(work.graph[path[-1]].inputs[0])
         if path[-1] == top:
             return path[::-1]
-    return path[1::-1]
+    return None

@@ -6,16 +6,18 @@ from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Trace
 from repc.ops.arithmetic import Affine, Sum
 from repc.ops.norm import BatchNorm
+from repc.passes import legality, movement
 from repc.passes.rules import RULES
+from repc.passes.rules.fold_affine import FoldAffine
 from repc.passes.workspace import Workspace
 
 
 def why_remaining(work: Workspace, trace: Trace) -> None:
-    """One refusal for each batch norm, affine map and sum that is left: that of the first rule with something to say."""
+    """One refusal for each batch norm, affine map and sum that is left, of the first rule that has one."""
     reasons = _reasons(work)
     for id in work.graph.order():
         if isinstance(work.graph[id].op, BatchNorm | Affine | Sum):
-            trace.refusals.append(reasons.get(id) or _lonely(work, id))
+            trace.refusals.append(reasons.get(id) or _separated(work, id))
 
 
 def _reasons(work: Workspace) -> dict[NodeId, Refusal]:
@@ -29,7 +31,14 @@ def _reasons(work: Workspace) -> dict[NodeId, Refusal]:
     return found
 
 
-def _lonely(work: Workspace, id: NodeId) -> Refusal:
-    reason = f"no linear operator next to {work.name(id)} can take it in"
-    remedy = "place it right before or after a convolution or linear layer"
-    return work.refusal("F1", (*work.graph[id].inputs[:1], id), id, reason, remedy)
+def _separated(work: Workspace, id: NodeId) -> Refusal:
+    """No rule resembles the place: the nearest linear operator above it, and what stands between."""
+    above = legality.upstream_linear(work, id)
+    if above is None:
+        reason = f"no linear operator next to {work.name(id)} can take it in"
+        remedy = "place it right before or after a convolution or linear layer"
+        return work.refusal(FoldAffine.id, (*work.graph[id].inputs[:1], id), id, reason, remedy)
+    lone = isinstance(work.graph[id].op, BatchNorm) and work.affine(id) is None
+    blocked = id if lone else next(n for n in reversed(above[:-1]) if not movement.moves(work.graph, n))
+    reason, remedy = legality.between(work, blocked)
+    return work.refusal(FoldAffine.id, above, id, reason, remedy)

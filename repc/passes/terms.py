@@ -45,10 +45,7 @@ def sum_node(node: Node, terms: Terms) -> Node:
 
 
 def shorten(work: Workspace, subject: NodeId, base: NodeId, merged: set[NodeId]) -> None:
-    """Put `base` in the place of the merged terms of a sum, of which nothing is left where that is the only term.
-
-    A name that the spec gave to the sum has gone to `base`.
-    """
+    """Put `base` in the place of the merged terms of a sum, of which nothing is left where that is the only term."""
     node = work.graph[subject]
     found = terms(node)
     rest = tuple(term for term in found.activations if term[1] not in merged)
@@ -56,4 +53,4 @@ def shorten(work: Workspace, subject: NodeId, base: NodeId, merged: set[NodeId])
         work.bypass(subject, base)
     else:
         left = Terms(((Fraction(1), base), *rest), found.constants)
-        work.replace(subject, replace(sum_node(node, left), named=False))
+        work.replace(subject, sum_node(node, left))

@@ -15,12 +15,10 @@ class AffineMatch:
     """`chain`: the nodes from the operator that would take the map in down to the map, in the order of the data.
 
     `view` is the map as it would act right behind that operator, None where it would not be one along a single axis.
-    `blocked` is a node of the chain that no map passes.
     """
 
     chain: tuple[NodeId, ...]
     view: AffineView | None
-    blocked: NodeId | None = None
 
     @property
     def subject(self) -> NodeId:

@@ -6,7 +6,6 @@ Whatever a question needs is kept up to date by the edits, so that a rule looks 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import TypeVar
 
 from repc.ir.expr import Expr
@@ -21,7 +20,11 @@ V = TypeVar("V")
 
 
 class Workspace:
-    """A graph under folding.  Rules read `graph` freely and change it by the methods here only."""
+    """A graph under folding.  Rules read `graph` freely and change it by the methods here only.
+
+    It remembers which node of the train graph each value is (`revalue`, `bypass`), so that the folded graph can be
+    numbered like the train graph: an id that both have denotes the same value, and verification compares it there.
+    """
 
     def __init__(self, graph: Graph, options: Options) -> None:
         self.graph = graph
@@ -30,6 +33,7 @@ class Workspace:
         self._readers: dict[Expr, set[NodeId]] = {}
         self._places: dict[str, set[NodeId]] = {}
         self._kept: dict[str, bool] = {}
+        self._train: dict[NodeId, NodeId] = {id: id for id in graph}
         self._linear: dict[NodeId, tuple[Node, LinearView | None]] = {}
         self._affine: dict[NodeId, tuple[Node, AffineView | None]] = {}
         for id in graph:
@@ -68,13 +72,14 @@ class Workspace:
         return None
 
     def name(self, id: NodeId) -> str:
-        """A node as a person knows it: by its path, with its kind where several have that path."""
+        """A node as a person knows it: by its path, with its kind where that is not the path of a stored operator."""
         node = self.graph[id]
         kind = node.op.function if isinstance(node.op, Function) else node.op.name
-        if not node.path:
-            return kind
+        if not node.path or id in self.graph.inputs.values() or node.path.rpartition(".")[2] == kind:
+            return node.path or kind
         same = (i for i in self._places[node.path] if i in self.graph and self.graph[i].path == node.path)
-        return node.path if len(tuple(islice(same, 2))) == 1 else f"{node.path}/{kind}"
+        alone = node.weights and sum(bool(self.graph[i].weights) for i in same) == 1
+        return node.path if alone else f"{node.path}/{kind}"
 
     def refusal(self, rule: str, edge: Iterable[NodeId], at: NodeId, reason: str, remedy: str) -> Refusal:
         """Why a rule does not apply at a node, with the values that are in the way in the order of the data."""
@@ -97,12 +102,23 @@ class Workspace:
         self.touched.append(id)
         self._released(set(before) - set(node.inputs))
 
+    def revalue(self, ids: Iterable[NodeId]) -> None:
+        """These nodes now make other values than in the train graph."""
+        for id in ids:
+            self._train.pop(id, None)
+
     def bypass(self, old: NodeId, new: NodeId) -> None:
-        """Let what reads `old` read `new`, and remove `old` with whatever only it needed."""
+        """Let what reads `old` read `new`, which has the same value; remove `old` with whatever only it needed."""
+        if old in self._train:
+            self._train.setdefault(new, self._train.pop(old))
         users = set(self.graph.users(old))
         self.graph.redirect(old, new)
         self.touched.extend((new, *users))
         self._released({old})
+
+    def numbered(self) -> Graph:
+        """The graph, with the ids of the train graph for the values that it shares with it and new ones for others."""
+        return self.graph.renumbered(self._train)
 
     def _released(self, lost: Iterable[NodeId]) -> None:
         """Values that lost a reader: without any they go, and where a single one is left, more may be legal there."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from repc.verify.cuts import Cut
 from repc.verify.report import Check, Figure, Part
 from repc.verify.subject import Subject
 from repc.verify.tally import Key
 
 TOLERANCE = 1e-11  # what two ways to compute a network in float64 may differ by
-OWN_NOISE = 1024  # units in the last place up to which a runtime's own rounding is taken for that
 
 
 def agreement(name: str, subject: Subject) -> Check:
@@ -27,20 +27,19 @@ def agreement(name: str, subject: Subject) -> Check:
 class Noise:
     """What the error of a deployed network is measured by: that of the unfused network in the same type.
 
-    It counts as at least `unit`, a unit in the last place.  Where a runtime has a noise of its `own`, from adding long
-    sums in another order than torch, that is the measure, up to `OWN_NOISE` units.  A deployed network may be off by
-    `limit` times the measure.
+    It counts as at least `unit`, a unit in the last place, times `units` where more is to be granted to a cut.  A
+    deployed network may be off by `limit` times the measure.
     """
 
     unfused: Subject
     unit: float
     limit: float
-    own: Subject | None = None
+    units: Mapping[Cut, float] = field(default_factory=dict[Cut, float])
 
     def measure(self, key: Key) -> float:
         # In float64 the reference is no better than what it judges, so there the tolerance is the measure.
-        found = max(self.unfused.tally.rms(key), self.unit, TOLERANCE / self.limit)
-        return max(found, min(self.own.tally.rms(key), OWN_NOISE * self.unit)) if self.own else found
+        floor = max(self.unit * self.units.get(key[0], 1.0), TOLERANCE / self.limit)
+        return max(self.unfused.tally.rms(key), floor)
 
 
 def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Check:
@@ -58,8 +57,6 @@ def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Chec
     worst = max(figures, key=lambda figure: figure.ratio, default=None)
     wrong = next((figure for figure in figures if figure.ratio > noise.limit), None)
     detail = f"{worst.ratio:.2g}x noise at {worst.where}, rel {worst.error:.1e}, {_count(figures)}" if worst else ""
-    if noise.own and worst:
-        detail += f", noise of its own up to {max(figure.reference for figure in figures):.1e}"
     reason = ""
     if wrong:
         measure = f"the noise {wrong.reference:.2e} of the unfused network (limit {noise.limit:g})"

@@ -10,12 +10,15 @@ from typing import TypeAlias
 from torch import Tensor
 
 from repc.diagnostics import Span
+from repc.ir.dims import evaluate, volume
 from repc.ir.expr import Param
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
 from repc.ir.storage import storage
-from repc.ops import AvgPool, Conv, ConvTranspose, MaxPool, Pad
+from repc.ops import AdaptiveAvgPool, AvgPool, Conv, ConvTranspose, MaxPool, Pad, Reduce
+
+LIBRARY = "repc:std/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +91,22 @@ def segment(graph: Graph, id: NodeId, cuts: Collection[NodeId]) -> list[NodeId]:
     return [node for node in graph.order() if node in found]
 
 
+def longest_sums(graph: Graph, sizes: Mapping[str, int]) -> dict[NodeId, int]:
+    """For each value, how many terms are added up by the longest sum or mean on the way to it."""
+    longest: dict[NodeId, int] = {}
+    for id in graph.order():
+        node = graph[id]
+        terms = 1
+        if isinstance(node.op, AdaptiveAvgPool | Reduce):
+            (x,) = node.inputs
+            terms = evaluate(volume(graph[x].type.shape), sizes) // evaluate(volume(node.type.shape), sizes)
+        longest[id] = max(terms, *(longest[source] for source in node.inputs), 1)
+    return longest
+
+
 def place(origin: tuple[Span, ...]) -> str:
-    """``file:line`` of the innermost place in the file of the model, past which lies the library."""
-    own = [span for span in origin if span.source is origin[0].source]
+    """``file:line`` of the innermost place that is not in the standard library; empty where there is none."""
+    own = [span for span in origin if not span.source.name.startswith(LIBRARY)]
     return str(own[-1]).rpartition(":")[0] if own else ""
 
 

@@ -11,7 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -27,6 +26,10 @@ Inputs: TypeAlias = Mapping[str, Tensor]
 
 class Crash(Exception):
     """An emitted artifact does not run; the text says why."""
+
+
+class Unsupported(Crash):
+    """The runtime has no kernel for an operator in the deployed type, so that nothing is learnt from it."""
 
 
 class Run(Protocol):
@@ -117,10 +120,11 @@ class OnnxRun:
         self._inner = {cut: name for cut, name in names.items() if name in made}
 
     def __call__(self, inputs: Inputs) -> Values:
-        given = [value.numpy() for value in inputs.values()]
         try:
-            results = _results(self._whole, given)
-            seen = _results(self._inside, given, [*self._inner.values()]) if self._inner else []
+            results = _results(self._whole, inputs, None)
+            seen = _results(self._inside, inputs, [*self._inner.values()]) if self._inner else []
+        except _runtime().capi.onnxruntime_pybind11_state.NotImplemented as error:
+            raise Unsupported(f"ONNX Runtime, which lacks a kernel: {first_line(error)}") from error
         except Exception as error:
             raise Crash(f"ONNX Runtime refuses: {first_line(error)}") from error
         return _named([*self._inner], seen) | _named(self._outputs, results)
@@ -137,10 +141,14 @@ class OnnxRun:
         return _session(self._model, [*self._inner.values()])
 
 
+def _runtime() -> Any:
+    """ONNX Runtime, which has no types."""
+    return import_module("onnxruntime")
+
+
 def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> Any:
     """A session on the CPU with all graph optimisations; `further` values become outputs."""
-    runtime: Any = import_module("onnxruntime")  # it has no types
-    options = runtime.SessionOptions()
+    options = _runtime().SessionOptions()
     options.log_severity_level = 3
     if isinstance(model, Path):
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
@@ -148,7 +156,7 @@ def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> Any:
     # Protocol buffers merge when they are concatenated, so outputs are added without a copy of the weights.
     added = onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in further])
     data += onnx.ModelProto(graph=added).SerializeToString()
-    return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return _runtime().InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def read_model(path: Path, *, external: bool) -> onnx.ModelProto:
@@ -156,9 +164,9 @@ def read_model(path: Path, *, external: bool) -> onnx.ModelProto:
     return onnx.load(path, load_external_data=external)  # pyright: ignore[reportUnknownMemberType]
 
 
-def _results(session: Any, inputs: Sequence[np.ndarray], names: Sequence[str] | None = None) -> list[Tensor]:
+def _results(session: Any, inputs: Inputs, names: Sequence[str] | None) -> list[Tensor]:
     """The named outputs, or all; inputs in the order of the model."""
-    given = {port.name: value for port, value in zip(session.get_inputs(), inputs, strict=True)}
+    given = {port.name: value.numpy() for port, value in zip(session.get_inputs(), inputs.values(), strict=True)}
     return [torch.as_tensor(array) for array in session.run(names, given)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from repc.verify.cuts import Values
-from repc.verify.runs import Crash, Run
+from repc.verify.runs import Crash, Run, Unsupported
 from repc.verify.sampling import Batch
 from repc.verify.tally import Tally, is_finite
 
@@ -20,12 +20,17 @@ def quiet(stage: str, share: float) -> None:
 
 @dataclass(eq=False)
 class Subject:
-    """A run under comparison.  `fault` says what makes comparing it impossible, and is empty where nothing does."""
+    """A run under comparison.
+
+    `fault` says what makes comparing it impossible, and is empty where nothing does; it is no answer about the network
+    where the runtime lacks a kernel (`unsupported`).
+    """
 
     name: str
     run: Run
     tally: Tally = field(default_factory=Tally)
     fault: str = ""
+    unsupported: bool = False
 
     def compare(self, expected: Values, batch: Batch) -> None:
         """Add the errors on a batch; after a fault nothing is added."""
@@ -42,7 +47,7 @@ class Subject:
         try:
             values = self.run(batch.inputs)
         except Crash as crash:
-            self.fault = str(crash)
+            self.fault, self.unsupported = str(crash), isinstance(crash, Unsupported)
             return {}
         broken = next((cut for cut, value in values.items() if not is_finite(value)), None)
         if broken:

@@ -81,7 +81,7 @@ def test_an_interrupt_is_130(repc: Repc, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_print_of_a_library_is_no_result(repc: Repc, monkeypatch: pytest.MonkeyPatch) -> None:
     def noisy(*_: object) -> list[object]:
-        print("look at me")
+        sys.stdout.write("look at me\n")
         return []
 
     monkeypatch.setattr("repc.cli.check.errors_of", noisy)
@@ -103,7 +103,7 @@ def process(*words: str, **variables: str) -> subprocess.CompletedProcess[bytes]
 
 
 def test_a_closed_pipe_is_quiet() -> None:
-    shell = f"{sys.executable} -m repc show repc:repvgg/RepVGG_A0 | head -1; exit ${{PIPESTATUS[0]}}"
+    shell = f"{sys.executable} -m repc list | true; exit ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", shell], capture_output=True, check=False, timeout=60)
     assert (result.returncode, result.stderr) == (141, b"")
 

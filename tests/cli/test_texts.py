@@ -1,7 +1,6 @@
 """fmt, show, list, init, rule, doctor: the commands that need no weights."""
 
 import json
-import stat
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
@@ -54,13 +53,6 @@ def test_fmt_leaves_a_file_that_does_not_parse(repc: Repc) -> None:
     assert Path("net.rep").read_text() != UGLY
 
 
-def test_fmt_keeps_the_mode_of_a_file(repc: Repc) -> None:
-    Path("net.rep").write_text(UGLY)
-    Path("net.rep").chmod(0o640)
-    repc("fmt", "net.rep")
-    assert stat.S_IMODE(Path("net.rep").stat().st_mode) == 0o640
-
-
 # ---------------------------------------------------------------- show
 
 
@@ -92,7 +84,9 @@ def test_nothing_of_an_svg_overlaps(repc: Repc) -> None:
     for x, y, width, _ in boxes:
         rows.setdefault(y, []).append((x, x + width))
     assert all(
-        left[1] <= right[0] + 0.11 for row in rows.values() for left, right in zip(sorted(row), sorted(row)[1:], strict=False)
+        left[1] <= right[0] + 0.11
+        for row in rows.values()
+        for left, right in zip(sorted(row), sorted(row)[1:], strict=False)
     )
 
 
@@ -125,7 +119,9 @@ def test_init_replaces_nothing(repc: Repc) -> None:
 def test_rule_explains_a_code(repc: Repc) -> None:
     ran = repc("rule", "e120")
     assert ran.code == 0
-    assert ran.out.startswith("E120  An adapter does not say how many places it expects.\n\nA path pattern that matches")
+    assert ran.out.startswith(
+        "E120  An adapter does not say how many places it expects.\n\nA path pattern that matches"
+    )
     assert "E917" in repc("rule", "E000").err
 
 

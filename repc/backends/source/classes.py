@@ -48,7 +48,7 @@ class ModuleClass:
 
     def construct(self, arguments: Sequence[str]) -> str:
         """A call of the constructor, given the arguments of all parts: two leading numbers by place, others by name."""
-        numbers = takewhile(lambda name: self.annotation(name) == "int", self.parameters)
+        numbers = takewhile(lambda name: self.annotations[name] == "int", self.parameters)
         by_place = list(islice(numbers, BY_PLACE))
         values = {name: arguments[columns[0]] for name, columns in self.parameters.items()}
         given = [value if name in by_place else f"{name}={value}" for name, value in values.items()]
@@ -74,10 +74,13 @@ class ModuleClass:
                 texts[column] = name
         return iter(texts)
 
-    def annotation(self, parameter: str) -> str:
-        """The type of a parameter of the constructor."""
-        column = self.parameters[parameter][0]
-        return " | ".join(sorted({_type_name(slots[column].value) for slots in self.instances}))
+    @cached_property
+    def annotations(self) -> dict[str, str]:
+        """The types of the parameters of the constructor."""
+        return {
+            name: " | ".join(sorted({_type_name(slots[columns[0]].value) for slots in self.instances}))
+            for name, columns in self.parameters.items()
+        }
 
 
 class Classes:

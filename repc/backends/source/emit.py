@@ -95,7 +95,7 @@ def _summary(module: ModuleClass, graph: Graph) -> str:
 
 
 def _class(module: ModuleClass, docstring: str) -> Iterator[str]:
-    parameters = ["self", *(f"{name}: {module.annotation(name)}" for name in module.parameters)]
+    parameters = ["self", *(f"{name}: {type}" for name, type in module.annotations.items())]
     arguments = module.arguments()
     members = [_member(name, part, part.construct(arguments)) for name, part in module.members]
     yield from ("", "", f"class {module.name}(nn.Module):", f'    """{docstring}"""')

@@ -1,7 +1,8 @@
 """Lines of Python that are no longer than a page is wide, broken as `ruff format` does.
 
-Arguments of a call that does not fit go to a line of their own; if they do not fit there either, each has its line.  A
-sum that does not fit has one term on each line.
+Arguments of a call that does not fit go to a line of their own; if they do not fit there either, each has its line, as
+the elements of a list and the modules of a sequence always have.  A sum that does not fit has one term on each line;
+its terms are names, never calls, for which the formatter has further rules.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _explode(text: str, indent: int) -> list[str]:
         return [margin + text]
     start, stop = bounds
     inside = text[start + 1 : stop]
-    if indent + 4 + len(inside) <= WIDTH:
+    if indent + 4 + len(inside) <= WIDTH and _is_callee(text[:start]):
         return [margin + text[: start + 1], f"{margin}    {inside}", margin + text[stop:]]
     generator = _split(inside, (" for ",))
     if len(generator) > 1:
@@ -81,13 +82,18 @@ def _last_bracket(text: str) -> tuple[int, int] | None:
     for i in _outside(text):
         if text[i] in "([{":
             start = i
-        elif text[i] in ")]}" and i > start + 1 and not (text[i] == "]" and _is_subscript(text[:start])):
-            found = (start, i)
+        elif text[i] in ")}" or (text[i] == "]" and not _is_value(text[:start])):
+            found = (start, i) if i > start + 1 else found
     return found
 
 
-def _is_subscript(before: str) -> bool:
+def _is_value(before: str) -> bool:
+    """Whether a bracket after this text is a call or a subscript."""
     return before[-1:].isidentifier() or before[-1:].isdigit() or before.endswith((")", "]"))
+
+
+def _is_callee(before: str) -> bool:
+    return _is_value(before) and not before.endswith("nn.Sequential")
 
 
 def _outside(text: str) -> Iterator[int]:

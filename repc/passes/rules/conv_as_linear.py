@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import gcd, prod
 
+from repc.ir.dims import Shape
 from repc.ir.expr import Expr, apply
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Step
@@ -46,8 +47,8 @@ class MatrixMatch:
 class ConvAsLinear(Rule[MatrixMatch]):
     """Turn convolutions beside a linear layer over all elements of the same value into such layers, to be merged.
 
-    Identity: ``vec(conv(x, K, b)) = M·vec(x) + b ⊗ 1``, where the columns of M are the convolution of the identity basis
-    and the bias recurs at each position; groups of channels stay groups of elements.
+    Identity: ``vec(conv(x, K, b)) = M·vec(x) + b ⊗ 1``, where the columns of M are the convolution of the identity
+    basis and the bias recurs at each position; groups of channels stay groups of elements.
 
     Precondition: the spatial size is pinned; a linear layer over the same elements stands in the same sum, so that M
     costs nothing; the layer's groups are whole channels, and divide those of the convolution.
@@ -106,20 +107,26 @@ def _matrix(work: Workspace, sum_id: NodeId, outer: NodeId) -> Matrix | None:
     if view is None or work.other_reader(back.inputs[0], [outer]) is not None:
         return None
     found = Matrix(view.source, back.inputs[0], outer, view)
-    if not isinstance(work.graph[found.inner].op, Reshape) or any(map(work.kept, (found.linear, outer))):
+    flat = work.graph[found.inner]
+    if not isinstance(flat.op, Reshape) or any(map(work.kept, (found.linear, outer))):
         return None
-    source = work.graph[work.graph[found.inner].inputs[0]].type.shape
-    flat, result = work.graph[found.inner].type.shape, work.graph[found.linear].type.shape
-    elements = [size for shape in (source, back.type.shape) for size in shape[1:] if isinstance(size, int)]
-    pinned = len(elements) == len(source) + len(back.type.shape) - 2 and len(source) > 2
-    joined = flat[0] == source[0] and result[0] == back.type.shape[0]
-    single = all(size == 1 for size in (*flat[2:], *result[2:])) and not view.transposed
-    whole = all(isinstance(shape[1], int) and shape[1] % view.groups == 0 for shape in (source, back.type.shape))
-    return found if pinned and joined and single and whole and _pointwise(view) else None
+    tiles = work.graph[flat.inputs[0]].type.shape
+    sides = ((tiles, flat.type.shape), (back.type.shape, work.graph[found.linear].type.shape))
+    return found if _pointwise(view) and all(_flattens(*side, view.groups) for side in sides) else None
 
 
 def _pointwise(view: LinearView) -> bool:
-    return view.mode is None and all(window.taps == 1 for window in view.frame) and view.channel_axis == 1
+    """Whether the layer mixes the elements of axis 1 alone."""
+    taps = all(window.taps == 1 for window in view.frame)
+    return taps and view.mode is None and not view.transposed and view.channel_axis == 1
+
+
+def _flattens(long: Shape, flat: Shape, groups: int) -> bool:
+    """Whether (n, c, spatial…) of pinned sizes lies as (n, elements, 1…), groups of elements being channels."""
+    batch, *sizes = long
+    rows, _, *single = flat
+    pinned = len(sizes) > 1 and all(isinstance(size, int) for size in sizes)
+    return pinned and rows == batch and all(size == 1 for size in single) and sizes[0] % groups == 0
 
 
 def _convolves(work: Workspace, branch: Branch, total: Node) -> bool:
@@ -147,7 +154,7 @@ def _match(work: Workspace, id: NodeId, matrix: Matrix, members: list[Branch]) -
     before = Cost(elements, stored(part for part in (view.weight, view.bias) if part is not None), 3)
     positions = prod(_sizes(work, id)[1:])
     convolutions = [_convolution(work, branch) for branch in members]
-    for op, weight, bias in convolutions:
+    for _, weight, bias in convolutions:
         macs = prod(weight.type.concrete()) * positions
         before += Cost(macs, stored(part for part in (weight, bias) if part is not None), 1)
     biased = view.bias is not None or any(bias is not None for _, _, bias in convolutions)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Step
-from repc.ops.norm import BatchNorm
 from repc.passes import legality
 from repc.passes.absorb import absorbed, vector
 from repc.passes.rule import Rule
@@ -30,22 +29,11 @@ class FoldAffine(Rule[AffineMatch]):
     id = "F1"
 
     def match(self, work: Workspace, id: NodeId) -> AffineMatch | None:
-        if isinstance(work.graph[id].op, BatchNorm) and work.affine(id) is None:
-            above = legality.upstream_linear(work, id)
-            return above and AffineMatch(tuple(above), None, blocked=id)
         found = trail(work, id)
-        if found is None or work.linear(found.chain[0]) is not None:
-            return found
-        if work.affine(found.chain[0]) is not None or isinstance(work.graph[found.chain[0]].op, legality.NORMS):
-            return None
-        above = legality.upstream_linear(work, found.chain[0])
-        return above and AffineMatch((*above[:-1], *found.chain), found.view, blocked=found.chain[0])
+        return found if found is not None and work.linear(found.absorber) is not None else None
 
     def check(self, work: Workspace, match: AffineMatch) -> Refusal | None:
         chain, at = match.chain, match.subject
-        if match.blocked is not None:
-            reason, remedy = legality.between(work, match.blocked)
-            return work.refusal(self.id, chain, at, reason, remedy)
         linear = work.linear(match.absorber)
         assert linear is not None
         if match.view is None or match.view.axis not in (None, linear.channel_axis):
@@ -61,6 +49,7 @@ class FoldAffine(Rule[AffineMatch]):
         node = absorbed(work, match.absorber, (match.subject,), linear.op, parts, match.subject)
         detail = f"{work.graph[match.subject].op.name} into {work.graph[match.absorber].op.name}"
         step = Step(self.id, node.path, (work.name(match.subject),), detail, origin=node.origin)
+        work.revalue(match.chain[:-1])
         work.replace(match.absorber, node)
         work.bypass(match.subject, work.graph[match.subject].inputs[0])
         return [step]

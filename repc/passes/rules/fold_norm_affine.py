@@ -60,6 +60,7 @@ class FoldNormAffine(Rule[AffineMatch]):
         node = absorbed(work, match.absorber, (match.subject,), norm.op, parts, match.subject)
         detail = f"{work.graph[match.subject].op.name} into {norm.op.name}"
         step = Step(self.id, node.path, (work.name(match.subject),), detail, origin=node.origin)
+        work.revalue(match.chain[:-1])
         work.replace(match.absorber, node)
         work.bypass(match.subject, work.graph[match.subject].inputs[0])
         return [step]

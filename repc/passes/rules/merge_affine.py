@@ -64,6 +64,7 @@ class MergeAffine(Rule[PairMatch]):
         node = absorbed(work, match.inner, (match.subject,), Affine(both.axis), parts, match.subject)
         detail = f"{work.graph[match.subject].op.name} after {work.graph[match.inner].op.name}"
         step = Step(self.id, node.path, (work.name(match.subject),), detail, origin=node.origin)
+        work.revalue([match.inner])
         work.replace(match.inner, node)
         work.bypass(match.subject, work.graph[match.subject].inputs[0])
         return [step]

@@ -66,6 +66,7 @@ class SumAffine(Rule[ScalesMatch]):
         node = absorbed(work, base, (*others, match.subject), Affine(match.axis), parts, match.subject)
         names = tuple(work.name(id) for id in others)
         step = Step(self.id, node.path, names, f"{len(match.members)} scales", origin=node.origin)
+        work.revalue([base])
         work.replace(base, node)
         shorten(work, match.subject, base, {branch.id for branch in match.members})
         return [step]

@@ -33,8 +33,8 @@ class ParallelMatch:
 class SumParallel(Rule[ParallelMatch]):
     """Merge linear branches of a sum into one linear operator.
 
-    Identity: ``Σ cᵢ·(Kᵢ * x + bᵢ) = (Σ cᵢ·Kᵢ) * x + Σ cᵢ·bᵢ`` after aligning the taps: tap j of a branch (k, p, d) lands
-    at ``(p_L − p + j·d) / d_L`` of the target (k_L, p_L, d_L), which is enlarged until every tap has a place.
+    Identity: ``Σ cᵢ·(Kᵢ * x + bᵢ) = (Σ cᵢ·Kᵢ) * x + Σ cᵢ·bᵢ`` after aligning the taps: tap j of a branch (k, p, d)
+    lands at ``(p_L − p + j·d) / d_L`` of the target (k_L, p_L, d_L), which is enlarged until every tap has a place.
 
     Precondition: the branches are of one kind and read the same value with the same stride and padding mode, each is
     read by the sum only, and its weight is stored for no node outside; the merged operator is not dearer.
@@ -83,6 +83,7 @@ class SumParallel(Rule[ParallelMatch]):
         others = [id for id in taken if id != view.source]
         merged = absorbed(work, base, (*others, subject), op, parts, subject)
         steps = self._steps(work, found, merged.path, others)
+        work.revalue([base])
         work.replace(base, merged)
         shorten(work, subject, base, {k.id for k in found.members})
         return [replace(step, origin=merged.origin) for step in steps]

@@ -329,9 +329,9 @@ def which_model(span: Span, known: Sequence[str]) -> Diagnostic:
 
 def unknown_shipped(name: str, known: Sequence[str]) -> Diagnostic:
     """A shipped spec that does not exist."""
-    return Diagnostic(
-        "E231", f"no shipped spec `{name}`", help=did_you_mean(name, known, "`repc list` shows what is shipped")
-    )
+    short = [full.rpartition("/")[2] for full in known]  # as people write them
+    remedy = did_you_mean(name, [*known, *short], "`repc list` shows what is shipped")
+    return Diagnostic("E231", f"no shipped spec `{name}`", help=remedy)
 
 
 def unreadable_spec(path: str, reason: str, known: Sequence[str]) -> Diagnostic:

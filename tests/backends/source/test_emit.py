@@ -174,7 +174,8 @@ class RepVGG(nn.Module):
         super().__init__()
         self.stage0 = StageBlock(3, 4, stride=2)
         self.stage1 = nn.Sequential(
-            StageBlock(4, 4, stride=2), StageBlock(4, 4, stride=1)
+            StageBlock(4, 4, stride=2),
+            StageBlock(4, 4, stride=1),
         )
         self.stage2 = nn.Sequential(
             StageBlock(4, 8, stride=2),

@@ -15,9 +15,8 @@ STATEMENTS = [
     *(f"x = {' + '.join(NAMES[:count])}" for count in range(1, 11)),
     *(f"return {' - '.join(NAMES[:count])}" for count in range(1, 11)),
     *(f"x = [{', '.join(NAMES[:count])}]" for count in range(5, 11)),
-    *(f'return {{"first": {", ".join(NAMES[:1])}, "second": {CALL}({", ".join(NAMES[:count])})}}' for count in range(4, 9)),
-    f"x = {CALL}({', '.join(NAMES)}) + {CALL}({', '.join(NAMES[:3])})",
-    f"x = {NAMES[0]} * {CALL}({', '.join(NAMES[:8])}) + {NAMES[1]} / {NAMES[2]} - {NAMES[3]}",
+    *(f'return {{"a": {NAMES[0]}, "b": {CALL}({", ".join(NAMES[:count])})}}' for count in range(3, 9)),
+    *(f"x = {' * '.join(NAMES[:count])} + {NAMES[8]}[:, None] / {NAMES[9]}" for count in range(4, 8)),
     f"x = {CALL}({CALL}({', '.join(NAMES)}), {', '.join(NAMES[:5])}, mode=1)",
     f"x = {CALL}({', '.join(NAMES[:8])})[:, :, 1:, :-1]",
     f'x = torch.einsum("bqd, bkd -> bqk", {CALL}[0].weight[:, None], {CALL}["a, (b"].weight)',
@@ -25,22 +24,29 @@ STATEMENTS = [
     f"x = nn.Sequential(*({CALL}({', '.join(NAMES[:7])}) for _ in range(13)))",
     f"x = nn.ModuleList({CALL}({', '.join(NAMES[:7])}) for _ in range(13))",
     f"x = nn.ModuleList([{CALL}({', '.join(NAMES[:7])}), {CALL}()])",
-    f"def forward({', '.join(f'{name}: Tensor' for name in NAMES[:6])}) -> Tensor:",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2])
+def formatted(lines: list[str]) -> str:
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "-"]
+    text = "\n".join(lines) + "\n"
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
 def test_lines_are_those_of_the_formatter(depth: int) -> None:
-    source = [f"{'    ' * i}if {i}:" for i in range(depth)]
+    lines = [f"{'    ' * i}if {i}:" for i in range(depth)]
     for statement in STATEMENTS:
-        source += layout(statement, 4 * depth)
-        if statement.endswith(":"):
-            source.append("    " * (depth + 1) + "pass")
-    text = "\n".join(source) + "\n"
-    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", "-"]
-    result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert max(map(len, source)) <= WIDTH
+        lines += layout(statement, 4 * depth)
+    assert "\n".join(lines) + "\n" == formatted(lines)
+    assert max(map(len, lines)) <= WIDTH
+
+
+@pytest.mark.parametrize("count", range(11))
+def test_a_signature_is_broken_like_a_call(count: int) -> None:
+    signature = f"def forward({', '.join(['self', *(f'{name}: Tensor' for name in NAMES[:count])])}) -> Tensor:"
+    lines = ["class A:", *layout(signature, 4), "        pass"]
+    assert "\n".join(lines) + "\n" == formatted(lines)
 
 
 def test_what_cannot_be_broken_stays_whole() -> None:

@@ -35,7 +35,7 @@ def avg_pool(op: AvgPool, given: Given) -> str:
     mean = call(name, call("F.pad", x, widths), **window)
     if op.count_include_pad and not op.ceil:
         return mean
-    return f"{mean} / {call(name, _counted(op, x), **window)}"
+    return call("torch.div", mean, call(name, _counted(op, x), **window))
 
 
 def adaptive_avg_pool(op: AdaptiveAvgPool, given: Given) -> str:

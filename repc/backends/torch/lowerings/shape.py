@@ -61,7 +61,7 @@ def concat(op: Concat, given: Given) -> str:
 
 
 def pad(op: Pad, given: Given) -> str:
-    """With a value: zeros, plus the value where they are; both parts are exact."""
+    """With a value: zeros, and then the value in their place."""
     x = given["x"]
     if op.mode != "constant":
         return _repeat(op, x)
@@ -70,8 +70,8 @@ def pad(op: Pad, given: Given) -> str:
         return call("F.pad", x.text, widths)
     value = given["value"]
     fill = along(value.text, 1, x.type.rank) if value.type.rank else value.text
-    border = f"(1 - {call('F.pad', f'torch.ones_like({x.text})', widths)})"
-    return f"{call('F.pad', x.text, widths)} + {border} * {fill}"
+    inside = call("F.pad", f"torch.ones_like({x.text}, dtype=torch.bool)", widths)
+    return call("torch.where", inside, call("F.pad", x.text, widths), fill)
 
 
 def upsample(op: Upsample, given: Given) -> str:

@@ -1,0 +1,142 @@
+"""Small networks and what a complete algebra leaves of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+
+from repc.ops import build
+from tests.passes.build import EXACT, Folded, Net, folded
+
+CONV, LINEAR = {"conv": 1}, {"linear": 1}
+
+
+def image(net: Net) -> int:
+    return net.input(2, 6, 13, 18)
+
+
+def m01(net: Net) -> int:
+    return net.batch_norm(net.conv(image(net), "conv", 8, padding=1, bias=False), "bn")
+
+
+def m02(net: Net) -> int:
+    return net.batch_norm(net.conv(image(net), "conv", 6, padding=1, groups=6), "bn")
+
+
+def m03(net: Net) -> int:
+    return net.batch_norm(net.conv_transpose(image(net), "conv", 6, stride=2, groups=2), "bn")
+
+
+def m04(net: Net) -> int:
+    return net.conv(net.batch_norm(image(net), "bn"), "conv", 8)
+
+
+def m05(net: Net) -> int:
+    return net.affine(net.conv(image(net), "conv", 8), "affine")
+
+
+def m06(net: Net) -> int:
+    return net.conv(net.affine(image(net), "affine"), "conv", 8, (1, 1))
+
+
+def m07(net: Net) -> int:
+    x = image(net)
+    return net.sum(net.conv(x, "a", 8, padding=1), net.conv(x, "b", 8, (1, 1)))
+
+
+def m08(net: Net) -> int:
+    x = image(net)
+    return net.sum(net.conv(x, "a", 8, padding=1), net.conv(x, "b", 8, padding=1))
+
+
+def m09(net: Net) -> int:
+    x = image(net)
+    wide = net.conv(x, "a", 6, (5, 5), padding=2, groups=6)
+    return net.sum(wide, net.conv(x, "b", 6, padding=2, dilation=2, groups=6))
+
+
+def m10(net: Net) -> int:
+    x = image(net)
+    square = net.batch_norm(net.conv(x, "a", 8, padding=1), "a.bn")
+    row = net.batch_norm(net.conv(x, "b", 8, (1, 3), padding=[(0, 0), (1, 1)]), "b.bn")
+    column = net.batch_norm(net.conv(x, "c", 8, (3, 1), padding=[(1, 1), (0, 0)]), "c.bn")
+    return net.sum(square, row, column)
+
+
+def m11(net: Net) -> int:
+    x = image(net)
+    return net.sum(net.conv(x, "conv", 6, padding=1), net.batch_norm(x, "bn"))
+
+
+def m12(net: Net) -> int:
+    x = image(net)
+    dense = net.batch_norm(net.conv(x, "a", 6, padding=1), "a.bn")
+    return net.sum(dense, net.batch_norm(net.conv(x, "b", 6, (1, 1)), "b.bn"), net.batch_norm(x, "bn"))
+
+
+def m13(net: Net) -> int:
+    return net.batch_norm(m08(net), "bn")
+
+
+def m17(net: Net) -> int:
+    return net.batch_norm(net.linear(net.input(5, 24), "fc", 16), "bn")
+
+
+def m20(net: Net) -> int:
+    a, b = net.param("A", 4, 24), net.param("B", 16, 4)
+    layer = net.linear(net.input(5, 24), "fc", 16)
+    node = net.graph[layer]
+    weight = build.add(node.weights["weight"], build.scale(build.matmul(b, a), Fraction(2)))
+    return net.node(node.op, "lora", x=node.inputs[0], weight=weight, bias=node.weights["bias"])
+
+
+def m22(net: Net) -> int:
+    x = image(net)
+    return net.sum(x, net.affine(net.conv(x, "conv", 6, padding=1, groups=6), "gamma", shift=False))
+
+
+def m23(net: Net) -> int:
+    x = net.input(5, 24)
+    half = Fraction(1, 2)
+    return net.sum(net.linear(x, "a", 10), net.linear(x, "b", 10), weights=[half, half])
+
+
+IDEAL: dict[Callable[[Net], int], dict[str, int]] = {
+    m01: CONV,
+    m02: CONV,
+    m03: {"conv_transpose": 1},
+    m04: CONV,
+    m05: CONV,
+    m06: CONV,
+    m07: CONV,
+    m08: CONV,
+    m09: CONV,
+    m10: CONV,
+    m11: CONV,
+    m12: CONV,
+    m13: CONV,
+    m17: LINEAR,
+    m20: LINEAR,
+    m22: CONV,
+    m23: LINEAR,
+}
+
+
+def fold_network(make: Callable[[Net], int]) -> Folded:
+    net = Net()
+    return folded(net.output(make(net)))
+
+
+@pytest.mark.parametrize("make", IDEAL, ids=lambda make: make.__name__)
+def test_it_reaches_its_ideal(make: Callable[[Net], int]) -> None:
+    found = fold_network(make)
+    assert found.count() == IDEAL[make]
+    assert found.error() < EXACT
+    assert found.trace.refusals == []
+
+
+def test_the_merged_frame_is_that_of_the_largest_branch() -> None:
+    (conv,) = (node for node in map(fold_network(m09).graph.__getitem__, fold_network(m09).graph) if node.weights)
+    assert conv.weights["weight"].type.shape == (6, 1, 5, 5)
