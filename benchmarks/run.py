@@ -87,7 +87,7 @@ def compare(label: str, model: nn.Module, spec: str) -> Row:
             converted = reparameterize_model(model)
             torch.onnx.export(
                 converted, (torch.randn(2, 3, 224, 224),), theirs, dynamo=True, opset_version=18, verbose=False,
-                dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False,
+                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), external_data=False,
             )
 
         def repc_alone() -> None:

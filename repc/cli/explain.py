@@ -60,7 +60,8 @@ def run(args: Namespace, screen: Screen) -> int:
     elif args.site is not None:
         screen.result("\n\n".join("\n".join(_page(site, model.graph, folded, before, screen)) for site in found))
     else:
-        head = f"{model.spec}:{model.name} · target {target.name} · {len(before)} operators -> {len(folded)}"
+        count = f"{len(before) - len(model.graph.inputs)} operators -> {len(found)}"
+        head = f"{model.spec}:{model.name} · target {target.name} · {count}"
         screen.result("\n".join([row("Spec", head), *_overview(found, trace.refusals)]))
     return 0
 

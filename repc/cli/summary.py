@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repc import __version__
-from repc.cli.layout import amount, listed, plural, row, size, table
+from repc.cli.layout import amount, listed, place, plural, row, size, table
 from repc.cli.screen import GREEN, RED, YELLOW, Screen
-from repc.cli.sites import sites
+from repc.cli.sites import names, sites
 from repc.ir.dims import symbols
 from repc.ir.graph import Graph
 from repc.ir.trace import Refusal, Step
@@ -35,6 +36,7 @@ def record(fused: Fused, report: Report | None, missed: Sequence[Missed]) -> Rec
         "spec": fused.model.spec,
         "model": fused.model.name,
         "target": fused.target.name,
+        "opset": fused.opset,
         "weights": {
             "source": given.source,
             "layout": given.layout,
@@ -78,42 +80,31 @@ def refusal_record(refusal: Refusal) -> Record:
     }
 
 
-def concerns(refusal: Refusal, name: str) -> bool:
-    """Whether a refusal explains why the operator of that name (``path`` or ``path/kind``) remains."""
-    return name == refusal.path or name.startswith(f"{refusal.path}/")
-
-
 def _missed(fused: Fused, miss: Missed) -> Record:
-    expected = miss.expectation
-    nodes = [node for node in fused.onnx().graph.node if node.op_type == expected.operator]
+    expected, called = miss.expectation, names(fused.graph)
     return {
         "expected": f"{expected.operator} {expected.comparison} {expected.count}",
         "found": miss.actual,
         "at": str(expected.span),
         "blocking": [
             {
-                "operator": node.name,
-                "origin": node.doc_string,
-                "refusals": [refusal_record(r) for r in fused.trace.refusals if concerns(r, node.name)],
+                "operator": called[id],
+                "origin": place(fused.graph[id].origin),
+                "refusals": [refusal_record(r) for r in fused.trace.refusals if r.path == called[id]],
             }
-            for node in nodes
+            for id in miss.nodes
         ],
     }
 
 
 def _trained(graph: Graph) -> int:
-    return sum(_volume(p.type.concrete()) for p in graph.parameters.values() if not p.buffer)
+    return sum(prod(p.type.concrete()) for p in graph.parameters.values() if not p.buffer)
 
 
 def _stored(fused: Fused) -> int:
-    return sum(tensor.numel() for tensor in fused.values.values())
-
-
-def _volume(shape: Iterable[int]) -> int:
-    total = 1
-    for length in shape:
-        total *= length
-    return total
+    """Buffers count neither before nor after."""
+    buffers = {path for path, parameter in fused.graph.parameters.items() if parameter.buffer}
+    return sum(tensor.numel() for name, tensor in fused.values.items() if name not in buffers)
 
 
 # ---------------------------------------------------------------- for people
@@ -165,11 +156,12 @@ def _findings(record: Record, screen: Screen) -> Iterator[tuple[str, str]]:
     yield "Shapes", f"{sizes}; {folds or 'no fold pinned a size'}"
     report = record["verification"]
     if report is None:
-        yield "Verified", screen.paint("no", YELLOW)
+        if not record["missed"]:
+            yield "Verified", screen.paint("no", YELLOW)
         return
-    for check in report["checks"]:
-        if check["passed"] and check["check"].startswith("rounding"):
-            yield "Rounding", f"{check['check'].removeprefix('rounding, ')}: {check['detail']}"
+    checks = [check for check in report["checks"] if check["passed"] and check["check"].startswith("rounding")]
+    if checks:
+        yield "Rounding", "\n".join(f"{c['check'].removeprefix('rounding, ')} {c['detail']}" for c in checks)
     if report["equivalent"]:
         yield "Verified", screen.paint("equivalent", GREEN) + f" on {report['inputs']}"
 
@@ -183,9 +175,10 @@ def _refusal_lines(refusals: Sequence[Mapping[str, Any]], shown: int) -> Iterato
 
 def written(folder: Path, record: Record, seconds: float) -> str:
     """What was written, and what to do next."""
-    lines = [f"{folder / name}   {size(file['bytes'])}" for name, file in record["files"].items()]
-    text = [row("Wrote", "\n".join(lines))]
-    return "\n".join([*text, f"  Done in {seconds:.1f} s. Next: repc explain {folder} · repc verify {folder}"])
+    width = max(len(str(folder / name)) for name in record["files"])
+    lines = [f"{folder / name!s:<{width}}   {size(file['bytes']):>7}" for name, file in record["files"].items()]
+    next_ = f"  Done in {seconds:.1f} s. Next: repc explain {folder} · repc verify {folder}"
+    return "\n".join(["", row("Wrote", "\n".join(lines)), next_])
 
 
 def refusal(record: Record, report: Report | None, screen: Screen) -> str:

@@ -12,11 +12,11 @@ from torch import Tensor
 from repc.diagnostics import Span
 from repc.ir.dims import evaluate, volume
 from repc.ir.expr import Param
-from repc.ir.graph import Graph
-from repc.ir.node import Node, NodeId
+from repc.ir.graph import Graph, value_names
+from repc.ir.node import NodeId
 from repc.ir.operator import Operator
 from repc.ir.storage import storage
-from repc.ops import AdaptiveAvgPool, AvgPool, Conv, ConvTranspose, MaxPool, Pad, Reduce
+from repc.ops import AdaptiveAvgPool, AvgPool, Conv, ConvTranspose, Function, MaxPool, Pad, Reduce
 
 LIBRARY = "repc:std/"
 
@@ -59,8 +59,8 @@ def correspondence(train: Graph, fused: Graph) -> Correspondence:
     results = {id: fused.outputs[name] for name, id in train.outputs.items()}
     pairs = {id: results.get(id, id) for id in train.order() if id in results or (id in fused and id not in given)}
     borders = _borders(train, pairs)
-    times = Counter(train[id].path for id in pairs)
-    cuts = {id: Cut(_label(train[id], times), place(train[id].origin), borders[id]) for id in pairs}
+    labels = _labels(train, pairs)
+    cuts = {id: Cut(labels[id], place(train[id].origin), borders[id]) for id in pairs}
     return Correspondence(
         {cuts[id]: id for id in pairs},
         {cuts[id]: twin for id, twin in pairs.items()},
@@ -110,11 +110,11 @@ def place(origin: tuple[Span, ...]) -> str:
     return str(own[-1]).rpartition(":")[0] if own else ""
 
 
-def _label(node: Node, times: Mapping[str, int]) -> str:
-    """The path, with the operator where that alone is not one value."""
-    if node.path and times[node.path] == 1:
-        return node.path
-    return f"{node.path}/{node.op.name}" if node.path else node.op.name
+def _labels(graph: Graph, cuts: Collection[NodeId]) -> dict[NodeId, str]:
+    """The path of each cut, with the operator where that alone is not one value."""
+    times = Counter(graph[id].path for id in cuts)
+    names = value_names(graph, lambda node: node.op.function if isinstance(node.op, Function) else node.op.name)
+    return {id: graph[id].path if graph[id].path and times[graph[id].path] == 1 else name for id, name in names}
 
 
 def _borders(graph: Graph, cuts: Collection[NodeId]) -> dict[NodeId, int]:

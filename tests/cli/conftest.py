@@ -22,8 +22,10 @@ class Ran:
 
     @property
     def masked(self) -> str:
-        """The output with what differs between two runs and two versions replaced."""
-        return re.sub(r"\d+\.\d s\b", "0.0 s", self.out)
+        """The output without times, sizes of files and roundings, which differ between machines."""
+        text = re.sub(r"\d+\.\d s\b", "0.0 s", self.out)
+        text = re.sub(r"\d+(\.\d+)?x noise at .*", "…x noise at …", text)
+        return re.sub(r"\d+(\.\d+)? (kB|MB|B)\b", "… B", text)
 
 
 Repc = Callable[..., Ran]

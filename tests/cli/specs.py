@@ -24,3 +24,16 @@ model Net(x: f32[b, 3, h, w]) = x >> Convv(4, 3) >> relu
 
 model Other(x: f32[b, 3, h, w]) = x >> Conv(4, kernal=3)
 """
+
+KEPT = """\
+repc 1
+
+import std.conv
+
+model Net(x: f32[b, 3, h, w]) {
+  let y = x >> conv: Conv(4, 3, pad=1, bias=false)
+  return (y >> bn: BatchNorm()) + relu(y)
+}
+
+target deploy = onnx of Net { expect { BatchNormalization == 0 } }
+"""

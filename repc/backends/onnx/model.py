@@ -61,6 +61,21 @@ def operators(graph: Graph, opset: int = 18) -> dict[str, int]:
     return _counts(Writer(graph, storage(graph), opset, "f32").graph_proto())
 
 
+def written(graph: Graph, opset: int = 18) -> dict[NodeId, list[str]]:
+    """The operator types that each node of a graph would be written with."""
+    writer = Writer(graph, storage(graph), opset, "f32")
+    nodes = writer.graph_proto().node
+    names = {node.output[0]: node.name for node in nodes}
+    sites = {names[value]: id for id, value in writer.values().items() if value in names}
+    found: dict[NodeId, list[str]] = {}
+    for node in nodes:
+        # What a lowering makes beside the node itself is called after it: ``path/conv/Pad``.
+        id = sites.get(node.name, sites.get(node.name.rpartition("/")[0]))
+        if id is not None:
+            found.setdefault(id, []).append(node.op_type)
+    return found
+
+
 def _counts(graph: onnx.GraphProto) -> dict[str, int]:
     return dict(sorted(Counter(node.op_type for node in graph.node).items()))
 

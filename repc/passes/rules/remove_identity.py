@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from repc.ir.node import NodeId
+from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Step
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.passes.absorb import own
 from repc.passes.rule import Rule, origins
 from repc.passes.workspace import Workspace
 
@@ -59,7 +60,15 @@ class RemoveIdentity(Rule[IdentityMatch]):
         (source,) = node.inputs
         step = Step(self.id, work.name(match.subject), (), f"{node.op.name} is the identity", origin=node.origin)
         if node.named and work.graph.sole_user(source) is not None and not work.kept(source):
-            origin = origins(work.graph, (source, match.subject))
-            work.replace(source, replace(work.graph[source], path=node.path, named=True, origin=origin))
+            work.replace(source, _titled(work, source, match.subject))
         work.bypass(match.subject, source)
         return [step]
+
+
+def _titled(work: Workspace, source: NodeId, title: NodeId) -> Node:
+    """The node with the name that the spec gives to its value, which its stored weights get too."""
+    node, path = work.graph[source], work.graph[title].path
+    weights = node.weights
+    if work.linear(source) is not None and work.sharer(source, [title]) is None:
+        weights = {operand: own(expr, f"{path}.{operand}") for operand, expr in weights.items()}
+    return replace(node, path=path, weights=weights, named=True, origin=origins(work.graph, (source, title)))

@@ -1,0 +1,72 @@
+"""F2: before a linear operator a scale folds always, a shift where no zeros are read."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repc.ops import AdaptiveAvgPool
+from tests.passes import draw as d
+from tests.passes.build import EXACT, folded
+
+
+@d.quick
+@given(st.data(), st.booleans())
+def test_before_a_convolution(data: st.DataObject, shift: bool) -> None:
+    g = d.geometry(data.draw)
+    g.x = g.net.affine(g.x, "affine", shift=shift)
+    mode = data.draw(st.sampled_from(d.MODES))
+    y = d.conv(data.draw, g, "conv", data.draw(st.integers(-1, 0)), mode)
+    padded = any(any(pair) for pair in g.net.graph[y].op.padding)
+    found = folded(g.net.output(y))
+    assert found.count() == ({"conv": 1, "affine": 1} if shift and padded and mode == "constant" else {"conv": 1})
+    assert found.error() < EXACT
+
+
+@d.quick
+@given(st.data(), st.booleans())
+def test_before_a_transposed_convolution(data: st.DataObject, shift: bool) -> None:
+    g = d.geometry(data.draw)
+    g.x = g.net.affine(g.x, "affine", shift=shift)
+    if shift:
+        g.stride = 1
+        y = g.net.conv_transpose(g.x, "conv", g.out, [1] * g.rank, groups=d.groups(data.draw, g))
+    else:
+        y = d.conv_transpose(data.draw, g, "conv", 0, data.draw(st.integers(0, g.stride - 1)))
+    found = folded(g.net.output(y))
+    assert found.count() == {"conv_transpose": 1}
+    assert found.error() < EXACT
+
+
+@d.quick
+@given(st.data(), st.sampled_from([(5, 6), (2, 3, 6)]))
+def test_before_a_linear_layer(data: st.DataObject, shape: tuple[int, ...]) -> None:
+    net = d.Net()
+    y = d.affine(data.draw, net, net.input(*shape), "affine", len(shape) - 1)
+    found = folded(net.output(net.linear(y, "fc", 5)))
+    assert found.count() == {"linear": 1}
+    assert found.error() < EXACT
+
+
+def test_through_the_pool_of_a_head() -> None:
+    net = d.Net()
+    y = net.batch_norm(net.relu(net.input(2, 4, 5, 7)), "bn")
+    y = net.reshape(net.node(AdaptiveAvgPool((1, 1)), x=y), 2, 4)
+    found = folded(net.output(net.linear(y, "head", 3)))
+    assert found.rules() == ["F2"]
+    assert found.error() < EXACT
+
+
+def test_a_flattened_scale_recurs_at_each_place() -> None:
+    net = d.Net()
+    y = net.affine(net.input(2, 4, 5, 7), "affine")
+    found = folded(net.output(net.linear(net.reshape(y, 2, 140), "fc", 3)))
+    assert found.count() == {"reshape": 1, "linear": 1}
+    assert found.error() < EXACT
+
+
+def test_what_comes_after_a_linear_operator_folds_into_that_one() -> None:
+    net = d.Net()
+    y = net.batch_norm(net.conv(net.input(2, 4, 5, 7), "a", 4, bias=False), "bn")
+    found = folded(net.output(net.conv(y, "b", 4, (1, 1), bias=False)))
+    assert found.stored() == ["a.bias", "a.weight", "b.weight"]
