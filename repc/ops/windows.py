@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from repc.ir.dims import Dim
@@ -26,6 +27,7 @@ def check_window(rank: int, padding: Pairs, **positive: Sequence[int]) -> None:
         raise ShapeError(f"padding {list(padding)} must not be negative", "x", "slice x instead")
 
 
+@lru_cache(maxsize=4096)  # the sizes of a network repeat, and symbolic ones are dear
 def window_count(
     size: Dim, kernel: int, stride: int, pad: tuple[int, int], dilation: int = 1, *, ceil: bool = False
 ) -> Dim:

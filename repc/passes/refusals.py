@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from repc.ir.node import NodeId
 from repc.ir.trace import Refusal
@@ -15,8 +15,8 @@ from repc.passes.workspace import Workspace
 SEPARATE = "only branches of one value merge"
 
 
-def parallel_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | None) -> Refusal:
-    """The most telling reason: the target's wish, the cost, what is unlike about like branches, and what separates."""
+def alike_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | None) -> Refusal | None:
+    """Why terms do not merge although they look alike: the target's wish, the cost, or what differs about them."""
     ids = [id for _, id in terms(work.graph[sum_id]).activations]
     kept = legality.kept(work, rule, [sum_id], [ids[0], sum_id], sum_id)
     if kept is not None:
@@ -25,13 +25,23 @@ def parallel_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | No
         reason = f"{dear.label()} in one would cost {dear.after().against(dear.before())}"
         remedy = "set objective = operators to merge them anyway"
         return work.refusal(rule, (dear.base.id, sum_id), sum_id, reason, remedy)
-    first = next((id for id in ids if work.linear(id) is not None), None)
+    first = _first_linear(work, ids)
+    others = [id for id in ids if id != first]
+    return first and next((found for id in others for found in _alike(work, rule, sum_id, first, id)), None)
+
+
+def apart_refusal(work: Workspace, rule: str, sum_id: NodeId) -> Refusal:
+    """Why terms do not merge that are not alike: what separates the first linear one from another."""
+    ids = [id for _, id in terms(work.graph[sum_id]).activations]
+    first = _first_linear(work, ids)
     if first is None:
         reason, remedy = legality.between(work, ids[-1])
         return work.refusal(rule, (*work.graph[ids[-1]].inputs[:1], ids[-1], sum_id), sum_id, reason, remedy)
-    others = [id for id in ids if id != first]
-    alike = (found for id in others for found in _alike(work, rule, sum_id, first, id))
-    return next(alike, None) or _apart(work, rule, sum_id, first, others[0])
+    return _apart(work, rule, sum_id, first, next(id for id in ids if id != first))
+
+
+def _first_linear(work: Workspace, ids: Sequence[NodeId]) -> NodeId | None:
+    return next((id for id in ids if work.linear(id) is not None), None)
 
 
 def _alike(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: NodeId) -> Iterator[Refusal]:

@@ -7,8 +7,10 @@ from repc.ir.trace import Refusal, Trace
 from repc.ops.arithmetic import Affine, Sum
 from repc.ops.norm import BatchNorm
 from repc.passes import legality, movement
+from repc.passes.refusals import apart_refusal
 from repc.passes.rules import RULES
 from repc.passes.rules.fold_affine import FoldAffine
+from repc.passes.rules.sum_parallel import SumParallel
 from repc.passes.workspace import Workspace
 
 
@@ -32,13 +34,16 @@ def _reasons(work: Workspace) -> dict[NodeId, Refusal]:
 
 
 def _separated(work: Workspace, id: NodeId) -> Refusal:
-    """No rule resembles the place: the nearest linear operator above it, and what stands between."""
+    """No rule resembles the place: what separates it from the nearest linear operator above."""
+    node = work.graph[id]
+    if isinstance(node.op, Sum) and len(node.inputs) > 1:
+        return apart_refusal(work, SumParallel.id, id)
     above = legality.upstream_linear(work, id)
     if above is None:
         reason = f"no linear operator next to {work.name(id)} can take it in"
         remedy = "place it right before or after a convolution or linear layer"
-        return work.refusal(FoldAffine.id, (*work.graph[id].inputs[:1], id), id, reason, remedy)
-    lone = isinstance(work.graph[id].op, BatchNorm) and work.affine(id) is None
+        return work.refusal(FoldAffine.id, (*node.inputs[:1], id), id, reason, remedy)
+    lone = isinstance(node.op, BatchNorm) and work.affine(id) is None
     blocked = id if lone else next(n for n in reversed(above[:-1]) if not movement.moves(work.graph, n))
     reason, remedy = legality.between(work, blocked)
     return work.refusal(FoldAffine.id, above, id, reason, remedy)

@@ -93,9 +93,7 @@ class Net:
         bias: bool = True,
     ) -> NodeId:
         rank = len(kernel)
-        op = ConvTranspose(
-            (stride,) * rank, pairs(padding, rank), ints(dilation, rank), groups, ints(extra, rank)
-        )
+        op = ConvTranspose((stride,) * rank, pairs(padding, rank), ints(dilation, rank), groups, ints(extra, rank))
         weight = self.param(f"{path}.weight", self.channels(x), out // groups, *kernel)
         return self.node(op, path, x=x, weight=weight, bias=self.param(f"{path}.bias", out) if bias else None)
 

@@ -29,12 +29,14 @@ class Geometry:
     out: int
 
 
-def geometry(draw: Draw, ranks: tuple[int, int] = (1, 3), strides: tuple[int, int] = (1, 2)) -> Geometry:
+def geometry(
+    draw: Draw, ranks: tuple[int, int] = (1, 3), strides: tuple[int, int] = (1, 2), sizes: tuple[int, int] = (7, 9)
+) -> Geometry:
     """A random input (n, c, spatial…), wide enough for every branch, and what is to be made of it."""
     rank = draw(st.integers(*ranks))
     net = Net(draw(st.integers(0, 99)))
     channels, out = draw(st.sampled_from([(4, 4), (6, 6), (4, 8), (6, 4)]))
-    x = net.input(2, channels, *(draw(st.integers(7, 9)) for _ in range(rank)))
+    x = net.input(2, channels, *(draw(st.integers(*sizes)) for _ in range(rank)))
     return Geometry(net, x, rank, draw(st.integers(*strides)), channels, out)
 
 

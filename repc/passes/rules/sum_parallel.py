@@ -14,7 +14,7 @@ from repc.passes.absorb import absorbed
 from repc.passes.branches import Branch, by_source, unshared, views
 from repc.passes.cost import Cost, stored
 from repc.passes.parallel import Kernel, Plan, plan
-from repc.passes.refusals import parallel_refusal
+from repc.passes.refusals import alike_refusal
 from repc.passes.rule import Rule
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.terms import shorten, terms
@@ -24,10 +24,11 @@ from repc.passes.workspace import Workspace
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ParallelMatch:
-    """A sum, and the best merge of some of its terms, if any terms can be merged."""
+    """A sum with the best merge of some of its terms, or with the reason why terms that are alike do not merge."""
 
     subject: NodeId
     plan: Plan | None
+    refusal: Refusal | None = None
 
 
 class SumParallel(Rule[ParallelMatch]):
@@ -51,23 +52,20 @@ class SumParallel(Rule[ParallelMatch]):
         node = work.graph[id]
         if not isinstance(node.op, Sum) or len(node.inputs) < 2:
             return None
-        if work.kept(id):
-            return ParallelMatch(id, None)
         objective = work.options.objective_at(node.path)
         dear: Plan | None = None
-        for group in by_source(views(work, id, terms(node).activations)):
+        groups = [] if work.kept(id) else by_source(views(work, id, terms(node).activations))
+        for group in groups:
             for kernels, transposed in _families(work, group):
                 found = plan(kernels, objective, transposed)
                 if not found.after().dearer(found.before(), objective):
                     return ParallelMatch(id, found)
                 dear = dear or found
-        return ParallelMatch(id, dear)
+        refusal = alike_refusal(work, self.id, id, dear)
+        return refusal and ParallelMatch(id, None, refusal)
 
     def check(self, work: Workspace, match: ParallelMatch) -> Refusal | None:
-        objective = work.options.objective_at(work.graph[match.subject].path)
-        if match.plan is None or match.plan.after().dearer(match.plan.before(), objective):
-            return parallel_refusal(work, self.id, match.subject, match.plan)
-        return None
+        return match.refusal
 
     def rewrite(self, work: Workspace, match: ParallelMatch) -> list[Step]:
         found, subject = match.plan, match.subject
