@@ -86,8 +86,14 @@ def compare(label: str, model: nn.Module, spec: str) -> Row:
         def usual() -> None:
             converted = reparameterize_model(model)
             torch.onnx.export(
-                converted, (torch.randn(2, 3, 224, 224),), theirs, dynamo=True, opset_version=18, verbose=False,
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), external_data=False,
+                converted,
+                (torch.randn(2, 3, 224, 224),),
+                theirs,
+                dynamo=True,
+                opset_version=18,
+                verbose=False,
+                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                external_data=False,
             )
 
         def repc_alone() -> None:
@@ -169,8 +175,9 @@ def report(rows: list[Row], scale: float) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Made by `make bench`. Ratios of repc to the usual way (timm's conversion, then `torch.onnx.export` with dynamo and",
-        "opset 18) in one run, as median (least to greatest); below 1.00 repc is faster. Imports are not counted.",
+        "Made by `make bench`. Ratios of repc to the usual way (timm's conversion, then `torch.onnx.export` with",
+        "dynamo and opset 18) in one run, as median (least to greatest); below 1.00 repc is faster. Imports are not",
+        "counted.",
         "",
         "| model | compile | compile and verify | deployed latency, ONNX Runtime | operators |",
         "|---|---|---|---|---|",

@@ -12,7 +12,6 @@ Names are loaded when they are used, so that checking a spec does not load torch
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     """Import a public name on first use (PEP 562)."""
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("repc")
     if name not in _HOMES:
         raise AttributeError(f"module 'repc' has no attribute {name!r}")

@@ -8,8 +8,8 @@ Fused.…               deployed weights, torch module, source, ONNX, report
 
 from __future__ import annotations
 
-from collections import Counter
 import gc
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace

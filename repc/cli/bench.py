@@ -8,6 +8,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from statistics import median, quantiles
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -120,11 +121,10 @@ def _torch(fused: Fused, inputs: Mapping[str, Tensor]) -> Callable[[], object]:
 
 
 def _onnx(fused: Fused, inputs: Mapping[str, Tensor], threads: int) -> Callable[[], object]:
-    import onnxruntime
-
-    options: Any = onnxruntime.SessionOptions()
+    onnxruntime: Any = import_module("onnxruntime")  # it has no types
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session: Any = onnxruntime.InferenceSession(
+    session = onnxruntime.InferenceSession(
         fused.onnx().SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     arrays = {name: value.numpy() for name, value in inputs.items()}

@@ -42,9 +42,9 @@ def read(folder: Path) -> Build:
     """The build in a folder; raises `Failure` where there is none."""
     try:
         report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        values: dict[str, Any] = report["recipe"]
-        recipe = Recipe(**{name: tuple(v) if name in ("set", "size") else v for name, v in values.items()})
-        build = Build(folder, recipe.moved(folder, Path()), report)
+        values: dict[str, Any] = dict(report["recipe"])
+        values.update(set=tuple(values["set"]), size=tuple(values["size"]))
+        build = Build(folder, Recipe(**values).moved(folder, Path()), report)
         build.changed()
     except FileNotFoundError:
         raise Failure(errors.not_a_build(folder, f"it has no {REPORT}")) from None

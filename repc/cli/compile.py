@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from repc.cli import summary
 from repc.cli.arguments import DTYPES, add_input, add_json, add_target, add_weights, choices
@@ -108,7 +107,7 @@ def write(fused: Fused, kinds: list[str], folder: Path) -> None:
 
 
 def _end(
-    folder: Path, record: Mapping[str, Any], missed: object, report: Report | None, screen: Screen, seconds: float
+    folder: Path, record: summary.Record, missed: object, report: Report | None, screen: Screen, seconds: float
 ) -> str:
     if missed or (report is not None and not report):
         return summary.refusal(record, report, screen)

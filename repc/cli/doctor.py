@@ -7,6 +7,8 @@ import platform
 import shutil
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import Any
 
 from repc.cli.arguments import add_json
 from repc.cli.crash import versions
@@ -55,9 +57,9 @@ def run(args: Namespace, screen: Screen) -> int:
 
 def _runtimes() -> list[Finding]:
     import onnx
-    import onnxruntime
     import torch
 
+    onnxruntime: Any = import_module("onnxruntime")  # it has no types
     return [
         Finding("ONNX opset", f"up to {onnx.defs.onnx_opset_version()}"),
         Finding("ORT providers", ", ".join(onnxruntime.get_available_providers())),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repc.cli.arguments import refuse_other_kinds, settings, sizes
 from repc.semantics import FileLibrary, elaborate, load, open_spec
@@ -33,8 +33,10 @@ class Recipe:
     @staticmethod
     def of(args: Namespace) -> Recipe:
         """What the arguments say; those that a command does not have are as by default."""
-        given = {name: value for name, value in vars(args).items() if name in {field.name for field in fields(Recipe)}}
-        return Recipe(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+        known = {field.name for field in fields(Recipe)}
+        given: dict[str, Any] = {name: value for name, value in vars(args).items() if name in known}
+        given.update(set=tuple(args.set), size=tuple(args.size))
+        return Recipe(**given)
 
     def graph(self) -> Graph:
         """The training graph, without torch."""
@@ -53,13 +55,11 @@ class Recipe:
     def moved(self, start: Path, end: Path) -> Recipe:
         """The same recipe with its paths relative to `end` instead of `start`."""
         spec, mark, model = self.input.partition(".rep")
-        return Recipe(
-            **{
-                **asdict(self),
-                "input": self.input if self.input.startswith("repc:") else f"{_moved(spec, start, end)}{mark}{model}",
-                "weights": self.weights and _moved(self.weights, start, end),
-                "adapter": self.adapter and _moved(self.adapter, start, end),
-            }
+        return replace(
+            self,
+            input=self.input if self.input.startswith("repc:") else f"{_moved(spec, start, end)}{mark}{model}",
+            weights=self.weights and _moved(self.weights, start, end),
+            adapter=self.adapter and _moved(self.adapter, start, end),
         )
 
 

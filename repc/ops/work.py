@@ -30,8 +30,7 @@ def multiply_adds(graph: Graph, sizes: Mapping[str, int], nodes: Iterable[NodeId
 
 def _node(graph: Graph, node: Node, sizes: Mapping[str, int]) -> int:
     types = {
-        name: graph[source].type if isinstance(source, int) else source.type
-        for name, source in node.operands().items()
+        name: graph[source].type if isinstance(source, int) else source.type for name, source in node.operands().items()
     }
     return prod(evaluate(dim, sizes) for dim in _factors(node.op, types, node.type))
 

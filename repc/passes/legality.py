@@ -17,6 +17,7 @@ from repc.ops.pool import AvgPool, MaxPool
 from repc.passes.workspace import Workspace
 
 NORMS = (BatchNorm, LayerNorm, GroupNorm, RMSNorm)
+SEPARATE = "only branches of one value merge"
 REACH = 16  # how far a refusal looks for the operator that could have been meant
 
 
@@ -64,6 +65,9 @@ def between(work: Workspace, id: NodeId) -> tuple[str, str]:
     node, name = work.graph[id], work.name(id)
     if isinstance(node.op, Function | PRelu | Softmax | MaxPool):
         return f"{name} is not linear", "fold on its own side of the nonlinearity"
+    view = work.affine(id)
+    if view is not None:
+        return f"{name} acts on {work.name(view.source)}, which nothing beside it reads", SEPARATE
     if isinstance(node.op, BatchNorm):
         return f"{name} has no running statistics, so that its scale depends on the batch", "track running statistics"
     if isinstance(node.op, NORMS):

@@ -12,8 +12,6 @@ from repc.passes.terms import terms
 from repc.passes.views import LinearView
 from repc.passes.workspace import Workspace
 
-SEPARATE = "only branches of one value merge"
-
 
 def alike_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | None) -> Refusal | None:
     """Why terms do not merge although they look alike: the target's wish, the cost, or what differs about them."""
@@ -26,8 +24,10 @@ def alike_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | None)
         remedy = "set objective = operators to merge them anyway"
         return work.refusal(rule, (dear.base.id, sum_id), sum_id, reason, remedy)
     first = _first_linear(work, ids)
+    if first is None:
+        return None
     others = [id for id in ids if id != first]
-    return first and next((found for id in others for found in _alike(work, rule, sum_id, first, id)), None)
+    return next((found for id in others for found in _alike(work, rule, sum_id, first, id)), None)
 
 
 def apart_refusal(work: Workspace, rule: str, sum_id: NodeId) -> Refusal:
@@ -35,8 +35,10 @@ def apart_refusal(work: Workspace, rule: str, sum_id: NodeId) -> Refusal:
     ids = [id for _, id in terms(work.graph[sum_id]).activations]
     first = _first_linear(work, ids)
     if first is None:
-        reason, remedy = legality.between(work, ids[-1])
-        return work.refusal(rule, (*work.graph[ids[-1]].inputs[:1], ids[-1], sum_id), sum_id, reason, remedy)
+        below = (id for id in ids if any(_down_from(work, id, other) for other in ids))
+        branch = next(below, ids[-1])
+        reason, remedy = legality.between(work, branch)
+        return work.refusal(rule, (*work.graph[branch].inputs[:1], branch, sum_id), sum_id, reason, remedy)
     return _apart(work, rule, sum_id, first, next(id for id in ids if id != first))
 
 
@@ -86,17 +88,20 @@ def _unlike(one: LinearView, two: LinearView | None) -> tuple[str, str] | None:
 
 def _apart(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: NodeId) -> Refusal:
     """Two branches without a common source, of which the first is linear."""
-    one, two = _linear(work, first), work.linear(other)
+    kept = legality.kept(work, rule, [other], [other, sum_id], sum_id)
+    if kept is not None:
+        return kept
+    one, two = _linear(work, first), work.linear(other) or work.affine(other)
     if two is not None:
         reads = [f"{work.name(id)} reads {work.name(view.source)}" for id, view in ((first, one), (other, two))]
-        return work.refusal(rule, (two.source, other, sum_id), sum_id, " and ".join(reads), SEPARATE)
+        return work.refusal(rule, (two.source, other, sum_id), sum_id, " and ".join(reads), legality.SEPARATE)
     branch = _down_from(work, other, one.source)
     if branch is not None:
         reason, remedy = legality.between(work, other)
         return work.refusal(rule, (*branch, sum_id), sum_id, reason, remedy)
     edge = _down_from(work, first, other) or [one.source, first]
     reason = f"{work.name(first)} reads {work.name(one.source)}, not {work.name(other)}"
-    return work.refusal(rule, (*edge, sum_id), sum_id, reason, SEPARATE)
+    return work.refusal(rule, (*edge, sum_id), sum_id, reason, legality.SEPARATE)
 
 
 def _linear(work: Workspace, id: NodeId) -> LinearView:

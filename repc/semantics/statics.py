@@ -16,10 +16,6 @@ MAX_INTEGER = 2**63
 MAX_LIST = 100_000
 
 
-def is_number(value: Value) -> bool:
-    return isinstance(value, (int, Fraction)) and not isinstance(value, bool)
-
-
 def is_static(value: Value) -> bool:
     """Whether a value is gone after elaboration; a list is static where everything in it is."""
     if isinstance(value, tuple):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from repc.semantics.modules import Module
 
 Number: TypeAlias = int | Fraction
-Static: TypeAlias = Union[int, Fraction, str, Polynomial, None, "tuple[Value, ...]"]
+Static: TypeAlias = Union[int, Fraction, str, Polynomial, "tuple[Value, ...]", None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,7 @@ def repc(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
     def run(*words: object) -> Ran:
         capsys.readouterr()
         code = main([str(word) for word in words])
-        return Ran(code, *capsys.readouterr())
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
 
     return run

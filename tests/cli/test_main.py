@@ -7,11 +7,13 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from repc.cli import VERBS
+from repc.cli.screen import Screen
 from tests.cli.conftest import Repc
 from tests.cli.specs import BLOCK
 
@@ -94,6 +96,26 @@ def test_a_print_of_a_library_is_no_result(repc: Repc, monkeypatch: pytest.Monke
 def test_a_failure_is_json_where_json_was_asked_for(repc: Repc) -> None:
     (found,) = json.loads(repc("explain", "gone.rep", "--json").out)
     assert found["code"] == "E232"
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
+    for err, shown in ((Terminal(), "50% done"), (StringIO(), "repc: folding\n")):
+        screen = Screen(StringIO(), err)
+        with screen.progress() as say:
+            say("folding", None)
+            say("50% done", 0.5)
+        assert shown in err.getvalue()
+        assert ("\x1b[" in err.getvalue()) == err.isatty()
+        assert screen.out.getvalue() == ""  # pyright: ignore[reportAttributeAccessIssue]
+    quiet = StringIO()
+    with Screen(StringIO(), quiet, quiet=True).progress() as say:
+        say("folding", None)
+    assert quiet.getvalue() == ""
 
 
 def process(*words: str, **variables: str) -> subprocess.CompletedProcess[bytes]:

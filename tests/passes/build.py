@@ -45,7 +45,7 @@ class Net:
         self.values[path] = torch.randn(shape, dtype=torch.float64, generator=self.random)
         return Param(path, TensorType(shape))
 
-    def node(self, op: Operator, path: str = "", named: bool = False, **operands: NodeId | Expr | None) -> NodeId:
+    def node(self, op: Operator, path: str = "", named: bool = False, /, **operands: Any) -> NodeId:
         given = {name: value for name, value in operands.items() if value is not None}
         types = {n: self.graph[v].type if isinstance(v, int) else v.type for n, v in given.items()}
         inputs = tuple(v for v in given.values() if isinstance(v, int))

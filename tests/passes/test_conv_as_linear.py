@@ -34,7 +34,7 @@ def size(shape: Sequence[int]) -> int:
 @given(st.data(), st.booleans())
 def test_any_convolution_of_the_tile(data: st.DataObject, linear: bool) -> None:
     g = d.geometry(data.draw, ranks=(1, 2), strides=(1, 1), sizes=(5, 6))
-    tile = g.net.graph[g.x].type.shape[1:]
+    tile = g.net.graph[g.x].type.concrete()[1:]
     convs = [d.conv(data.draw, g, f"conv{i}", 0, data.draw(st.sampled_from(d.MODES))) for i in range(2)]
     convs = [d.affine(data.draw, g.net, y, f"affine{i}") for i, y in enumerate(convs)]
     groups = 1 if linear else d.groups(data.draw, g)

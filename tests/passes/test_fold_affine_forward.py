@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repc.ops import AdaptiveAvgPool
+from repc.ops import AdaptiveAvgPool, Conv
 from tests.passes import draw as d
 from tests.passes.build import EXACT, folded
 
@@ -17,7 +17,9 @@ def test_before_a_convolution(data: st.DataObject, shift: bool) -> None:
     g.x = g.net.affine(g.x, "affine", shift=shift)
     mode = data.draw(st.sampled_from(d.MODES))
     y = d.conv(data.draw, g, "conv", data.draw(st.integers(-1, 0)), mode)
-    padded = any(any(pair) for pair in g.net.graph[y].op.padding)
+    op = g.net.graph[y].op
+    assert isinstance(op, Conv)
+    padded = any(any(pair) for pair in op.padding)
     found = folded(g.net.output(y))
     assert found.count() == ({"conv": 1, "affine": 1} if shift and padded and mode == "constant" else {"conv": 1})
     assert found.error() < EXACT

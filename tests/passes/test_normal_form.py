@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repc.ir.operator import Operator
-from repc.ops import Concat, Detach, Dropout, Expand, Pad, Permute, Reshape, Slice
+from repc.ops import Concat, Detach, Dropout, Expand, Pad, Permute, Reshape, Slice, Sum
 from tests.passes import draw as d
 from tests.passes.build import EXACT, Net, folded
 
@@ -88,12 +88,12 @@ def test_nested_sums_flatten_and_equal_terms_add_up() -> None:
     x = net.input(2, 4, 6)
     a, b = net.relu(x, "a"), net.relu(net.affine(x, "affine"), "b")
     inner = net.sum(a, b, net.param("c", 4, 1), path="inner", weights=[2, -1, 3])
-    found = folded(
-        net.output(net.sum(inner, a, inner, net.param("d"), path="outer", weights=[Fraction(1, 2), 1, 1, 1]))
-    )
+    terms = (inner, a, inner, net.param("d"))
+    found = folded(net.output(net.sum(*terms, path="outer", weights=[Fraction(1, 2), 1, 1, 1])))
     assert found.count() == {"affine": 1, "function": 2, "sum": 1}
     (total,) = (node for node in map(found.graph.__getitem__, found.graph) if node.op.name == "sum")
-    assert total.op.coefficients == (4, Fraction(-3, 2), Fraction(9, 2), 1)
+    assert total.op == Sum((Fraction(4), Fraction(-3, 2), Fraction(1)))
+    assert list(total.weights) == ["2"]
     assert found.error() < EXACT
 
 

@@ -73,7 +73,7 @@ def test_linear_layers_merge(data: st.DataObject, square: bool) -> None:
 @d.quick
 @given(st.data())
 def test_by_default_nothing_gets_dearer(data: st.DataObject) -> None:
-    g = d.geometry(data.draw)
+    g = d.geometry(data.draw, ranks=(1, 2))
     terms = [d.conv(data.draw, g, f"conv{i}", 0) for i in range(data.draw(st.integers(2, 4)))]
     found = folded(g.net.output(branches(data, g.net, terms)))
     assert elements(found.graph) <= elements(g.net.graph)

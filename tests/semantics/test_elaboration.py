@@ -35,12 +35,7 @@ def test_labels_make_paths() -> None:
     )
     assert paths(text) == [
         *(f"{p}.{q}" for p in ("stem",) for q in ("conv.weight", "norm.weight", "norm.bias")),
-        *(
-            f"stage{i}.{j}.{q}"
-            for i in (1, 2)
-            for j in (0, 1)
-            for q in ("conv.weight", "norm.weight", "norm.bias")
-        ),
+        *(f"stage{i}.{j}.{q}" for i in (1, 2) for j in (0, 1) for q in ("conv.weight", "norm.weight", "norm.bias")),
         "a.b.weight",
     ]
 
@@ -75,12 +70,13 @@ def test_one_weight_used_twice_is_one_parameter() -> None:
     tied = graph(text)
     assert list(tied.parameters) == ["W"]
     used = [tied[id].weights["weight"] for id in tied.order() if "weight" in tied[id].weights]
-    assert len(used) == 2 and used[0] is used[1]
+    assert len(used) == 2
+    assert used[0] is used[1]
 
 
 def test_alias_is_a_second_key() -> None:
     text = (
-        "block B(x: [b, c]) {\n  weight W as \"embed.weight\": [c, c] = zeros\n  alias \"head.weight\" = W\n"
+        'block B(x: [b, c]) {\n  weight W as "embed.weight": [c, c] = zeros\n  alias "head.weight" = W\n'
         "  return linear(x, W)\n}\nmodel M(x: f32[b, 4]) = x >> part: B()\n"
     )
     assert graph(text).parameters["part.embed.weight"].aliases == ("part.head.weight",)
@@ -170,9 +166,7 @@ def test_adapters_attach_in_order_and_freeze_the_base() -> None:
 
 
 def test_a_layer_can_be_adapted_with_its_bias() -> None:
-    text = (
-        "import adapters.lora\nimport models.mlp\nadapt MLP as Tuned { at head expect 1 use lora: LoRABias(r=2) }\n"
-    )
+    text = "import adapters.lora\nimport models.mlp\nadapt MLP as Tuned { at head expect 1 use lora: LoRABias(r=2) }\n"
     tuned = graph(text, "Tuned")
     assert [path for path in tuned.parameters if "lora" in path] == [
         "head.lora.lora_A.weight",
@@ -193,7 +187,10 @@ def test_adapters_stack() -> None:
 
 
 def test_a_named_sum_has_its_name_as_path() -> None:
-    text = CONV + "model M(x: f32[b, 4, h, w]) = x >> part: Both()\nblock Both(x: [b, c, h, w]) = sum as folded { x | x }\n"
+    text = (
+        CONV
+        + "model M(x: f32[b, 4, h, w]) = x >> part: Both()\nblock Both(x: [b, c, h, w]) = sum as folded { x | x }\n"
+    )
     named = graph(text)
     node = named[named.outputs["output"]]
     assert (node.path, node.named) == ("part.folded", True)

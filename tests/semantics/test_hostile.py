@@ -84,7 +84,11 @@ def test_generated_networks(parts: list[tuple[str, int, int, int]]) -> None:
             "block L<xs>(x: [b]) = x >> L(xs + xs)\nmodel M(x: f32[b]) = x >> L([1, 2, 3, 4])",
             "E245",
         ),
-        ("block W(x: [b]) {\n  weight w: [1000000, 1000000, 1000] = zeros\n  return x * w\n}\nmodel M(x: f32[b]) = x >> W()", "E273"),
+        (
+            "block W(x: [b]) {\n  weight w: [1000000, 1000000, 1000] = zeros\n  return x * w\n}\n"
+            "model M(x: f32[b]) = x >> W()",
+            "E273",
+        ),
     ],
 )
 def test_limits(text: str, code: str) -> None:

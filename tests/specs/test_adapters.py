@@ -37,7 +37,9 @@ def test_peft_folders_merge_to_the_recorded_weights(case: str) -> None:
         assert relative(fused.module()(io["input"]), io["output_merged"]) < 1e-5
 
 
-@pytest.mark.parametrize(("name", "case"), [("MLP_lora", "lora"), ("MLP_rslora", "lora-rslora"), ("MLP_dora", "lora-dora")])
+@pytest.mark.parametrize(
+    ("name", "case"), [("MLP_lora", "lora"), ("MLP_rslora", "lora-rslora"), ("MLP_dora", "lora-dora")]
+)
 def test_shipped_adapted_models_are_the_same_as_imported_ones(name: str, case: str) -> None:
     folder = adapter(case)
     state = load_file(folder / "base.safetensors")

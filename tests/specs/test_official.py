@@ -76,7 +76,7 @@ def test_no_foldable_batch_norm_remains(case: str, tmp_path: Path) -> None:
     fused = opened(case, tmp_path).fuse(structural(case) / "train.safetensors", "deploy")
     left = [fused.graph[id].path for id in fused.graph.order() if isinstance(fused.graph[id].op, BatchNorm)]
     assert all(path.endswith("prebn1") for path in left)
-    assert {path for path in left} <= {refusal.path for refusal in fused.trace.refusals}
+    assert set(left) <= {refusal.path for refusal in fused.trace.refusals}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from repc.ir.expr import Expr
 from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Step
+from repc.ir.types import broadcast
+from repc.ops import build
 from repc.ops.arithmetic import Sum
 from repc.passes.rule import Rule, origins
 from repc.passes.terms import Terms, sum_node, terms
@@ -21,7 +24,7 @@ class NestedMatch:
 
 
 class CollectTerms(Rule[NestedMatch]):
-    """Flatten a sum of sums and add up the coefficients of equal terms.
+    """Flatten a sum of sums, and add up the coefficients of equal terms and the constants.
 
     Identity: ``a·(b·x + c·y) + d·x = (ab + d)·x + ac·y``.
 
@@ -40,9 +43,9 @@ class CollectTerms(Rule[NestedMatch]):
         if not isinstance(node.op, Sum) or work.kept(id):
             return None
         nested = tuple(dict.fromkeys(source for source in node.inputs if self._opens(work, id, source)))
-        if nested or len(set(node.inputs)) < len(node.inputs):
-            return NestedMatch(id, nested)
-        return None
+        repeated = len(set(node.inputs)) < len(node.inputs)
+        found = NestedMatch(id, nested)
+        return found if nested or repeated or _mergeable(terms(node).constants) else None
 
     def _opens(self, work: Workspace, id: NodeId, source: NodeId) -> bool:
         inner = work.graph[source]
@@ -70,8 +73,16 @@ class CollectTerms(Rule[NestedMatch]):
         full = any(c and work.graph[source].type == node.type for c, source in total)
         kept = tuple((c, source) for c, source in total if c or not full)
         names = tuple(work.name(id) for id in match.nested)
+        if _mergeable(constants):
+            constants = [(Fraction(1), build.combine(constants))]
         work.replace(match.subject, replace(sum_node(node, Terms(kept, tuple(constants))), origin=origin))
         return [Step(self.id, work.name(match.subject), names, f"{len(kept)} terms", origin=origin)]
+
+
+def _mergeable(constants: Sequence[tuple[Fraction, Expr]]) -> bool:
+    """Whether constants add up to one that is no larger than the largest of them."""
+    types = [expr.type for _, expr in constants]
+    return len(types) > 1 and broadcast(types) in types
 
 
 def _total(terms: Iterable[tuple[Fraction, NodeId]]) -> list[tuple[Fraction, NodeId]]:

@@ -50,8 +50,7 @@ class FoldAffineForward(Rule[ForwardMatch]):
             reason = f"{name} does not act on the input channels of {target}"
             return work.refusal(self.id, match.chain, match.subject, reason, "permute the channels onto that axis")
         if view.shift is not None and not _reads_everything(linear):
-            reason = f"{target} reads zeros beyond the border, where {name} would have put its shift"
-            remedy = "pad before it, or with the value that it makes of zero"
+            reason, remedy = _border(linear, name, target)
             return work.refusal(self.id, match.chain, match.subject, reason, remedy)
         return legality.chain_refusal(work, self.id, match.chain, match.absorber, match.subject)
 
@@ -76,3 +75,11 @@ def _reads_everything(linear: LinearView) -> bool:
         single = all(window.taps == 1 and not window.extra for window in linear.frame)
         return single and all(stride == 1 for stride in linear.stride)
     return linear.mode != "constant"
+
+
+def _border(linear: LinearView, name: str, target: str) -> tuple[str, str]:
+    if linear.transposed:
+        reason = f"not every output of {target} reads the shift of {name} through every tap"
+        return reason, "shift after it, or only scale"
+    reason = f"{target} reads zeros beyond the border, where {name} would have put its shift"
+    return reason, "pad before it, or with the value that it makes of zero"

@@ -110,7 +110,7 @@ def duplicate_path(span: Span, path: str, first: Span) -> Diagnostic:
         span,
         "declared again here",
         "give one of the parts a label (`name: Layer()`), which adds a segment to its path",
-        related=(Label(first, "first declared here")),
+        related=(Label(first, "first declared here"),),
     )
 
 
