@@ -13,9 +13,11 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -60,7 +62,7 @@ def timm_models() -> Callable[[str], nn.Module]:
     library = torch.library.Library("torchvision", "DEF")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import timm
+    timm: Any = import_module("timm")
 
     def create(name: str) -> nn.Module:
         torch.manual_seed(0)
@@ -69,16 +71,16 @@ def timm_models() -> Callable[[str], nn.Module]:
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.normal_(module.weight, 0.0, 0.8)
                 nn.init.normal_(module.bias, 0.0, 0.3)
-                nn.init.normal_(module.running_mean, 0.0, 0.3)
-                nn.init.uniform_(module.running_var, 0.3, 2.0)
+                statistics_of: Any = module
+                nn.init.normal_(statistics_of.running_mean, 0.0, 0.3)
+                nn.init.uniform_(statistics_of.running_var, 0.3, 2.0)
         return model
 
     return create
 
 
 def compare(label: str, model: nn.Module, spec: str) -> Row:
-    from timm.utils import reparameterize_model
-
+    reparameterize_model = import_module("timm.utils.model").reparameterize_model
     with tempfile.TemporaryDirectory() as folder:
         weights, ours, theirs = (Path(folder) / name for name in ("model.pth", "ours.onnx", "theirs.onnx"))
         torch.save(model.state_dict(), weights)
@@ -110,7 +112,7 @@ def compare(label: str, model: nn.Module, spec: str) -> Row:
         return Row(label, compile, verified, latency(ours, theirs), operators(ours, theirs))
 
 
-def alternate(actions: list[Callable[[], None]], rounds: int) -> list[list[float]]:
+def alternate(actions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
     """Seconds of each action, taken in turn after one round that does not count."""
     times: list[list[float]] = [[] for _ in actions]
     for _ in range(rounds + 1):
@@ -129,7 +131,7 @@ def ratios(ours: list[float], theirs: list[float]) -> tuple[float, float, float]
 def latency(ours: Path, theirs: Path) -> tuple[float, float, float]:
     """Batch 1 in ONNX Runtime, default options, alternating; medians of blocks of runs."""
     image = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
-    runs: list[Callable[[], None]] = []
+    runs: list[Callable[[], object]] = []
     for path in (ours, theirs):
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name

@@ -30,7 +30,7 @@ class Geometry:
 
 
 def geometry(
-    draw: Draw, ranks: tuple[int, int] = (1, 3), strides: tuple[int, int] = (1, 2), sizes: tuple[int, int] = (7, 9)
+    draw: Draw, ranks: tuple[int, int] = (1, 3), strides: tuple[int, int] = (1, 2), sizes: tuple[int, int] = (6, 8)
 ) -> Geometry:
     """A random input (n, c, spatial…), wide enough for every branch, and what is to be made of it."""
     rank = draw(st.integers(*ranks))
