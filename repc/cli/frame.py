@@ -85,7 +85,7 @@ def _run(verb: str, words: list[str]) -> int:
                 gc.disable()  # before anything is loaded: a tenth of the time, and the process ends soon
             command = import_module(f"repc.cli.{verb}")
             with redirect_stdout(screen.out):
-                args = _parser(verb, command).parse_args(words)
+                args = _parser(verb, command).parse_intermixed_args(words)
             screen.quiet, screen.verbose = args.quiet, args.verbose
             warnings.simplefilter("default" if args.verbose else "ignore")
             return command.run(args, screen)

@@ -1,7 +1,7 @@
 """What became of every operator: gathered from both graphs and the trace of the folds.
 
-A folded operator names no operator that it is made of, but its weights are expressions over the parameters of all of
-them.  So a site is what its parameters, and the steps that name it, lead to.
+Folding never changes what a node id denotes.  So an operator that is left stands for the operators of the train form
+between its own id and the nearest ids above it that are left too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from repc.ir.expr import Param, parameters
+from repc.diagnostics import Span
+from repc.ir.expr import Param
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Step, Trace
@@ -41,8 +42,8 @@ class Site:
 
     @property
     def folded(self) -> bool:
-        """Whether anything was done: a rewrite, or a weight that is computed."""
-        return bool(self.steps) or any(not isinstance(expr, Param) for expr in self.node.weights.values())
+        """Whether anything was done: operators taken in, or a weight that is computed."""
+        return self.was != (self.id,) or any(not isinstance(expr, Param) for expr in self.node.weights.values())
 
     @property
     def why(self) -> str:
@@ -54,39 +55,65 @@ class Site:
 
 def sites(train: Graph, folded: Graph, trace: Trace) -> list[Site]:
     """Every operator of the folded graph, in its order."""
-    before, after = names(train), names(folded)
-    origins: dict[str, set[NodeId]] = {}
-    for id, name in before.items():
-        if not isinstance(train[id].op, Input):
-            for text in (name, train[id].path):
-                origins.setdefault(text, set()).add(id)
-    steps: dict[str, set[int]] = {}
+    called, stood_for = names(folded), _stood_for(train, folded)
+    steps: dict[str, list[int]] = {}
     for index, step in enumerate(trace.steps):
-        for text in (step.path, *step.absorbed):
-            steps.setdefault(text, set()).add(index)
+        for text in {step.path, *step.absorbed}:
+            steps.setdefault(text, []).append(index)
+    explained = refusals(folded, trace)
 
     def site(id: NodeId) -> Site:
-        node, name = folded[id], after[id]
-        seeds = {name, *(path.rpartition(".")[0] for path in parameters(node.weights.values()))}
-        related, texts = _closure(seeds, steps, trace)
-        was = sorted({other for text in texts for other in origins.get(text, ())})
-        refusals = tuple(refusal for refusal in trace.refusals if refusal.path == name)
-        return Site(id, name, node, tuple(was), tuple(trace.steps[index] for index in related), refusals)
+        was = stood_for.get(id, ())
+        related: set[int] = set()
+        if was != (id,):
+            texts = {called[id], *(text for other in was for text in _names(train[other]))}
+            related = {index for text in texts for index in steps.get(text, ())}
+        done = tuple(trace.steps[index] for index in sorted(related))
+        return Site(id, called[id], folded[id], was, done, explained.get(id, ()))
 
     return [site(id) for id in folded.order() if not isinstance(folded[id].op, Input)]
 
 
-def _closure(seeds: set[str], steps: Mapping[str, set[int]], trace: Trace) -> tuple[list[int], set[str]]:
-    """The steps that lead to some names, directly or through each other, and all names that they mention."""
-    found, texts, waiting = set[int](), set[str](), list(seeds)
+def _stood_for(train: Graph, folded: Graph) -> dict[NodeId, tuple[NodeId, ...]]:
+    """For each operator that is left, the operators of the train form that it stands for.
+
+    Where folding made an operator with weights behind the id that is left, what was folded is in that one.
+    """
+    found: dict[NodeId, tuple[NodeId, ...]] = {}
+    for id in folded:
+        if id in train:
+            above = _above(train, id, folded)
+            heir = max((new for new in _above(folded, id, train) if folded[new].weights), default=id)
+            found[id] = (id,)
+            found[heir] = (*above, id) if heir == id else above
+    return found
+
+
+def _above(graph: Graph, id: NodeId, other: Graph) -> tuple[NodeId, ...]:
+    """The nodes above one that the other graph does not have, up to those that both have."""
+    found: set[NodeId] = set()
+    waiting = list(graph[id].inputs)
     while waiting:
-        text = waiting.pop()
-        if text not in texts:
-            texts.add(text)
-            new = steps.get(text, set()) - found
-            found |= new
-            waiting.extend(name for index in new for name in (trace.steps[index].path, *trace.steps[index].absorbed))
-    return sorted(found), texts
+        node = waiting.pop()
+        if node not in found and node not in other:
+            found.add(node)
+            waiting.extend(graph[node].inputs)
+    return tuple(sorted(found))
+
+
+def _names(node: Node) -> tuple[str, str]:
+    """What the trace may call a node, depending on how many others had its path at the time."""
+    return _name(node, alone=True), _name(node, alone=False)
+
+
+def refusals(folded: Graph, trace: Trace) -> dict[NodeId, tuple[Refusal, ...]]:
+    """Why operators remain.  Those that share a path are told apart by their places in the spec."""
+    found: dict[tuple[str, tuple[Span, ...]], tuple[Refusal, ...]] = {}
+    for refusal in trace.refusals:
+        key = refusal.path, refusal.origin
+        found[key] = (*found.get(key, ()), refusal)
+    called = names(folded)
+    return {id: found[called[id], folded[id].origin] for id in folded if (called[id], folded[id].origin) in found}
 
 
 def names(graph: Graph) -> dict[NodeId, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from repc import __version__
 from repc.cli.layout import amount, listed, place, plural, row, size, table
 from repc.cli.screen import GREEN, RED, YELLOW, Screen
-from repc.cli.sites import names, sites
+from repc.cli.sites import names, refusals, sites
 from repc.ir.dims import symbols
 from repc.ir.graph import Graph
 from repc.ir.trace import Refusal, Step
@@ -81,7 +81,7 @@ def refusal_record(refusal: Refusal) -> Record:
 
 
 def _missed(fused: Fused, miss: Missed) -> Record:
-    expected, called = miss.expectation, names(fused.graph)
+    expected, called, explained = miss.expectation, names(fused.graph), refusals(fused.graph, fused.trace)
     return {
         "expected": f"{expected.operator} {expected.comparison} {expected.count}",
         "found": miss.actual,
@@ -90,7 +90,7 @@ def _missed(fused: Fused, miss: Missed) -> Record:
             {
                 "operator": called[id],
                 "origin": place(fused.graph[id].origin),
-                "refusals": [refusal_record(r) for r in fused.trace.refusals if r.path == called[id]],
+                "refusals": [refusal_record(refusal) for refusal in explained.get(id, ())],
             }
             for id in miss.nodes
         ],
@@ -114,7 +114,8 @@ def text(record: Record, folding: float, screen: Screen) -> str:
     """The summary down to what was checked."""
     spec = f"{record['spec']}:{record['model']} · target {record['target']}"
     rules = {step["rule"] for step in record["steps"]}
-    folded = f"{plural(len(record['sites']), 'site')}, {plural(len(rules), 'rule')}"
+    by = plural(len(rules), "rule") if rules else "weights alone"
+    folded = f"{plural(len(record['sites']), 'site')}, {by}" if record["sites"] else "nothing"
     parts = [
         row("Spec", spec),
         row("Weights", _weights(record["weights"])),
@@ -145,8 +146,7 @@ def _table(record: Record) -> str:
 
 
 def _findings(record: Record, screen: Screen) -> Iterator[tuple[str, str]]:
-    refusals: Sequence[Mapping[str, Any]] = record["refusals"]
-    yield "Kept", "\n".join(_refusal_lines(refusals, SHOWN)) if refusals else "nothing that could fold"
+    yield "Kept", "\n".join(_refusal_lines(record["refusals"], SHOWN)) or "nothing that could fold"
     rest = {name: n for name, n in record["operators"]["after"].items() if name not in LINEAR}
     yield "Remains", ", ".join(f"{name} {count}" for name, count in rest.items()) or "linear operators only"
     pinned = sorted({step["path"] for step in record["steps"] if step["exactness"] == "pinned"})

@@ -58,6 +58,10 @@ class Graph:
     def is_output(self, id: NodeId) -> bool:
         return id in self.outputs.values()
 
+    def is_read(self, id: NodeId) -> bool:
+        """Whether a node or an output reads a value."""
+        return self.is_output(id) or bool(self._net.out_degree(id))
+
     def sole_user(self, id: NodeId) -> NodeId | None:
         """The only node that reads a value, or None where another one or an output reads it too."""
         users = self.users(id)
@@ -107,7 +111,7 @@ class Graph:
         waiting = [id]
         while waiting:
             dead = waiting.pop()
-            if dead in self._nodes and dead not in self.inputs.values() and not self._is_read(dead):
+            if dead in self._nodes and dead not in self.inputs.values() and not self.is_read(dead):
                 waiting.extend(self._nodes[dead].inputs)
                 self.remove(dead)
                 removed.append(dead)
@@ -140,9 +144,6 @@ class Graph:
         self._nodes[id] = node
         self._net.add_node(id)
         self._connect(id, node)
-
-    def _is_read(self, id: NodeId) -> bool:
-        return self.is_output(id) or bool(self._net.out_degree(id))
 
     def _connect(self, id: NodeId, node: Node) -> None:
         for position, source in enumerate(node.inputs):

@@ -50,7 +50,7 @@ def by_source(branches: Iterable[Branch]) -> list[list[Branch]]:
 def unshared(work: Workspace, group: list[Branch]) -> list[Branch]:
     """The branches whose weights are stored for no node outside of the group; dropping one may expose another."""
     while True:
-        ids = [branch.id for branch in group]
+        ids = {branch.id for branch in group}
         left = [b for b in group if not isinstance(b.view, LinearView) or work.sharer(b.id, ids) is None]
         if len(left) == len(group):
             return left

@@ -5,7 +5,7 @@ All of these apply to a chain: the nodes from the first to the last that a fold 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import pairwise
 
 from repc.ir.node import Node, NodeId
@@ -26,7 +26,7 @@ def chain_refusal(work: Workspace, rule: str, chain: Sequence[NodeId], absorber:
     return (
         kept(work, rule, (at, *chain), chain, at)
         or read_elsewhere(work, rule, chain, at)
-        or shared(work, rule, absorber, chain, chain, at)
+        or shared(work, rule, absorber, set(chain), chain, at)
     )
 
 
@@ -49,7 +49,7 @@ def read_elsewhere(work: Workspace, rule: str, chain: Sequence[NodeId], at: Node
 
 
 def shared(
-    work: Workspace, rule: str, absorber: NodeId, site: Sequence[NodeId], edge: Sequence[NodeId], at: NodeId
+    work: Workspace, rule: str, absorber: NodeId, site: Set[NodeId], edge: Sequence[NodeId], at: NodeId
 ) -> Refusal | None:
     """A weight is stored for a node outside of the site too, and folding would store it twice with different values."""
     found = work.sharer(absorber, site)

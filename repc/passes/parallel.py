@@ -104,7 +104,10 @@ def plan(kernels: Sequence[Kernel], objective: str, transposed: bool) -> Plan:
     whole = _whole(kernels, transposed)
     if not whole.after().dearer(whole.before(), objective):
         return whole
-    subsets = [(base, [k for k in kernels if k.fits(base.frame, base.groups)]) for base in _bases(kernels)]
+    shapes: dict[tuple[Frame, int], Kernel] = {}
+    for base in _bases(kernels):
+        shapes.setdefault((base.frame, base.groups), base)
+    subsets = [(base, [k for k in kernels if k.fits(*shape)]) for shape, base in shapes.items()]
     base, members = max(subsets, key=lambda subset: len(subset[1]))
     return Plan(tuple(members), base, base.frame, base.groups) if len(members) > 1 else whole
 

@@ -53,8 +53,8 @@ def _alike(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: Nod
     source = other if one.source == other else view and view.source
     if source != one.source:
         return
-    site = [first, other]
-    for id in site:
+    site = {first, other}
+    for id in (first, other):
         if id != source:
             edge = (one.source, id, sum_id)
             found = (

@@ -5,7 +5,7 @@ Whatever a question needs is kept up to date by the edits, so that a rule looks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import TypeVar
 
 from repc.ir.expr import Expr
@@ -62,11 +62,10 @@ class Workspace:
             return self.name(others[0])
         return next((f"output {name}" for name, output in self.graph.outputs.items() if output == id), None)
 
-    def sharer(self, id: NodeId, site: Iterable[NodeId]) -> tuple[str, NodeId] | None:
+    def sharer(self, id: NodeId, site: Set[NodeId]) -> tuple[str, NodeId] | None:
         """A stored tensor of a node that a node outside of a site stores too: its name, and that node."""
-        inside = {id, *site}
         for operand, expr in self.graph[id].weights.items():
-            for other in sorted(self._readers[expr] - inside):
+            for other in sorted(self._readers[expr] - site - {id}):
                 if other in self.graph and any(expr is found for found in self.graph[other].weights.values()):
                     return f"{self.graph[id].path}.{operand}", other
         return None
@@ -122,18 +121,15 @@ class Workspace:
 
     def _released(self, lost: Iterable[NodeId]) -> None:
         """Values that lost a reader: without any they go, and where a single one is left, more may be legal there."""
-        waiting = list(lost)
+        waiting, found = list(lost), dict[NodeId, None]()
         while waiting:
             id = waiting.pop()
-            if id in self.graph and not self.graph.users(id) and not self._is_port(id):
+            found[id] = None
+            if id in self.graph and not self.graph.is_read(id) and id not in self.graph.inputs.values():
                 waiting.extend(self.graph[id].inputs)
                 self.graph.remove(id)
-            elif id in self.graph:
-                user = self.graph.sole_user(id)
-                self.touched.extend(() if user is None else (user,))
-
-    def _is_port(self, id: NodeId) -> bool:
-        return self.graph.is_output(id) or id in self.graph.inputs.values()
+        users = [self.graph.sole_user(id) for id in found if id in self.graph]
+        self.touched.extend(user for user in users if user is not None)
 
     def _index(self, id: NodeId) -> None:
         node = self.graph[id]

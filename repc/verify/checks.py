@@ -15,10 +15,12 @@ TOLERANCE = 1e-11  # what two ways to compute a network in float64 may differ by
 
 def agreement(name: str, subject: Subject) -> Check:
     """The largest relative error of a computation in float64 is at most `TOLERANCE`."""
-    tally = subject.tally
-    figures = [Figure(cut.label, cut.place, part, tally.largest((cut, part)), TOLERANCE) for cut, part in tally.parts()]
+    figures = [
+        Figure(cut.label, cut.place, part, subject.tally.largest((cut, part)), TOLERANCE, TOLERANCE)
+        for cut, part in subject.tally.parts()
+    ]
     largest = max((figure.error for figure in figures), default=0.0)
-    wrong = next((figure for figure in figures if figure.ratio > 1), None)
+    wrong = _first_wrong(figures)
     reason = f"{_where(wrong)} differs by {wrong.error:.2e}, at most {TOLERANCE:g}" if wrong else ""
     return _check(name, "equal", f"rel {largest:.1e}, {_count(figures)}", subject.fault or reason, figures)
 
@@ -27,41 +29,52 @@ def agreement(name: str, subject: Subject) -> Check:
 class Noise:
     """What the error of a deployed network is measured by: that of the unfused network in the same type.
 
-    It counts as at least `unit`, a unit in the last place, times `units` where more is to be granted to a cut.  A
-    deployed network may be off by `limit` times the measure.
+    It counts as at least `unit`, a unit in the last place.  A deployed network may be off by `limit` times that, and in
+    any case by the `slack` of the cut.
     """
 
     unfused: Subject
     unit: float
     limit: float
-    units: Mapping[Cut, float] = field(default_factory=dict[Cut, float])
+    slack: Mapping[Cut, float] = field(default_factory=dict[Cut, float])
 
-    def measure(self, key: Key) -> float:
+    def figure(self, key: Key, error: float) -> Figure:
+        cut, part = key
         # In float64 the reference is no better than what it judges, so there the tolerance is the measure.
-        floor = max(self.unit * self.units.get(key[0], 1.0), TOLERANCE / self.limit)
-        return max(self.unfused.tally.rms(key), floor)
+        reference = max(self.unfused.tally.rms(key), self.unit, TOLERANCE / self.limit)
+        allowed = max(self.limit * reference, self.slack.get(cut, 0.0))
+        return Figure(cut.label, cut.place, part, error, reference, allowed)
 
 
 def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Check:
-    """The error of a deployed computation is within the limit of the noise, at every cut, as mean over the inputs.
+    """The error of a deployed computation is within what the noise allows, at every cut, as mean over the inputs.
 
     The mean is the root mean square.  With a `part`, the row is about the interiors or the borders alone; there may be
     none.
     """
-    figures = [
-        Figure(key[0].label, key[0].place, key[1], subject.tally.rms(key), noise.measure(key))
-        for key in subject.tally.parts()
-        if part in ("", key[1])
-    ]
+    tally = subject.tally
+    figures = [noise.figure(key, tally.rms(key)) for key in tally.parts() if part in ("", key[1])]
     fault = subject.fault or (noise.unfused.fault and f"the unfused network itself fails: {noise.unfused.fault}")
-    worst = max(figures, key=lambda figure: figure.ratio, default=None)
-    wrong = next((figure for figure in figures if figure.ratio > noise.limit), None)
-    detail = f"{worst.ratio:.2g}x noise at {worst.where}, rel {worst.error:.1e}, {_count(figures)}" if worst else ""
+    wrong = _first_wrong(figures)
     reason = ""
     if wrong:
         measure = f"the noise {wrong.reference:.2e} of the unfused network (limit {noise.limit:g})"
         reason = f"{_where(wrong)} is off by {wrong.error:.2e}, {wrong.ratio:.3g} times {measure}"
-    return _check(name, "pass", detail, fault or reason, figures)
+    return _check(name, "pass", _detail(figures, noise.limit), fault or reason, figures)
+
+
+def _detail(figures: Sequence[Figure], limit: float) -> str:
+    if not figures:
+        return ""
+    worst = max(figures, key=lambda figure: figure.ratio)
+    slack = sum(figure.passed and figure.ratio > limit for figure in figures)
+    tail = f", {slack} by the order of long sums" if slack else ""
+    return f"{worst.ratio:.2g}x noise at {worst.where}, rel {worst.error:.1e}, {_count(figures)}{tail}"
+
+
+def _first_wrong(figures: Sequence[Figure]) -> Figure | None:
+    """The first cut that is wrong: what follows it may be wrong because of it."""
+    return next((figure for figure in figures if not figure.passed), None)
 
 
 def _check(name: str, word: str, detail: str, reason: str, figures: Sequence[Figure]) -> Check:
@@ -69,7 +82,6 @@ def _check(name: str, word: str, detail: str, reason: str, figures: Sequence[Fig
 
 
 def _where(figure: Figure) -> str:
-    """The first cut that is wrong: what follows it may be wrong because of it."""
     return f"{figure.part} of {figure.where} ({figure.place})" if figure.place else f"{figure.part} of {figure.where}"
 
 

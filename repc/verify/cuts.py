@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TypeAlias
 
 from torch import Tensor
 
 from repc.diagnostics import Span
-from repc.ir.dims import evaluate, volume
+from repc.ir.dims import evaluate
 from repc.ir.expr import Param
 from repc.ir.graph import Graph, value_names
 from repc.ir.node import NodeId
 from repc.ir.operator import Operator
 from repc.ir.storage import storage
-from repc.ops import AdaptiveAvgPool, AvgPool, Conv, ConvTranspose, Function, MaxPool, Pad, Reduce
+from repc.ops import (
+    AdaptiveAvgPool,
+    AvgPool,
+    Conv,
+    ConvTranspose,
+    Function,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    MatMul,
+    MaxPool,
+    Pad,
+    Reduce,
+    RMSNorm,
+    Softmax,
+)
 
 LIBRARY = "repc:std/"
 
@@ -92,16 +108,36 @@ def segment(graph: Graph, id: NodeId, cuts: Collection[NodeId]) -> list[NodeId]:
 
 
 def longest_sums(graph: Graph, sizes: Mapping[str, int]) -> dict[NodeId, int]:
-    """For each value, how many terms are added up by the longest sum or mean on the way to it."""
+    """For each value, how many terms the longest sum on the way to it adds up."""
     longest: dict[NodeId, int] = {}
     for id in graph.order():
         node = graph[id]
-        terms = 1
-        if isinstance(node.op, AdaptiveAvgPool | Reduce):
-            (x,) = node.inputs
-            terms = evaluate(volume(graph[x].type.shape), sizes) // evaluate(volume(node.type.shape), sizes)
+        types = {name: graph[of].type if isinstance(of, int) else of.type for name, of in node.operands().items()}
+        shapes = {name: [evaluate(dim, sizes) for dim in type.shape] for name, type in types.items()}
+        terms = _terms(node.op, shapes, [evaluate(dim, sizes) for dim in node.type.shape])
         longest[id] = max(terms, *(longest[source] for source in node.inputs), 1)
     return longest
+
+
+def _terms(op: Operator, given: Mapping[str, Sequence[int]], result: Sequence[int]) -> int:
+    """How many terms one element of the result is a sum of."""
+    match op:
+        case Conv() | Linear():
+            return prod(given["weight"][1:])
+        case ConvTranspose():
+            return prod(given["weight"]) // given["weight"][1]
+        case MatMul():
+            return given["a"][-1]
+        case AdaptiveAvgPool() | Reduce():
+            return prod(given["x"]) // prod(result)
+        case LayerNorm() | RMSNorm():
+            return prod(given["x"][-op.axes :])
+        case GroupNorm():
+            return prod(given["x"][1:]) // op.groups
+        case Softmax():
+            return given["x"][op.axis]
+        case _:
+            return 1
 
 
 def place(origin: tuple[Span, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from html import escape
-from math import isfinite, isnan
+from math import isfinite
 from typing import Any, Literal
 
 NOT_COVERED = ("other inputs and sizes, as this is a sample", "GPU providers", "preprocessing")
@@ -18,7 +18,8 @@ PARTS: tuple[Part, ...] = ("interior", "border")
 class Figure:
     """One comparison: of a cut's interior or border, or of a stored tensor.
 
-    `error` and `reference` are in the same unit: relative (‖Δ‖∞/‖y‖∞) at a cut, units in the last place of a tensor.
+    `error`, the `reference` that it is measured by and what is `allowed` are in the same unit: relative (‖Δ‖∞/‖y‖∞) at
+    a cut, units in the last place for a tensor.
     """
 
     where: str
@@ -26,11 +27,16 @@ class Figure:
     part: Part
     error: float
     reference: float
+    allowed: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.allowed
 
     @property
     def ratio(self) -> float:
-        """How many times the reference; infinite where the error is not a number."""
-        return float("inf") if isnan(self.error) else self.error / self.reference
+        """How many times the reference."""
+        return self.error / self.reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,6 @@ class Check:
     reason: str
     figures: tuple[Figure, ...]
     histogram: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def worst(self) -> Figure | None:
-        """The figure that is the largest multiple of its reference."""
-        return max(self.figures, key=lambda figure: figure.ratio, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,22 +140,22 @@ def _internal_checks(task: _Task, exact: Subject, unfused: Subject, folded: Subj
 def _artifact_checks(
     task: _Task, unfused: Subject, artifacts: Sequence[Subject], sample: Sequence[Batch]
 ) -> Iterator[Check]:
-    noise = task.noise(unfused)
-    for subject in (subject for subject in artifacts if not subject.unsupported):
-        plain_sums = isinstance(subject.run, OnnxRun)
-        yield accuracy(subject.name, subject, replace(noise, units=_units(task, sample)) if plain_sums else noise)
+    noise = replace(task.noise(unfused), slack=_slack(task, sample))
+    yield from (accuracy(subject.name, subject, noise) for subject in artifacts if not subject.unsupported)
 
 
-def _units(task: _Task, sample: Sequence[Batch]) -> dict[Cut, float]:
-    """The units in the last place that a sum of n terms may cost: about √n where they are added one after another.
+def _slack(task: _Task, sample: Sequence[Batch]) -> dict[Cut, float]:
+    """What a runtime may be off by in any case, since it may add the terms of a sum in any order.
 
-    ONNX Runtime does so in its pools; torch, whose noise is the measure otherwise, adds in a tree.
+    One after another costs about √n units in the last place for n terms, where torch's own sums, whose noise is the
+    measure, cost one.  ONNX Runtime's pools do so, and a convolution that starts from its bias.
     """
-    units = dict.fromkeys(task.same.train, 1.0)
+    found = dict.fromkeys(task.same.fused, 0.0)
+    noise = task.options.limit * torch.finfo(task.dtype).eps
     for shapes in {tuple((name, tuple(value.shape)) for name, value in batch.inputs.items()) for batch in sample}:
-        longest = longest_sums(task.train, sizes(task.train, dict(shapes)))
-        units = {cut: max(units[cut], sqrt(longest[id])) for cut, id in task.same.train.items()}
-    return units
+        longest = longest_sums(task.fused, sizes(task.fused, dict(shapes)))
+        found = {cut: max(found[cut], noise * sqrt(longest[id])) for cut, id in task.same.fused.items()}
+    return found
 
 
 def _absent(artifacts: Sequence[Subject], model: object, module: object) -> Iterator[str]:

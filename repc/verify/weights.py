@@ -89,7 +89,7 @@ def _compare(name: str, where: str, holder: str, stored: Tensor, exact: Tensor) 
     title = f"{name} in the {holder}"
     if stored.shape != exact.shape:
         reason = f"{title} ({where}) has the shape {list(stored.shape)} instead of {list(exact.shape)}"
-        return _Finding(Figure(title, where, "", inf, LIMIT), reason, torch.zeros(len(LABELS), dtype=torch.int64))
+        return _Finding(Figure(title, where, "", inf, 1.0, LIMIT), reason, torch.zeros(len(LABELS), dtype=torch.int64))
     slack = RECOMPUTED * float(exact.abs().max()) if exact.numel() else 0.0
     counts = torch.zeros(len(LABELS), dtype=torch.int64)
     worst, at = 0.0, 0
@@ -100,7 +100,7 @@ def _compare(name: str, where: str, holder: str, stored: Tensor, exact: Tensor) 
         counts += torch.bincount(torch.bucketize(distance, EDGES), minlength=len(LABELS))
         if float(distance.max()) > worst:
             worst, at = float(distance.max()), start + int(distance.argmax())
-    figure = Figure(title, where, "", worst, LIMIT)
+    figure = Figure(title, where, "", worst, 1.0, LIMIT)
     return _Finding(figure, _reason(figure, stored, exact, at) if worst > LIMIT else "", counts)
 
 

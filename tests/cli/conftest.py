@@ -25,7 +25,7 @@ class Ran:
         """The output without times, sizes of files and roundings, which differ between machines."""
         text = re.sub(r"\d+\.\d s\b", "0.0 s", self.out)
         text = re.sub(r"\d+(\.\d+)?x noise at .*", "…x noise at …", text)
-        return re.sub(r"\d+(\.\d+)? (kB|MB|B)\b", "… B", text)
+        return re.sub(r" +\d+(\.\d+)? (kB|MB|B)\b", " … B", text)
 
 
 Repc = Callable[..., Ran]

@@ -167,12 +167,20 @@ def test_explain_says_why_the_rest_remains(repc: Repc, golden: Golden) -> None:
     assert "E914" in repc("explain", "kept.rep", "conw").err
 
 
-def test_every_operator_belongs_to_one_site() -> None:
-    model = load("repc:tuned/RepVGG_A0_tuned")
+@pytest.mark.parametrize(
+    ("spec", "folded", "rules"),
+    [
+        ("repc:tuned/RepVGG_A0_tuned", ("stage0.rbr_reparam", 7), {"F1", "F3"}),
+        ("repc:repmlpnet/RepMLPNet_T224", ("stages.0.0.repmlp_block.fc3", 7), {"F1", "F3", "F7"}),
+    ],
+)
+def test_every_operator_belongs_to_one_site(spec: str, folded: tuple[str, int], rules: set[str]) -> None:
+    model = load(spec)
     found = sites(model.graph, *model.fold(model.target()))
     was = [id for site in found for id in site.was]
     assert sorted(was) == sorted(set(model.graph) - set(model.graph.inputs.values()))
-    assert sum(site.node.op.name == "conv" for site in found) == 22
+    (site,) = (site for site in found if site.name == folded[0])
+    assert (len(site.was), {step.rule for step in site.steps}) == (folded[1], rules)
 
 
 # ---------------------------------------------------------------- verify, export, bench

@@ -139,6 +139,10 @@ def test_every_code_is_explained_and_belongs_to_one_file(repc: Repc) -> None:
     assert set(homes) - set(explained) == set()
 
 
+def test_options_stand_anywhere(repc: Repc) -> None:
+    assert repc("rule", "-q", "F1", "--json").out == repc("rule", "F1", "--json").out
+
+
 def test_doctor_names_versions(repc: Repc) -> None:
     found = {entry["what"]: entry for entry in json.loads(repc("doctor", "--json").out)}
     assert found["torch"]["state"] == "ok"

@@ -17,7 +17,7 @@ SPEC = "repc 1\nimport std.conv\nimport std.linear\nmodel M({ports}) = {body}\n"
         ("x: f32[b, 4, h, w]", "x >> ConvTranspose(6, 2, stride=2)", 2 * 4 * 10 * 8 * 6 * 4),
         ("x: f32[b, h, 5]", "x >> Linear(7)", 2 * 10 * 7 * 5),
         ("x: f32[b, h, 5], y: f32[b, 5, w]", "x @ y", 2 * 10 * 5 * 8),
-        ("x: f32[b, h, 5], y: f32[b, w, 5]", 'einsum("bqd,bkd->bqk", x, y)', 2 * 10 * 5 * 8),
+        ("x: f32[b, h, 5], y: f32[b, w, 5]", 'einsum(x, y, "bqd,bkd->bqk")', 2 * 10 * 5 * 8),
         ("x: f32[b, 4, h, w]", "relu(x) + x", 0),
     ],
 )

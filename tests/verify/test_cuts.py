@@ -70,7 +70,9 @@ def test_a_segment_ends_at_the_cuts_before_it() -> None:
 
 def test_long_sums_are_counted_for_all_that_follows() -> None:
     train = tiny()
-    (result,) = train.outputs.values()
-    longest = longest_sums(train, {"b": 2, "h": 64, "w": 96})
-    assert longest[result] == 2 * 3
-    assert longest[next(iter(train.inputs.values()))] == 1
+    same = correspondence(train, fold(train))
+    longest = longest_sums(train, {"b": 2, "h": 512, "w": 1024})
+    by_label = {cut.label: longest[id] for cut, id in same.train.items()}
+    assert by_label["stage0"] == 3 * 9
+    assert by_label["stage1.0"] == 4 * 9
+    assert by_label["linear"] == 16 * 32

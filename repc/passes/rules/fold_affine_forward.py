@@ -63,7 +63,7 @@ class FoldAffineForward(Rule[ForwardMatch]):
         node = absorbed(work, match.absorber, (match.subject,), linear.op, parts)
         detail = f"{work.graph[match.subject].op.name} into {work.graph[match.absorber].op.name} behind it"
         step = Step(self.id, node.path, (work.name(match.subject),), detail, origin=node.origin)
-        work.revalue(match.chain[1:-1])
+        work.revalue(match.chain[:-1])
         work.replace(match.absorber, node)
         work.bypass(match.subject, work.graph[match.subject].inputs[0])
         return [step]

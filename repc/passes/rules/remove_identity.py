@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Step
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.passes import legality
 from repc.passes.absorb import own
 from repc.passes.rule import Rule, origins
 from repc.passes.workspace import Workspace
@@ -47,13 +48,10 @@ class RemoveIdentity(Rule[IdentityMatch]):
     def check(self, work: Workspace, match: IdentityMatch) -> Refusal | None:
         (source,) = work.graph[match.subject].inputs
         edge = (source, match.subject)
-        if work.kept(match.subject):
-            reason, remedy = f"the target keeps {work.name(match.subject)}", "take it out of the keep patterns"
-            return work.refusal(self.id, edge, match.subject, reason, remedy)
         if work.graph.is_output(match.subject) and source in work.graph.inputs.values():
             reason = "an output that is an input needs an operator in between"
             return work.refusal(self.id, edge, match.subject, reason, "leave it")
-        return None
+        return legality.kept(work, self.id, [match.subject], edge, match.subject)
 
     def rewrite(self, work: Workspace, match: IdentityMatch) -> list[Step]:
         node = work.graph[match.subject]
@@ -69,6 +67,6 @@ def _titled(work: Workspace, source: NodeId, title: NodeId) -> Node:
     """The node with the name that the spec gives to its value, which its stored weights get too."""
     node, path = work.graph[source], work.graph[title].path
     weights = node.weights
-    if work.linear(source) is not None and work.sharer(source, [title]) is None:
+    if work.linear(source) is not None and work.sharer(source, {title}) is None:
         weights = {operand: own(expr, f"{path}.{operand}") for operand, expr in weights.items()}
     return replace(node, path=path, weights=weights, named=True, origin=origins(work.graph, (source, title)))

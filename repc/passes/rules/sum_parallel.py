@@ -87,12 +87,9 @@ class SumParallel(Rule[ParallelMatch]):
         return [replace(step, origin=merged.origin) for step in steps]
 
     def _steps(self, work: Workspace, found: Plan, path: str, others: Sequence[NodeId]) -> list[Step]:
-        whole = f"{'x'.join(str(w.taps) for w in found.frame) or 'linear'}, groups {found.groups}"
-        identities = [
-            Step(IdentityAsConv.id, path, (work.name(k.id),), f"identity as {whole}")
-            for k in found.members
-            if k.diagonal
-        ]
+        detail = f"identity as {'x'.join(str(w.taps) for w in found.frame) or 'linear'}, groups {found.groups}"
+        diagonal = [work.name(kernel.id) for kernel in found.members if kernel.diagonal]
+        identities = [Step(IdentityAsConv.id, path, (name,), detail) for name in diagonal]
         names = tuple(work.name(id) for id in others)
         exactness = "exact" if found.exact() else "pinned"
         return [*identities, Step(self.id, path, names, found.label(), exactness)]
@@ -106,9 +103,9 @@ def _families(work: Workspace, group: Sequence[Branch]) -> Iterator[tuple[list[K
         alike = [branch for branch in linears if _kind(work, branch) == kind]
         for mode in dict.fromkeys(_mode(branch) for branch in alike if _mode(branch)) or (None,):
             same = [branch for branch in alike if _mode(branch) in (None, mode)]
-            fitting = [branch for branch in group if branch not in linears and _fits(work, branch, same[0])]
+            fitting = [branch for branch in group if _fits(work, branch, same[0])]
             members = unshared(work, [*same, *fitting])
-            bases = [branch for branch in members if branch in linears]
+            bases = [branch for branch in members if isinstance(branch.view, LinearView)]
             if bases and len(members) > 1:
                 yield [_kernel(work, branch, bases[0]) for branch in members], _linear(bases[0]).transposed
 
@@ -130,7 +127,8 @@ def _mode(branch: Branch) -> str | None:
 def _fits(work: Workspace, branch: Branch, base: Branch) -> bool:
     """Whether an affine branch is a convolution with one tap like the base."""
     view, beside = branch.view, _linear(base)
-    assert isinstance(view, AffineView)
+    if not isinstance(view, AffineView):
+        return False
     types = {work.graph[id].type for id in (branch.id, branch.source, base.id)}
     return len(types) == 1 and set(beside.stride) <= {1} and view.axis in (None, beside.channel_axis)
 
