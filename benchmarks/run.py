@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,7 +55,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     create = timm_models()
     rows = [compare(label, create(name), spec) for label, (name, spec) in MODELS.items()]
-    text = report(rows, scaling())
+    text = report(rows, scaling(), startup())
     (HERE / "README.md").write_text(text, encoding="utf-8")
     print(text)
 
@@ -170,7 +173,15 @@ def scaling() -> float:
         return best[1] / best[0]
 
 
-def report(rows: list[Row], scale: float) -> str:
+def startup() -> tuple[float, float, float]:
+    """``repc check`` of the RepVGG specs over the bare imports of networkx and lark, each in a fresh process."""
+    spec = str(HERE.parent / "specs" / "models" / "repvgg.rep")
+    commands = (["-m", "repc", "check", "-q", spec], ["-c", "import networkx, lark"])
+    times = alternate([partial(subprocess.run, [sys.executable, *words], check=True) for words in commands], 15)
+    return ratios(times[0], times[1])
+
+
+def report(rows: list[Row], scale: float, started: tuple[float, float, float]) -> str:
     def spread(values: tuple[float, float, float]) -> str:
         return f"{values[1]:.2f} ({values[0]:.2f} to {values[2]:.2f})"
 
@@ -192,6 +203,8 @@ def report(rows: list[Row], scale: float) -> str:
         [
             "",
             f"A narrow RepVGG of 1,000 blocks takes {scale:.1f} times as long as one of 100 (spec to ONNX file).",
+            "",
+            f"`repc check` of the 14 RepVGG models takes {spread(started)} times as long as importing networkx and lark.",
             "",
             f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, onnx {onnx.__version__}, "
             f"ONNX Runtime {onnxruntime.__version__}, {torch.get_num_threads()} threads.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from math import isfinite, sqrt
 from typing import TypeAlias
 
@@ -16,33 +17,39 @@ Key: TypeAlias = tuple[Cut, Part]
 
 
 class Tally:
-    """Relative errors ‖Δ‖∞/‖y‖∞ of every sample, by cut and part: their root mean square and their maximum.
+    """How far values are off, by cut and part: root mean squares, and maxima.
 
-    The scale ‖y‖∞ is that of the whole batch, so that one sample that a relu silences does not count as wrong.
+    The root mean square is over elements and inputs and relative to that of the value itself.  It is what compares
+    one rounding with another, since the largest of many errors scatters by itself.  The maximum is ‖Δ‖∞/‖y‖∞.
     """
 
     def __init__(self) -> None:
         self._squares: defaultdict[Key, float] = defaultdict(float)
-        self._largest: defaultdict[Key, float] = defaultdict(float)
         self._samples: defaultdict[Key, int] = defaultdict(int)
+        self._largest: defaultdict[Key, float] = defaultdict(float)
 
     def add(self, cut: Cut, expected: Tensor, found: Tensor, samples: int) -> None:
         """Compare a finite value with the expected one of the same shape; a batch has `samples` samples."""
         if not expected.numel():
             return
-        for part, errors in _errors(found, expected.to(torch.float64), cut.border, samples).items():
-            self._squares[cut, part] += float(errors.square().sum())
-            self._samples[cut, part] += len(errors)
-            self._largest[cut, part] = max(self._largest[cut, part], float(errors.max()))
+        expected = expected.to(torch.float64)
+        # A value that is zero everywhere is compared absolutely.
+        power = float(expected.square().mean()) or 1.0
+        magnitude = _magnitude(expected) or 1.0
+        for part, square, largest in _errors((found - expected).abs_(), cut.border):
+            self._squares[cut, part] += samples * square / power
+            self._samples[cut, part] += samples
+            self._largest[cut, part] = max(self._largest[cut, part], largest / magnitude)
 
     def parts(self) -> list[Key]:
         return list(self._squares)
 
     def rms(self, key: Key) -> float:
-        """The root mean square over the samples; zero where there are none."""
+        """The relative root mean square of the error; zero where there are no values."""
         return sqrt(self._squares[key] / self._samples[key]) if key in self._samples else 0.0
 
     def largest(self, key: Key) -> float:
+        """The largest ‖Δ‖∞/‖y‖∞ of a batch."""
         return self._largest[key]
 
 
@@ -57,22 +64,13 @@ def _magnitude(value: Tensor) -> float:
     return max(-low, high)
 
 
-def _errors(found: Tensor, expected: Tensor, border: int, samples: int) -> dict[Part, Tensor]:
-    """The relative error of each sample, the outermost positions of the axes after the channels apart."""
-    scale = _magnitude(expected) or 1.0  # a value that is zero everywhere is compared absolutely
-    error = (found - expected).abs_().div_(scale)
-    if not border or error.dim() < 3:
-        return {"interior": _by_sample(error, samples)}
-    parts: dict[Part, Tensor] = {}
-    inner = error[(slice(None), slice(None), *[slice(border, -border)] * (error.dim() - 2))]
+def _errors(error: Tensor, border: int) -> Iterator[tuple[Part, float, float]]:
+    """Mean square and maximum of absolute errors, the outermost positions of the axes after the channels apart."""
+    inside = [slice(border, -border or None)] * max(error.dim() - 2, 0)
+    inner = error[(..., *inside)]
     if inner.numel():
-        parts["interior"] = _by_sample(inner, samples)
+        yield "interior", float(inner.square().mean()), float(inner.max())
+    outside = error.numel() - inner.numel()
+    if outside:
         inner.zero_()
-    parts["border"] = _by_sample(error, samples)
-    return parts
-
-
-def _by_sample(error: Tensor, samples: int) -> Tensor:
-    """The largest error of each sample; the batch is the outermost part of the first axis, or there is none."""
-    rows = samples if error.dim() and len(error) % samples == 0 else 1
-    return error.reshape(rows, -1).amax(1)
+        yield "border", float(error.square().sum()) / outside, float(error.max())

@@ -173,6 +173,7 @@ class Folded:
         before = self._outputs(self.net.graph, sizes or {})
         after = self._outputs(self.graph, sizes or {})
         assert [y.shape for y in before] == [y.shape for y in after]
+        assert all(y.any() for y in before), "zeros compare with nothing"
         return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(after, before, strict=True))
 
     def _outputs(self, graph: Graph, sizes: dict[str, int]) -> list[Tensor]:

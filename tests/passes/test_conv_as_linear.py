@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repc.ir.dims import symbol
@@ -30,7 +30,7 @@ def size(shape: Sequence[int]) -> int:
     return total
 
 
-@d.quick
+@settings(d.quick, max_examples=20)
 @given(st.data(), st.booleans())
 def test_any_convolution_of_the_tile(data: st.DataObject, linear: bool) -> None:
     g = d.geometry(data.draw, ranks=(1, 2), strides=(1, 1), sizes=(5, 6))
