@@ -204,7 +204,7 @@ def report(rows: list[Row], scale: float, started: tuple[float, float, float]) -
             "",
             f"A narrow RepVGG of 1,000 blocks takes {scale:.1f} times as long as one of 100 (spec to ONNX file).",
             "",
-            f"`repc check` of the 14 RepVGG models takes {spread(started)} times as long as importing networkx and lark.",
+            f"`repc check` of the 14 RepVGG models takes {spread(started)} times the imports of networkx and lark.",
             "",
             f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, onnx {onnx.__version__}, "
             f"ONNX Runtime {onnxruntime.__version__}, {torch.get_num_threads()} threads.",

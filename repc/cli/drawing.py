@@ -13,7 +13,6 @@ from html import escape
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.notation import attributes
-from repc.ops import Function
 
 SWEEPS = 4
 LAYER, LINE, LETTER, GAP, MARGIN = 62.0, 15.0, 6.6, 24.0, 16.0
@@ -29,7 +28,7 @@ COLOURS = {
 
 def label(node: Node) -> tuple[str, str]:
     """What is written on a node: operator and path."""
-    return (node.op.function if isinstance(node.op, Function) else node.op.name), node.path
+    return node.op.title, node.path
 
 
 def dot(graph: Graph) -> str:

@@ -61,7 +61,7 @@ def _text(graph: Graph, args: Namespace) -> str:
 
 def types(graph: Graph) -> str:
     """A line for each value: its name, and its type."""
-    rows = [(name, str(graph[id].type)) for id, name in value_names(graph, lambda node: node.op.name)]
+    rows = [(name, str(graph[id].type)) for id, name in value_names(graph, lambda node: node.op.title)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {type}" for name, type in rows)
 

@@ -15,7 +15,7 @@ from repc.ir.expr import Param
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Step, Trace
-from repc.ops import Function, Input
+from repc.ops import Input
 
 LINEAR = ("conv", "conv_transpose", "linear", "matmul", "einsum")
 WHY: Mapping[str, str] = {
@@ -124,7 +124,7 @@ def names(graph: Graph) -> dict[NodeId, str]:
 
 def kind(node: Node) -> str:
     """What an operator is called: a function by its own name."""
-    return node.op.function if isinstance(node.op, Function) else node.op.name
+    return node.op.title
 
 
 def _name(node: Node, *, alone: bool) -> str:

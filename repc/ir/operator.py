@@ -24,6 +24,11 @@ class Operator(ABC):
     optional: ClassVar[tuple[str, ...]] = ()
     variadic: ClassVar[bool] = False
 
+    @property
+    def title(self) -> str:
+        """What a person calls it: the name of the function in the language."""
+        return self.name
+
     @abstractmethod
     def infer(self, given: Mapping[str, TensorType]) -> TensorType:
         """The type of the result; raises `ShapeError` where the operands do not fit."""

@@ -56,6 +56,10 @@ class Function(Operator):
     function: str
     attributes: tuple[Fraction, ...] = ()
 
+    @property
+    def title(self) -> str:
+        return self.function
+
     def infer(self, given: Mapping[str, TensorType]) -> TensorType:
         if self.function not in FUNCTIONS:
             raise ShapeError(f"there is no function {self.function!r}", "x", f"one of {', '.join(FUNCTIONS)}")

@@ -12,7 +12,6 @@ from repc.ir.expr import Expr
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal
-from repc.ops.function import Function
 from repc.passes.options import Options
 from repc.passes.views import AffineView, LinearView, affine_view, linear_view
 
@@ -73,7 +72,7 @@ class Workspace:
     def name(self, id: NodeId) -> str:
         """A node as a person knows it: by its path, with its kind where that is not the path of a stored operator."""
         node = self.graph[id]
-        kind = node.op.function if isinstance(node.op, Function) else node.op.name
+        kind = node.op.title
         if not node.path or id in self.graph.inputs.values() or node.path.rpartition(".")[2] == kind:
             return node.path or kind
         same = (i for i in self._places[node.path] if i in self.graph and self.graph[i].path == node.path)

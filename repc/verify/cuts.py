@@ -22,7 +22,6 @@ from repc.ops import (
     AvgPool,
     Conv,
     ConvTranspose,
-    Function,
     GroupNorm,
     LayerNorm,
     Linear,
@@ -149,7 +148,7 @@ def place(origin: tuple[Span, ...]) -> str:
 def _labels(graph: Graph, cuts: Collection[NodeId]) -> dict[NodeId, str]:
     """The path of each cut, with the operator where that alone is not one value."""
     times = Counter(graph[id].path for id in cuts)
-    names = value_names(graph, lambda node: node.op.function if isinstance(node.op, Function) else node.op.name)
+    names = value_names(graph, lambda node: node.op.title)
     return {id: graph[id].path if graph[id].path and times[graph[id].path] == 1 else name for id, name in names}
 
 

@@ -13,7 +13,6 @@ from repc.ir.graph import Graph, value_names
 from repc.ir.node import Node, NodeId
 from repc.ir.storage import Storage
 from repc.ir.types import TensorType
-from repc.ops import Function
 
 
 class Writer:
@@ -112,4 +111,4 @@ class Writer:
 
 
 def _suffix(node: Node) -> str:
-    return node.op.function if isinstance(node.op, Function) else node.op.name
+    return node.op.title
