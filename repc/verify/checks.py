@@ -29,7 +29,7 @@ def agreement(name: str, subject: Subject) -> Check:
 class Noise:
     """What the error of a deployed network is measured by: that of the unfused network in the same type.
 
-    It counts as at least `unit`, a unit in the last place.  A deployed network may be off by `limit` times that, and in
+    Both are root mean squares.  The noise counts as at least `unit`, a unit in the last place.  A deployed network may be off by `limit` times that, and in
     any case by the `slack` of the cut.
     """
 
@@ -47,29 +47,30 @@ class Noise:
 
 
 def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Check:
-    """The error of a deployed computation is within what the noise allows, at every cut, as mean over the inputs.
+    """The error of a deployed computation is within what the noise allows, at every cut.
 
-    The mean is the root mean square.  With a `part`, the row is about the interiors or the borders alone; there may be
-    none.
+    With a `part`, the row is about the interiors or the borders alone; there may be none.
     """
     tally = subject.tally
-    figures = [noise.figure(key, tally.rms(key)) for key in tally.parts() if part in ("", key[1])]
+    keys = [key for key in tally.parts() if part in ("", key[1])]
+    figures = [noise.figure(key, tally.rms(key)) for key in keys]
+    largest = max(map(tally.largest, keys), default=0.0)
     fault = subject.fault or (noise.unfused.fault and f"the unfused network itself fails: {noise.unfused.fault}")
     wrong = _first_wrong(figures)
     reason = ""
     if wrong:
         measure = f"the noise {wrong.reference:.2e} of the unfused network (limit {noise.limit:g})"
         reason = f"{_where(wrong)} is off by {wrong.error:.2e}, {wrong.ratio:.3g} times {measure}"
-    return _check(name, "pass", _detail(figures, noise.limit), fault or reason, figures)
+    return _check(name, "pass", _detail(figures, largest, noise.limit), fault or reason, figures)
 
 
-def _detail(figures: Sequence[Figure], limit: float) -> str:
+def _detail(figures: Sequence[Figure], largest: float, limit: float) -> str:
     if not figures:
         return ""
     worst = max(figures, key=lambda figure: figure.ratio)
     slack = sum(figure.passed and figure.ratio > limit for figure in figures)
     tail = f", {slack} by the order of long sums" if slack else ""
-    return f"{worst.ratio:.2g}x noise at {worst.where}, rel {worst.error:.1e}, {_count(figures)}{tail}"
+    return f"{worst.ratio:.2g}x noise at {worst.where}, rel {largest:.1e}, {_count(figures)}{tail}"
 
 
 def _first_wrong(figures: Sequence[Figure]) -> Figure | None:

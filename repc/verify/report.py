@@ -8,7 +8,7 @@ from html import escape
 from math import isfinite
 from typing import Any, Literal
 
-NOT_COVERED = ("other inputs and sizes, as this is a sample", "GPU providers", "preprocessing")
+NOT_COVERED = ("inputs and sizes beyond this sample", "GPU providers", "preprocessing")
 
 Part = Literal["interior", "border", ""]
 PARTS: tuple[Part, ...] = ("interior", "border")
@@ -18,8 +18,9 @@ PARTS: tuple[Part, ...] = ("interior", "border")
 class Figure:
     """One comparison: of a cut's interior or border, or of a stored tensor.
 
-    `error`, the `reference` that it is measured by and what is `allowed` are in the same unit: relative (‖Δ‖∞/‖y‖∞) at
-    a cut, units in the last place for a tensor.
+    `error`, the `reference` that it is measured by and what is `allowed` are in the same unit: relative at a cut (in
+    float64 the maximum ‖Δ‖∞/‖y‖∞, else the root mean square over elements and inputs), units in the last place for a
+    tensor.
     """
 
     where: str

@@ -117,17 +117,18 @@ class OnnxRun:
         graph = (read_model(model, external=False) if isinstance(model, Path) else model).graph
         made = {name for node in graph.node for name in node.output} - {value.name for value in graph.output}
         self._model, self._outputs = model, outputs
-        self._inner = {cut: name for cut, name in names.items() if name in made}
+        # An operator that is the identity has no value of its own: several cuts may have one name.
+        self._inner = {name: cut for cut, name in names.items() if name in made}
 
     def __call__(self, inputs: Inputs) -> Values:
         try:
             results = _results(self._whole, inputs, None)
-            seen = _results(self._inside, inputs, [*self._inner.values()]) if self._inner else []
+            seen = _results(self._inside, inputs, [*self._inner]) if self._inner else []
         except _runtime().capi.onnxruntime_pybind11_state.NotImplemented as error:
             raise Unsupported(f"ONNX Runtime, which lacks a kernel: {first_line(error)}") from error
         except Exception as error:
             raise Crash(f"ONNX Runtime refuses: {first_line(error)}") from error
-        return _named([*self._inner], seen) | _named(self._outputs, results)
+        return _named([*self._inner.values()], seen) | _named(self._outputs, results)
 
     def first_not_finite(self, cut: Cut, inputs: Inputs) -> str:
         return str(cut)
@@ -138,7 +139,7 @@ class OnnxRun:
 
     @cached_property
     def _inside(self) -> Any:
-        return _session(self._model, [*self._inner.values()])
+        return _session(self._model, [*self._inner])
 
 
 def _runtime() -> Any:

@@ -48,11 +48,12 @@ def describe(sample: Sequence[Batch], kind: str) -> str:
 
 
 def _pieces(graph: Graph, given: Mapping[str, Tensor], dtype: torch.dtype) -> Iterator[Batch]:
-    """Given data in chunks, where the batch size is free."""
+    """Given data in the order of the inputs, and in chunks where the batch size is free."""
     batch = _batch_dims(graph)
     rows = {name: len(value) for name, value in given.items() if name in batch}
     count = min(rows.values(), default=1)
-    data = {name: value.to(dtype) if value.is_floating_point() else value for name, value in given.items()}
+    ordered = {name: given[name] for name in (*graph.inputs, *given) if name in given}
+    data = {name: value.to(dtype) if value.is_floating_point() else value for name, value in ordered.items()}
     if set(rows.values()) != {count}:
         yield Batch(data, 1)
         return

@@ -49,9 +49,9 @@ def verify(
 
     - the fused graph in float64 agrees to 1e-11 relative (‖Δ‖∞/‖y‖∞);
     - the fused graph, the module and the file are in the deployed type at most `options.limit` times as far off as the
-      unfused network is, as root mean square over the inputs.
+      unfused network is, by root mean squares over elements and inputs, of at least a unit in the last place.
 
-    And the stored tensors, wherever they are held, are their expressions' values to half a unit in the last place.
+    The stored tensors, wherever they are held, are their expressions' values to half a unit in the last place.
     Raises `Failure` where parameters, inputs or sizes do not fit the graph.
     """
     with torch.no_grad():
@@ -86,12 +86,7 @@ class _Task:
 def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None, progress: Progress) -> Report:
     progress("weights", 0.0)
     exact = evaluate(storage(task.fused).tensors, TorchField(torch.float64), task.parameters)
-    holders = {"computed weights": task.values}
-    if model is not None:
-        holders["ONNX file"] = onnx_tensors(model)
-    if module is not None:
-        holders["torch module"] = dict(module.state_dict())
-    weights = check_weights(task.fused, exact, holders)
+    weights = check_weights(task.fused, exact, _holders(task, model, module))
     internal = _internal(task, exact)
     artifacts = list(_artifacts(task, model, module))
     sample = batches(task.train, task.options, task.dtype)
@@ -104,6 +99,16 @@ def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module
     kind = "given" if task.options.inputs else f"random (seed {task.options.seed})"
     absent = tuple(_absent(artifacts, model, module))
     return Report(task.train.name, describe(sample, kind), tuple(checks), (*NOT_COVERED, *absent))
+
+
+def _holders(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None) -> dict[str, Tensors]:
+    """Where the deployed weights are stored."""
+    holders = {"computed weights": task.values}
+    if model is not None:
+        holders["ONNX file"] = onnx_tensors(model)
+    if module is not None:
+        holders["torch module"] = dict(module.state_dict())
+    return holders
 
 
 def _internal(task: _Task, exact: Tensors) -> tuple[Subject, Subject, Subject]:
@@ -130,7 +135,7 @@ def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Mod
 
 
 def _internal_checks(task: _Task, exact: Subject, unfused: Subject, folded: Subject) -> Iterator[Check]:
-    yield agreement("float64 (folded = train)", exact)
+    yield agreement("float64 (train = folded)", exact)
     for part in PARTS:
         check = accuracy(f"rounding, {part}", folded, task.noise(unfused), part)
         if check.figures or not check.passed:

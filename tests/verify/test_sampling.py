@@ -78,6 +78,13 @@ def test_given_data_is_used_in_pieces_and_in_the_deployed_type() -> None:
     assert torch.equal(together, image.to(torch.float16))
 
 
+def test_given_data_comes_in_the_order_of_the_inputs() -> None:
+    train = graph("model Two(x: f32[b, 4], y: f32[b, 4]) = x * y", "Two")
+    data = {"y": torch.zeros(2, 4), "x": torch.ones(2, 4)}
+    (found,) = sample(train, Options(inputs=[data]))
+    assert list(found.inputs) == ["x", "y"]
+
+
 def test_given_data_with_a_pinned_batch_stays_whole() -> None:
     train = graph("model Tiny" + BODY.replace("[b,", "[19,"), "Tiny")
     image: Tensor = torch.randn(19, 3, 40, 56)

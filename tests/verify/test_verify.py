@@ -21,7 +21,7 @@ from tests.verify.networks import Mutation, fold, random_parameters, stored, tin
 SITE = "stage4.0.rbr_reparam"
 PLACE = "repc:models/repvgg:22"
 
-EXACT, WEIGHTS = "float64 (folded = train)", "weights (recomputed)"
+EXACT, WEIGHTS = "float64 (train = folded)", "weights (recomputed)"
 INTERIOR, BORDER = "rounding, interior", "rounding, border"
 RUNTIME, TORCH = "ONNX Runtime CPU float32", "torch CPU float32"
 
@@ -260,7 +260,7 @@ def test_the_report_reads_as_a_table() -> None:
     for name in (WEIGHTS, EXACT, INTERIOR, BORDER, RUNTIME, TORCH):
         line = next(line for line in lines if line.strip().startswith(name))
         assert all(line[column - 1] == " " and line[column] != " " for column in columns)
-    assert any(line.startswith("  Not covered: other inputs") for line in lines)
+    assert any(line.startswith("  Not covered: inputs") for line in lines)
 
 
 def test_a_failure_is_printed_with_its_reason_and_escaped_in_a_notebook() -> None:
