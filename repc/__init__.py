@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     __version__: str
     from repc.diagnostics import Diagnostic, Failure
     from repc.driver import Fused, Model, load
-    from repc.verify import Report
-    from repc.verify import compare as verify
+    from repc.verify import Report, compare
 
-__all__ = ["Diagnostic", "Failure", "Fused", "Model", "Report", "load", "verify"]
+__all__ = ["Diagnostic", "Failure", "Fused", "Model", "Report", "compare", "load"]
 
 _HOMES = {
     "Diagnostic": ("repc.diagnostics", "Diagnostic"),
@@ -29,8 +28,8 @@ _HOMES = {
     "Fused": ("repc.driver", "Fused"),
     "Model": ("repc.driver", "Model"),
     "Report": ("repc.verify", "Report"),
+    "compare": ("repc.verify", "compare"),
     "load": ("repc.driver", "load"),
-    "verify": ("repc.verify", "compare"),
 }
 
 

@@ -28,6 +28,7 @@ from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, ma
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
+from repc.evaluate.raw import raw
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
@@ -328,9 +329,9 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     """A hash of names, shapes, types and values, whatever file they came from."""
     total = sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensors[name]
         total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        total.update(raw(tensor).data)
     return total.hexdigest()
 
 

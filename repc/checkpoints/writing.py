@@ -16,6 +16,7 @@ from torch import Tensor
 
 from repc.checkpoints import errors
 from repc.diagnostics import Failure
+from repc.evaluate.raw import raw
 from repc.ir.files import write_whole
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
@@ -67,5 +68,4 @@ def _write_safetensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: 
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     for name in order:
-        values = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        file.write(values.numpy().data)
+        file.write(raw(tensors[name]).data)

@@ -53,7 +53,8 @@ def no_such_site(pattern: str, model: str, known: Sequence[str]) -> Diagnostic:
 
 def bad_name(name: str) -> Diagnostic:
     """The name of a new spec becomes the name of a file and of a model."""
-    return Diagnostic("E915", f"{name!r} cannot be a name in a spec", help="use letters, digits and _: MyBlock")
+    remedy = "begin with a capital letter, then letters, digits and _: MyBlock"
+    return Diagnostic("E915", f"{name!r} cannot be the name of a block or model", help=remedy)
 
 
 def already_there(path: Path) -> Diagnostic:

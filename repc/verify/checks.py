@@ -29,8 +29,8 @@ def agreement(name: str, subject: Subject) -> Check:
 class Noise:
     """What the error of a deployed network is measured by: that of the unfused network in the same type.
 
-    Both are root mean squares.  The noise counts as at least `unit`, a unit in the last place.  A deployed network may be off by `limit` times that, and in
-    any case by the `slack` of the cut.
+    Both are root mean squares.  The noise counts as at least `unit`, a unit in the last place.  A deployed network may
+    be off by `limit` times that, and in any case by the `slack` of the cut.
     """
 
     unfused: Subject

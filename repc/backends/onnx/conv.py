@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from repc.backends.onnx.emitter import Emitter, Value
-from repc.backends.onnx.shape import padded, pads
+from repc.backends.onnx.shape import along, padded, pads
 from repc.ops.conv import Conv, ConvTranspose
 
 
@@ -28,18 +28,30 @@ def conv(e: Emitter, op: Conv, given: Mapping[str, Value]) -> str:
 
 
 def conv_transpose(e: Emitter, op: ConvTranspose, given: Mapping[str, Value]) -> str:
-    """ConvTranspose(x, weight[, bias])."""
-    return e.add(
+    """ConvTranspose(x, weight[, bias]).
+
+    Output padding first gives back what the end padding cut off.  Runtimes want the rest to be smaller than the stride;
+    where dilation allows more, the zeros are a Pad and the bias comes after them.
+    """
+    given_back = [min(extra, after) for extra, (_, after) in zip(op.output_padding, op.padding, strict=True)]
+    extra = [total - back for total, back in zip(op.output_padding, given_back, strict=True)]
+    wide = any(more >= stride for more, stride in zip(extra, op.stride, strict=True))
+    result = e.add(
         "ConvTranspose",
         given["x"].name,
-        *weights(given),
+        *(weights(given)[:1] if wide else weights(given)),
         kernel_shape=kernel_shape(given),
         strides=op.stride,
-        pads=pads(op.padding),
-        output_padding=op.output_padding,
+        pads=pads(tuple((b, a - back) for (b, a), back in zip(op.padding, given_back, strict=True))),
+        output_padding=[0] * len(extra) if wide else extra,
         dilations=op.dilation,
         group=op.groups,
     )
+    if not wide:
+        return result
+    result = padded(e, result, ((0, 0), (0, 0), *((0, more) for more in extra)), "constant")
+    rank = given["weight"].type.rank
+    return e.add("Add", result, along(e, given["bias"], 1, rank)) if "bias" in given else result
 
 
 def weights(given: Mapping[str, Value]) -> list[str]:

@@ -13,6 +13,7 @@ from onnx import helper
 
 from repc.backends.onnx.errors import unknown_opset, untypable
 from repc.backends.onnx.writer import Writer
+from repc.evaluate.raw import raw
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
@@ -112,9 +113,7 @@ def _tensor(info: onnx.ValueInfoProto, value: torch.Tensor | np.ndarray) -> onnx
     type = info.type.tensor_type
     shape = tuple(dim.dim_value for dim in type.shape.dim)
     assert tuple(value.shape) == shape, f"{info.name} is {tuple(value.shape)}, not {shape}"
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    raw = value.tobytes()
+    data = raw(value).tobytes() if isinstance(value, torch.Tensor) else value.tobytes()
     size = helper.tensor_dtype_to_np_dtype(type.elem_type).itemsize
-    assert len(raw) == size * np.prod(shape, dtype=int), f"{info.name} has another element type than the model"
-    return onnx.TensorProto(name=info.name, data_type=type.elem_type, dims=shape, raw_data=raw)
+    assert len(data) == size * np.prod(shape, dtype=int), f"{info.name} has another element type than the model"
+    return onnx.TensorProto(name=info.name, data_type=type.elem_type, dims=shape, raw_data=data)

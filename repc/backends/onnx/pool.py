@@ -69,10 +69,13 @@ def border(padding: Pairs, stride: Ints, extents: Sequence[int], ceil: bool) -> 
 
 
 def adaptive_avg_pool(e: Emitter, op: AdaptiveAvgPool, given: Mapping[str, Value]) -> str:
-    """GlobalAveragePool for a single result, AveragePool where all windows are equal, else axis by axis."""
+    """ReduceMean for a single result, AveragePool where all windows are equal, else axis by axis.
+
+    ReduceMean and not GlobalAveragePool: it is what torch exports, and ONNX Runtime adds up long rows more exactly.
+    """
     x, spatial = given["x"], given["x"].type.shape[2:]
     if set(op.output) == {1}:
-        return e.add("GlobalAveragePool", x.name)
+        return reduce_over(e, "ReduceMean", x.name, range(2, x.type.rank), keep=True)
     kernel = [size // count for size, count in zip(spatial, op.output, strict=True) if isinstance(size, int)]
     if spatial == tuple(size * count for size, count in zip(kernel, op.output, strict=False)):
         return e.add("AveragePool", x.name, kernel_shape=kernel, strides=kernel)

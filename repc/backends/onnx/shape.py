@@ -16,12 +16,10 @@ END = np.iinfo(np.int64).max
 
 
 def reshape(e: Emitter, op: Reshape, given: Mapping[str, Value]) -> str:
-    """Reshape, or Flatten where the first axis stays and the others become one."""
+    """Reshape, unless nothing changes."""
     x = given["x"]
     if op.shape == x.type.shape:
         return x.name
-    if len(op.shape) == 2 < x.type.rank and op.shape[0] == x.type.shape[0]:
-        return e.add("Flatten", x.name, axis=1)
     return reshaped(e, x.name, x.type.shape, op.shape)
 
 

@@ -60,7 +60,7 @@ def small() -> Network:
 
 def test_repvgg_a0_has_the_nodes_of_its_deployed_form() -> None:
     model = repvgg_a0().model()
-    assert counts(model) == {"Conv": 22, "Flatten": 1, "Gemm": 1, "GlobalAveragePool": 1, "Relu": 22}
+    assert counts(model) == {"Conv": 22, "Gemm": 1, "ReduceMean": 1, "Relu": 22, "Reshape": 1}
 
 
 @pytest.mark.parametrize("opset", [17, 18, newest_runnable()])
@@ -102,7 +102,8 @@ def test_values_and_nodes_are_called_as_in_the_spec() -> None:
         "reshape",
         "linear/linear",
     ]
-    assert [tensor.name for tensor in model.graph.initializer] == [
+    stored = small().values()
+    assert [tensor.name for tensor in model.graph.initializer if tensor.name in stored] == [
         "stage0.rbr_reparam.weight",
         "stage0.rbr_reparam.bias",
         "stage1.rbr_reparam.weight",
@@ -213,7 +214,7 @@ def test_bfloat16_is_stored_as_it_is() -> None:
     net = small()
     model = net.model(22, "bf16")
     values = net.values("bf16")
-    for tensor in model.graph.initializer:
+    for tensor in (t for t in model.graph.initializer if t.name in values):
         assert tensor.data_type == onnx.TensorProto.BFLOAT16
         assert tensor.raw_data == values[tensor.name].view(torch.int16).numpy().tobytes()
 

@@ -1,0 +1,15 @@
+"""The bytes of tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def raw(tensor: Tensor) -> np.ndarray:
+    """The bytes of a tensor in row-major order, as a flat array; numpy itself does not know bfloat16."""
+    flat = tensor.detach().cpu().reshape(-1)
+    if flat.numel() and flat.stride() != (1,):  # an expanded scalar, which torch calls contiguous
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8).numpy()
