@@ -69,6 +69,10 @@ def _enclose(parts: Sequence[Window], transposed: bool) -> Window:
     if transposed:
         # The size is (n - 1)·stride + last - after + extra + 1: what the parts have in common is kept.
         trim = last - parts[0].last + parts[0].after - parts[0].extra
+        if -trim >= dilation and dilation < max(part.dilation for part in parts):
+            # Output padding may reach the dilation of a part but not this one: zero taps write those positions.
+            taps += -(trim // dilation)
+            trim %= dilation
         return Window(taps, before, max(trim, 0), dilation, max(-trim, 0))
     # The number of outputs follows from after - last; the least of the parts' never pads more than one of them does.
     after = last + min(part.after - part.last for part in parts)

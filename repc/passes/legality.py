@@ -73,9 +73,14 @@ def between(work: Workspace, id: NodeId) -> tuple[str, str]:
     if isinstance(node.op, NORMS):
         return f"{name} divides by statistics of its input", "fold on its own side of the normalisation"
     if isinstance(node.op, AvgPool):
-        return f"{name} does not count its padding as zeros", "count the padding, or pool without it"
+        return f"{name} counts its padding as zeros, to which a shift adds nothing", "pool without padding or its count"
     if isinstance(node.op, Multiply | Divide) and not node.weights:
         return f"{name} multiplies by a gate that is computed from the input", "a gate is no constant; fold beside it"
+    if isinstance(node.op, Divide) and "a" in node.weights:
+        return f"{name} divides by its input", "fold on its own side of the division"
+    if isinstance(node.op, Multiply | Divide | Sum) and len(node.inputs) == 1:
+        verb = {Multiply: "multiplies", Divide: "divides by", Sum: "adds"}
+        return f"{name} {node.op.name}", ""
     if isinstance(node.op, Sum):
         return f"{name} adds values that do not merge", "see why that sum remains"
     return f"no rule carries a scale or a shift through {name}", "move it next to the layer that should take it in"

@@ -1,7 +1,7 @@
 """Operators that a per-channel affine map commutes with: where its vector goes when it passes one of them.
 
-Reshapes and permutations move elements, averages have weights that add up to one; neither mixes channels.  Passing a
-reshape that joins or splits axes, each entry of the vector belongs to a block of the longer axis, or recurs in it.
+Reshapes and permutations move elements.  Averages have weights that add up to one, and mix elements along the spatial
+axes only: a map along one of those does not pass.  Passing a reshape that joins or splits axes, each entry of the vector belongs to a block of the longer axis, or recurs in it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from repc.ir.dims import Dim, Shape, divide, volume
 from repc.ir.expr import Expr
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
+from repc.ir.operator import Operator
 from repc.ops import build
 from repc.ops.pool import AdaptiveAvgPool, AvgPool
 from repc.ops.shape import Permute, Reshape
@@ -32,8 +33,8 @@ def moves(graph: Graph, id: NodeId) -> bool:
     """Whether some affine map commutes with the node."""
     op = graph[id].op
     if isinstance(op, AvgPool):
-        # Windows that count zeros, or reach beyond the padding, do not average to a shift.
-        return not (op.ceil or (op.count_include_pad and any(any(pair) for pair in op.padding)))
+        # Windows that count zeros do not average a shift to itself.
+        return not (op.count_include_pad and any(any(pair) for pair in op.padding))
     return isinstance(op, Reshape | Permute | AdaptiveAvgPool)
 
 
@@ -42,7 +43,7 @@ def before(graph: Graph, id: NodeId, view: AffineView) -> AffineView | None:
     node = graph[id]
     source = graph[node.inputs[0]].type.shape
     back = node.op.axes if isinstance(node.op, Permute) else None
-    return _passed(view, node.type.shape, source, back)
+    return _passed(node.op, view, node.type.shape, source, back)
 
 
 def behind(graph: Graph, id: NodeId, view: AffineView) -> AffineView | None:
@@ -50,12 +51,16 @@ def behind(graph: Graph, id: NodeId, view: AffineView) -> AffineView | None:
     node = graph[id]
     source = graph[node.inputs[0]].type.shape
     order = node.op.axes if isinstance(node.op, Permute) else None
-    return _passed(view, source, node.type.shape, order and [order.index(axis) for axis in range(len(order))])
+    return _passed(node.op, view, source, node.type.shape, order and [order.index(axis) for axis in range(len(order))])
 
 
-def _passed(view: AffineView, here: Shape, there: Shape, order: Sequence[int] | None) -> AffineView | None:
+def _passed(
+    op: Operator, view: AffineView, here: Shape, there: Shape, order: Sequence[int] | None
+) -> AffineView | None:
     if view.axis is None:
         return view
+    if isinstance(op, AvgPool | AdaptiveAvgPool):
+        return view if view.axis < 2 else None
     if order is not None:
         carry = _Carry(order[view.axis])
     elif len(here) == len(there) and here[view.axis] == there[view.axis] and here[: view.axis] == there[: view.axis]:

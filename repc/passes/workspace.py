@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Set
 from typing import TypeVar
 
-from repc.ir.expr import Expr
+from repc.ir.expr import Expr, Param
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal
@@ -66,7 +66,7 @@ class Workspace:
         for operand, expr in self.graph[id].weights.items():
             for other in sorted(self._readers[expr] - site - {id}):
                 if other in self.graph and any(expr is found for found in self.graph[other].weights.values()):
-                    return f"{self.graph[id].path}.{operand}", other
+                    return expr.path if isinstance(expr, Param) else f"{self.graph[id].path}.{operand}", other
         return None
 
     def name(self, id: NodeId) -> str:
@@ -94,11 +94,12 @@ class Workspace:
         return id
 
     def replace(self, id: NodeId, node: Node) -> None:
-        before = self.graph[id].inputs
+        before = self.graph[id]
         self.graph.replace(id, node)
+        self._freed(before)
         self._index(id)
         self.touched.append(id)
-        self._released(set(before) - set(node.inputs))
+        self._released(set(before.inputs) - set(node.inputs))
 
     def revalue(self, ids: Iterable[NodeId]) -> None:
         """These nodes now make other values than in the train graph."""
@@ -125,10 +126,17 @@ class Workspace:
             id = waiting.pop()
             found[id] = None
             if id in self.graph and not self.graph.is_read(id) and id not in self.graph.inputs.values():
-                waiting.extend(self.graph[id].inputs)
+                dead = self.graph[id]
+                waiting.extend(dead.inputs)
                 self.graph.remove(id)
+                self._freed(dead)
         users = [self.graph.sole_user(id) for id in found if id in self.graph]
         self.touched.extend(user for user in users if user is not None)
+
+    def _freed(self, node: Node) -> None:
+        """What a node stored may now be stored for one other only, where more is legal than before."""
+        for expr in node.weights.values():
+            self.touched.extend(sorted(self._readers[expr]))
 
     def _index(self, id: NodeId) -> None:
         node = self.graph[id]

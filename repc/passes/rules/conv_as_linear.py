@@ -101,7 +101,10 @@ class ConvAsLinear(Rule[MatrixMatch]):
 def _matrix(work: Workspace, sum_id: NodeId, outer: NodeId) -> Matrix | None:
     """The term `outer` of a sum as a layer over all elements of some value (n, c, spatial…)."""
     back = work.graph[outer]
-    if not isinstance(back.op, Reshape) or work.other_reader(outer, [sum_id]) is not None:
+    # A term that the sum broadcasts makes other elements than the convolutions beside it.
+    if not isinstance(back.op, Reshape) or back.type != work.graph[sum_id].type:
+        return None
+    if work.other_reader(outer, [sum_id]) is not None:
         return None
     view = work.linear(back.inputs[0])
     if view is None or work.other_reader(back.inputs[0], [outer]) is not None:
@@ -154,8 +157,8 @@ def _match(work: Workspace, id: NodeId, matrix: Matrix, members: list[Branch]) -
     before = Cost(elements, stored(part for part in (view.weight, view.bias) if part is not None), 3)
     positions = prod(_sizes(work, id)[1:])
     convolutions = [_convolution(work, branch) for branch in members]
-    for _, weight, bias in convolutions:
-        macs = prod(weight.type.concrete()) * positions
+    for branch, (_, weight, bias) in zip(members, convolutions, strict=True):
+        macs = prod(weight.type.concrete()) * positions if isinstance(branch.view, LinearView) else 0
         before += Cost(macs, stored(part for part in (weight, bias) if part is not None), 1)
     biased = view.bias is not None or any(bias is not None for _, _, bias in convolutions)
     elements *= view.groups // gcd(view.groups, *(op.groups for op, _, _ in convolutions))

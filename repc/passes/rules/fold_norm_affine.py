@@ -21,7 +21,8 @@ class FoldNormAffine(Rule[AffineMatch]):
     Identity: ``g·(γ·x̂ + β) + h = (gγ)·x̂ + (gβ + h)`` where ``x̂`` is the normalised value.
 
     Precondition: the map acts along an axis that γ and β have: axis 1 of batch and group norm, one of the normalised
-    axes of layer and RMS norm.  Every value in between has one reader, and γ and β are stored for no other node.
+    axes of layer and RMS norm, all of them of known size.  Every value in between has one reader, and γ and β are
+    stored for no other node.
 
     Trap: RMS norm has no β, so that a shift does not fold; batch norm without running statistics still has γ and β.
 
@@ -38,9 +39,13 @@ class FoldNormAffine(Rule[AffineMatch]):
 
     def check(self, work: Workspace, match: AffineMatch) -> Refusal | None:
         name, norm = work.name(match.subject), work.name(match.absorber)
-        if match.view is None or match.view.axis not in (None, *_axes(work, match.absorber)):
+        axes = _axes(work, match.absorber)
+        if match.view is None or match.view.axis not in (None, *axes):
             reason = f"{name} does not act along an axis that {norm} scales"
             return work.refusal(self.id, match.chain, match.subject, reason, "scale a normalised axis")
+        if not all(isinstance(work.graph[match.absorber].type.shape[axis], int) for axis in axes):
+            reason = f"{norm} scales axes whose sizes are free, and a weight has a size"
+            return work.refusal(self.id, match.chain, match.subject, reason, "pin the sizes of those axes")
         if match.view.shift is not None and isinstance(work.graph[match.absorber].op, RMSNorm):
             reason = f"{name} shifts, and {norm} has no bias"
             return work.refusal(self.id, match.chain, match.subject, reason, "use layer norm, or only scale")

@@ -32,15 +32,16 @@ class IdentityAsConv(Lemma):
         """The branch as the kernel of a convolution with `rank` spatial axes; a linear layer has none."""
         view = branch.view
         assert isinstance(view, AffineView)
-        present = [part for part in (view.scale, view.shift) if part is not None]
         shape = (channels, 1, *([1] * rank))
         scale = build.fill(shape, 1) if view.scale is None else build.expand(view.scale, (channels,))
-        cost = Cost(channels if present else 0, stored(present), int(not branch.plain))
+        shift = vector(view.shift, channels)
+        # An elementwise map takes no multiply-adds; a scalar shift weighs what the bias does that it would become.
+        cost = Cost(0, stored(part for part in (view.scale, shift) if part is not None), int(not branch.plain))
         return Kernel(
             branch.coefficient,
             branch.id,
             build.reshape(scale, shape),
-            vector(view.shift, channels),
+            shift,
             channels,
             (Window(1),) * rank,
             cost,

@@ -87,9 +87,9 @@ def conv(net: Network, draw: Draw) -> int:
 def conv_transpose(net: Network, draw: Draw) -> int:
     rank, groups = draw(st.integers(1, 3)), draw(st.integers(1, 2))
     channels, per_group = groups * draw(st.integers(1, 2)), draw(st.integers(1, 2))
-    stride = integers(draw, 1, 3, rank)
-    extra = tuple(draw(st.integers(0, step - 1)) for step in stride)
-    op = ConvTranspose(stride, pairs(draw, 2, rank), integers(draw, 1, 2, rank), groups, extra)
+    stride, dilation = integers(draw, 1, 3, rank), integers(draw, 1, 3, rank)
+    extra = tuple(draw(st.integers(0, max(steps) - 1)) for steps in zip(stride, dilation, strict=True))
+    op = ConvTranspose(stride, pairs(draw, 2, rank), dilation, groups, extra)
     weight = (channels, per_group, *integers(draw, 1, 3, rank))
     bias = some(draw, bias=(groups * per_group,))
     return net.add(op, image(net, draw, channels, rank), weight=weight, **bias)
