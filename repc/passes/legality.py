@@ -79,8 +79,7 @@ def between(work: Workspace, id: NodeId) -> tuple[str, str]:
     if isinstance(node.op, Divide) and "a" in node.weights:
         return f"{name} divides by its input", "fold on its own side of the division"
     if isinstance(node.op, Multiply | Divide | Sum) and len(node.inputs) == 1:
-        verb = {Multiply: "multiplies", Divide: "divides by", Sum: "adds"}
-        return f"{name} {node.op.name}", ""
+        return f"the constant of {name} is not one value per channel", "scale and shift along one axis"
     if isinstance(node.op, Sum):
         return f"{name} adds values that do not merge", "see why that sum remains"
     return f"no rule carries a scale or a shift through {name}", "move it next to the layer that should take it in"

@@ -1,7 +1,8 @@
 """Operators that a per-channel affine map commutes with: where its vector goes when it passes one of them.
 
 Reshapes and permutations move elements.  Averages have weights that add up to one, and mix elements along the spatial
-axes only: a map along one of those does not pass.  Passing a reshape that joins or splits axes, each entry of the vector belongs to a block of the longer axis, or recurs in it.
+axes only: a map along one of those does not pass.  Passing a reshape that joins or splits axes, each entry of the
+vector belongs to a block of the longer axis, or recurs in it.
 """
 
 from __future__ import annotations

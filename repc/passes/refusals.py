@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from repc.ir.node import NodeId
 from repc.ir.trace import Refusal
+from repc.ops.pool import AvgPool
 from repc.passes import legality
 from repc.passes.parallel import Plan
 from repc.passes.terms import terms
@@ -37,7 +38,7 @@ def apart_refusal(work: Workspace, rule: str, sum_id: NodeId) -> Refusal:
     if first is None:
         below = (id for id in ids if any(_down_from(work, id, other) for other in ids))
         branch = next(below, ids[-1])
-        reason, remedy = legality.between(work, branch)
+        reason, remedy = _no_convolution(work, branch)
         return work.refusal(rule, (*work.graph[branch].inputs[:1], branch, sum_id), sum_id, reason, remedy)
     return _apart(work, rule, sum_id, first, next(id for id in ids if id != first))
 
@@ -97,11 +98,21 @@ def _apart(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: Nod
         return work.refusal(rule, (two.source, other, sum_id), sum_id, " and ".join(reads), legality.SEPARATE)
     branch = _down_from(work, other, one.source)
     if branch is not None:
-        reason, remedy = legality.between(work, other)
+        reason, remedy = _no_convolution(work, other)
         return work.refusal(rule, (*branch, sum_id), sum_id, reason, remedy)
     edge = _down_from(work, first, other) or [one.source, first]
     reason = f"{work.name(first)} reads {work.name(one.source)}, not {work.name(other)}"
     return work.refusal(rule, (*edge, sum_id), sum_id, reason, legality.SEPARATE)
+
+
+def _no_convolution(work: Workspace, id: NodeId) -> tuple[str, str]:
+    """Why a branch is not seen as a convolution, and what to do about it."""
+    op, name = work.graph[id].op, work.name(id)
+    if not isinstance(op, AvgPool):
+        return legality.between(work, id)
+    if op.ceil or (not op.count_include_pad and any(any(pair) for pair in op.padding)):
+        return f"{name} averages fewer values at the border, which no convolution does", "count the padding"
+    return f"no rule sees the average {name} as a convolution", "write it as a convolution with a constant weight"
 
 
 def _linear(work: Workspace, id: NodeId) -> LinearView:

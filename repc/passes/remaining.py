@@ -1,25 +1,54 @@
-"""After folding: why each scale, shift and sum that is left could not go."""
+"""After folding: why each scale, shift, sum and convolution behind a convolution that is left could not go."""
 
 from __future__ import annotations
 
-from repc.ir.node import NodeId
+from collections.abc import Iterator
+
+from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Trace
-from repc.ops.arithmetic import Affine, Sum
+from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
+from repc.ops.conv import Conv
 from repc.ops.norm import BatchNorm
 from repc.passes import legality, movement
 from repc.passes.refusals import apart_refusal
 from repc.passes.rules import RULES
 from repc.passes.rules.fold_affine import FoldAffine
+from repc.passes.rules.fold_affine_forward import FoldAffineForward
 from repc.passes.rules.sum_parallel import SumParallel
 from repc.passes.workspace import Workspace
 
 
 def why_remaining(work: Workspace, trace: Trace) -> None:
-    """One refusal for each batch norm, affine map and sum that is left, of the first rule that has one."""
+    """One refusal for each that is left, of the first rule that has one."""
     reasons = _reasons(work)
     for id in work.graph.order():
-        if isinstance(work.graph[id].op, BatchNorm | Affine | Sum):
+        if _scales_or_adds(work.graph[id]):
             trace.refusals.append(reasons.get(id) or _separated(work, id))
+        elif isinstance(work.graph[id].op, Conv):
+            trace.refusals.extend(_in_a_row(work, id))
+
+
+def _scales_or_adds(node: Node) -> bool:
+    """Whether a node is a norm with constants, a sum, or a product with a constant."""
+    if isinstance(node.op, Multiply | Divide):
+        return len(node.inputs) == 1 and not (isinstance(node.op, Divide) and "a" in node.weights)
+    return isinstance(node.op, BatchNorm | Affine | Sum)
+
+
+def _in_a_row(work: Workspace, id: NodeId) -> Iterator[Refusal]:
+    """Why a convolution stays that alone reads another one."""
+    view = work.linear(id)
+    inner = view and work.linear(view.source)
+    if view is None or inner is None or not isinstance(inner.op, Conv) or work.other_reader(view.source, [id]):
+        return
+    names, chain = (work.name(view.source), work.name(id)), (view.source, id)
+    if inner.bias is not None and view.mode == "constant":
+        reason = f"{names[1]} reads zeros beyond the border, where {names[0]} would have put its bias"
+        remedy = f"pad before {names[0]}, or leave its bias out"
+    else:
+        reason = f"{names[0]} and {names[1]} follow each other, and folding does not compose convolutions"
+        remedy = "write their composition as one convolution"
+    yield work.refusal(FoldAffineForward.id, chain, id, reason, remedy)
 
 
 def _reasons(work: Workspace) -> dict[NodeId, Refusal]:
@@ -43,7 +72,7 @@ def _separated(work: Workspace, id: NodeId) -> Refusal:
         reason = f"no linear operator next to {work.name(id)} can take it in"
         remedy = "place it right before or after a convolution or linear layer"
         return work.refusal(FoldAffine.id, (*node.inputs[:1], id), id, reason, remedy)
-    lone = isinstance(node.op, BatchNorm) and work.affine(id) is None
-    blocked = id if lone else next(n for n in reversed(above[:-1]) if not movement.moves(work.graph, n))
+    between = [id] if work.affine(id) is None else above[-2::-1]
+    blocked = next(n for n in between if not movement.moves(work.graph, n))
     reason, remedy = legality.between(work, blocked)
     return work.refusal(FoldAffine.id, above, id, reason, remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias
@@ -44,13 +45,18 @@ def sum_node(node: Node, terms: Terms) -> Node:
     )
 
 
-def shorten(work: Workspace, subject: NodeId, base: NodeId, merged: set[NodeId]) -> None:
+def all_merged(node: Node, merged: Set[NodeId]) -> bool:
+    """Whether nothing is left of a sum when these terms are one."""
+    found = terms(node)
+    return not found.constants and all(id in merged for _, id in found.activations)
+
+
+def shorten(work: Workspace, subject: NodeId, base: NodeId, merged: Set[NodeId]) -> None:
     """Put `base` in the place of the merged terms of a sum, of which nothing is left where that is the only term."""
     node = work.graph[subject]
-    found = terms(node)
-    rest = tuple(term for term in found.activations if term[1] not in merged)
-    if not rest and not found.constants:
+    if all_merged(node, merged):
         work.bypass(subject, base)
-    else:
-        left = Terms(((Fraction(1), base), *rest), found.constants)
-        work.replace(subject, sum_node(node, left))
+        return
+    found = terms(node)
+    rest = (term for term in found.activations if term[1] not in merged)
+    work.replace(subject, sum_node(node, Terms(((Fraction(1), base), *rest), found.constants)))

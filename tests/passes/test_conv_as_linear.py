@@ -85,6 +85,15 @@ def test_groups_that_the_layer_does_not_have_are_asked_for() -> None:
     assert folded(net, objective="operators").count() == {"reshape": 2, "conv": 1}
 
 
+def test_a_layer_that_the_sum_broadcasts_takes_nothing_in() -> None:
+    net = Net()
+    x = net.input(2, 3, 4, 4)
+    terms = [layer(net, x, (3, 4, 4), (1, 4, 4)), net.conv(x, "conv", 3, padding=1)]
+    found = folded(net.output(net.sum(*terms)), objective="operators")
+    assert found.count() == {"reshape": 2, "conv": 2, "sum": 1}
+    assert found.error() < EXACT
+
+
 def test_without_a_layer_a_convolution_stays_one() -> None:
     net = Net()
     found = folded(net.output(net.conv(net.input(2, 4, 3, 5), "conv", 4, padding=1)))

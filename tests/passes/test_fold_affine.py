@@ -81,6 +81,24 @@ def test_through_what_it_commutes_with() -> None:
     assert found.count() == {"conv": 1, "reshape": 1, "permute": 1, "avg_pool": 1, "adaptive_avg_pool": 1}
 
 
+@pytest.mark.parametrize("pool", [AvgPool((3, 3), (1, 1), ((1, 1), (1, 1)), False, False), AdaptiveAvgPool((3, 5))])
+def test_no_map_passes_an_average_along_its_own_axes(pool: AvgPool | AdaptiveAvgPool) -> None:
+    net = Net()
+    y = net.node(pool, "pool", x=net.linear(net.input(2, 3, 6, 8), "fc", 5))
+    found = folded(net.output(net.affine(y, "affine", 3)))
+    assert found.count() == {"linear": 1, pool.name: 1, "affine": 1}
+    assert found.trace.refusals[0].reason == "affine does not act on the output channels of fc"
+
+
+def test_an_average_of_uneven_windows_passes_a_shift() -> None:
+    net = Net()
+    pool = AvgPool((2, 3), (2, 2), ((0, 0), (0, 0)), ceil=True)
+    y = net.node(pool, "pool", x=net.conv(net.input(2, 4, 7, 8), "conv", 4))
+    found = folded(net.output(net.batch_norm(y, "bn")))
+    assert found.count() == {"conv": 1, "avg_pool": 1}
+    assert found.error() < EXACT
+
+
 def test_an_average_that_counts_zeros_stops_a_shift() -> None:
     net = Net()
     pool = AvgPool((3, 3), (1, 1), ((1, 1), (1, 1)))

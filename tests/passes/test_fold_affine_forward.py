@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repc.ops import AdaptiveAvgPool, Conv
+from repc.ops import AdaptiveAvgPool, AvgPool, Conv
 from tests.passes import draw as d
 from tests.passes.build import EXACT, folded
 
@@ -57,6 +58,15 @@ def test_through_the_pool_of_a_head() -> None:
     found = folded(net.output(net.linear(y, "head", 3)))
     assert found.rules() == ["F2"]
     assert found.error() < EXACT
+
+
+@pytest.mark.parametrize("pool", [AvgPool((1, 2), (1, 2), ((0, 0), (0, 0))), AdaptiveAvgPool((5, 4))])
+def test_no_scale_passes_an_average_along_its_own_axes(pool: AvgPool | AdaptiveAvgPool) -> None:
+    net = d.Net()
+    y = net.affine(net.input(2, 4, 5, 8), "affine", 3, shift=False)
+    found = folded(net.output(net.linear(net.node(pool, x=y), "fc", 3)))
+    assert found.count() == {"affine": 1, pool.name: 1, "linear": 1}
+    assert found.error() == 0
 
 
 def test_a_flattened_scale_recurs_at_each_place() -> None:

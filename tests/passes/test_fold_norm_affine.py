@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from repc.ir.dims import symbol
 from repc.ir.operator import Operator
-from repc.ops import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from repc.ops import BatchNorm, GroupNorm, LayerNorm, Multiply, RMSNorm
 from tests.passes.build import EPS, EXACT, Net, folded
 
 NORMS: list[tuple[Operator, tuple[int, ...], int]] = [
@@ -41,6 +42,16 @@ def test_a_scale_folds_into_rms_norm(operands: tuple[str, ...]) -> None:
     found = folded(net.output(net.affine(y, "affine", 2, shift=False)))
     assert found.count() == {"rms_norm": 1}
     assert found.error() < EXACT
+
+
+def test_a_norm_over_free_sizes_has_no_weight() -> None:
+    net = Net()
+    norm = net.node(LayerNorm(2, EPS), "norm", x=net.input(2, 3, symbol("h"), 6))
+    found = folded(net.output(net.node(Multiply(), "mul", a=norm, b=net.param("scale"))))
+    assert found.count() == {"layer_norm": 1, "multiply": 1}
+    assert [refusal.reason for refusal in found.trace.refusals] == [
+        "norm/layer_norm scales axes whose sizes are free, and a weight has a size"
+    ]
 
 
 def normed(net: Net, op: Operator) -> int:

@@ -49,6 +49,20 @@ def test_the_enclosing_window_holds_all_and_is_tight(parts: list[tuple[int, int,
     assert same_for_all_sizes([(window,) for window in (*given_windows, whole)])
 
 
+def test_output_padding_that_the_finer_grid_forbids_becomes_taps_of_zeros() -> None:
+    """Output padding stays below the dilation; grids of 2 and 3 meet on one of 1."""
+    parts = [Window(3, 0, 0, 2, 1), Window(2, 0, 0, 3, 2)]
+    ((whole,),) = (enclose([(part,) for part in parts], True),)
+    assert (whole.dilation, whole.extra) == (1, 0)
+    assert same_for_all_sizes([(window,) for window in (*parts, whole)])
+    assert all(holds((whole,), (part,)) for part in parts)
+
+
+def test_output_padding_that_every_part_may_have_stays() -> None:
+    parts = [Window(3, 1, 0, 1, 1), Window(1, 0, 0, 1, 2)]
+    assert enclose([(part,) for part in parts], True) == (Window(3, 1, 0, 1, 1),)
+
+
 def test_a_frame_of_no_axes_holds_one_of_no_axes() -> None:
     assert enclose([(), ()], False) == ()
     assert holds((), ())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from repc.ops import AvgPool, Multiply
+from repc.ops import Multiply
 from tests.passes.build import Folded, Net, folded
 
 
@@ -99,12 +99,6 @@ def two_sources(net: Net) -> int:
 def residual(net: Net) -> int:
     x = image(net)
     return net.sum(x, net.conv(net.relu(net.conv(x, "fc1", 6, (1, 1)), "act"), "fc2", 6, (1, 1)))
-
-
-def uncounted(net: Net) -> int:
-    x = image(net)
-    pool = AvgPool((3, 3), (1, 1), ((1, 1), (1, 1)), count_include_pad=False)
-    return net.sum(net.node(pool, "pool", x=x), x)
 
 
 def nonlinear_branch(net: Net) -> int:
@@ -235,12 +229,6 @@ CASES: dict[Callable[[Net], int | tuple[int, ...]], Said] = {
         "fc2 reads act/relu, not x",
         "only branches of one value merge",
     ),
-    uncounted: (
-        "F3",
-        "x -> pool/avg_pool -> sum",
-        "pool/avg_pool does not count its padding as zeros",
-        "count the padding, or pool without it",
-    ),
     nonlinear_branch: (
         "F3",
         "x -> act/relu -> sum",
@@ -290,6 +278,27 @@ def test_composition_with_a_padded_intermediate_stays_two() -> None:
     net = Net()
     found = folded(net.output(net.conv(net.conv(image(net), "a", 6, (1, 1)), "b", 6, padding=1)))
     assert found.count() == {"conv": 2}
+
+
+def test_a_shared_tensor_is_called_by_its_own_name() -> None:
+    net = Net()
+    x, weight = image(net), net.param("W", 6, 6, 3, 3)
+    first = net.conv(x, "first", 6, weight=weight)
+    (refusal,) = folded(
+        net.output(net.batch_norm(first, "bn"), net.conv(net.relu(x), "b", 6, weight=weight))
+    ).trace.refusals
+    assert refusal.reason == "W is shared by first and b, and folding would untie it"
+
+
+def test_a_weight_that_loses_its_second_reader_is_free() -> None:
+    """The norm comes first, and is refused until the branch that shares the weight cancels."""
+    net = Net()
+    x, weight = image(net), net.param("W", 6, 6, 1, 1)
+    first = net.batch_norm(net.conv(x, "first", 6, (1, 1), weight=weight), "bn")
+    other = net.relu(x, "act")
+    branch = net.conv(other, "branch", 6, (1, 1), bias=False, weight=weight)
+    found = folded(net.output(first, net.sum(branch, branch, other, weights=[1, -1, 1])))
+    assert found.count() == {"conv": 1, "function": 1}
 
 
 def test_one_weight_in_two_branches_of_one_sum_is_no_hindrance() -> None:

@@ -157,6 +157,34 @@ def test_the_merged_operator_has_the_name_that_the_spec_gives() -> None:
     ]
 
 
+def test_a_sum_that_stays_keeps_its_name() -> None:
+    net = Net()
+    x, other = net.input(2, 4, 6), net.relu(net.input(2, 4, 6, name="z"))
+    convs = [net.conv(x, name, 4, (3,), padding=1) for name in "ab"]
+    found = folded(net.output(net.sum(*convs, other, path="merged", named=True)))
+    assert found.count() == {"conv": 1, "sum": 1, "function": 1}
+    assert found.stored() == ["a.bias", "a.weight"]
+
+
+def test_a_diagonal_takes_no_multiply_adds() -> None:
+    """Between the two taps is a third one for the scale, which costs multiply-adds that the scale itself does not."""
+    net = Net()
+    x = net.input(2, 4, 6)
+    wide = net.conv(x, "wide", 4, (2,), padding=1, dilation=2, groups=4, bias=False)
+    net.output(net.sum(wide, net.affine(x, "scale", shift=False)))
+    assert folded(net, objective="macs").count() == {"conv": 1, "affine": 1, "sum": 1}
+    assert folded(net, objective="size").count() == {"conv": 1}
+
+
+def test_a_scalar_shift_merges_as_the_bias_that_it_becomes() -> None:
+    net = Net()
+    x = net.input(2, 4, 6)
+    conv = net.conv(x, "conv", 4, (3,), padding=[(1, 1)], bias=False)
+    found = folded(net.output(net.sum(conv, net.sum(x, net.param("shift"), path="shifted"))))
+    assert found.count() == {"conv": 1}
+    assert found.error() < EXACT
+
+
 def test_sizes_may_stay_free() -> None:
     net = Net()
     x = net.input(symbol("n"), 4, symbol("h"), symbol("w"))

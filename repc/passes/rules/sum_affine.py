@@ -16,7 +16,7 @@ from repc.passes.absorb import absorbed, vector
 from repc.passes.branches import Branch, by_source, views
 from repc.passes.parallel import combined
 from repc.passes.rule import Rule
-from repc.passes.terms import shorten, terms
+from repc.passes.terms import all_merged, shorten, terms
 from repc.passes.views import AffineView
 from repc.passes.workspace import Workspace
 
@@ -63,12 +63,15 @@ class SumAffine(Rule[ScalesMatch]):
         taken = [branch.id for branch in match.members if not branch.plain]
         base, others = taken[0], taken[1:]
         parts = {"weight": _scale(match.members, size), "bias": _shift(match.members, size)}
-        node = absorbed(work, base, (*others, match.subject), Affine(match.axis), parts, match.subject)
+        merged = {branch.id for branch in match.members}
+        # A sum that goes on adding something else keeps its name.
+        result = match.subject if all_merged(work.graph[match.subject], merged) else None
+        node = absorbed(work, base, (*others, match.subject), Affine(match.axis), parts, result)
         names = tuple(work.name(id) for id in others)
         step = Step(self.id, node.path, names, f"{len(match.members)} scales", origin=node.origin)
         work.revalue([base])
         work.replace(base, node)
-        shorten(work, match.subject, base, {branch.id for branch in match.members})
+        shorten(work, match.subject, base, merged)
         return [step]
 
 

@@ -17,7 +17,7 @@ from repc.passes.parallel import Kernel, Plan, plan
 from repc.passes.refusals import alike_refusal
 from repc.passes.rule import Rule
 from repc.passes.rules.identity_as_conv import IdentityAsConv
-from repc.passes.terms import shorten, terms
+from repc.passes.terms import all_merged, shorten, terms
 from repc.passes.views import AffineView, LinearView
 from repc.passes.workspace import Workspace
 
@@ -79,12 +79,15 @@ class SumParallel(Rule[ParallelMatch]):
         parts = {"weight": found.weight(), "bias": found.bias()}
         # A plain term is the source itself, which stays.
         others = [id for id in taken if id != view.source]
-        merged = absorbed(work, base, (*others, subject), op, parts, subject)
-        steps = self._steps(work, found, merged.path, others)
+        merged = {k.id for k in found.members}
+        # A sum that goes on adding something else keeps its name.
+        result = subject if all_merged(work.graph[subject], merged) else None
+        node = absorbed(work, base, (*others, subject), op, parts, result)
+        steps = self._steps(work, found, node.path, others)
         work.revalue([base])
-        work.replace(base, merged)
-        shorten(work, subject, base, {k.id for k in found.members})
-        return [replace(step, origin=merged.origin) for step in steps]
+        work.replace(base, node)
+        shorten(work, subject, base, merged)
+        return [replace(step, origin=node.origin) for step in steps]
 
     def _steps(self, work: Workspace, found: Plan, path: str, others: Sequence[NodeId]) -> list[Step]:
         detail = f"identity as {'x'.join(str(w.taps) for w in found.frame) or 'linear'}, groups {found.groups}"

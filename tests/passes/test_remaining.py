@@ -1,0 +1,105 @@
+"""What is said about each scale, sum and convolution that is left, where no rule resembles the place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from repc.ops import AvgPool, Divide, Multiply
+from tests.passes.build import Net, folded
+
+
+def image(net: Net) -> int:
+    return net.input(2, 6, 13, 18)
+
+
+def pool(net: Net, x: int, pad: int, *, ceil: bool = False, count: bool = True) -> int:
+    return net.node(AvgPool((3, 3), (1, 1), ((pad, pad), (pad, pad)), ceil, count), "pool", x=x)
+
+
+def counted_zeros(net: Net) -> int:
+    return net.batch_norm(pool(net, net.conv(image(net), "conv", 6), 1), "bn")
+
+
+def uncounted_branch(net: Net) -> int:
+    x = image(net)
+    return net.sum(pool(net, x, 1, count=False), x)
+
+
+def counted_branch(net: Net) -> int:
+    x = image(net)
+    return net.sum(pool(net, x, 1), x)
+
+
+def spread_constant(net: Net) -> int:
+    y = net.sum(net.conv(image(net), "conv", 6), net.param("q", 6, 11, 16), path="add")
+    return net.batch_norm(y, "bn")
+
+
+def spread_factor(net: Net) -> int:
+    return net.node(Multiply(), "mul", a=net.conv(image(net), "conv", 6), b=net.param("q", 6, 11, 16))
+
+
+def lonely_divisor(net: Net) -> int:
+    return net.node(Divide(), "div", a=net.relu(image(net)), b=net.param("q", 6, 1, 1))
+
+
+def divided_constant(net: Net) -> int:
+    return net.batch_norm(net.node(Divide(), "div", a=net.param("q"), b=net.conv(image(net), "conv", 6)), "bn")
+
+
+def biased_before_border(net: Net) -> int:
+    return net.conv(net.conv(image(net), "a", 6, (1, 1)), "b", 6, padding=1)
+
+
+def in_a_row(net: Net) -> int:
+    return net.conv(net.conv(image(net), "a", 6, (1, 1), bias=False), "b", 6, padding=1)
+
+
+SPREAD = "the constant of {} is not one value per channel"
+CASES: dict[Callable[[Net], int], list[tuple[str, str, str]]] = {
+    counted_zeros: [
+        (
+            "F1",
+            "conv -> pool/avg_pool -> bn",
+            "pool/avg_pool counts its padding as zeros, to which a shift adds nothing",
+        )
+    ],
+    uncounted_branch: [
+        (
+            "F3",
+            "x -> pool/avg_pool -> sum",
+            "pool/avg_pool averages fewer values at the border, which no convolution does",
+        )
+    ],
+    counted_branch: [
+        ("F3", "x -> pool/avg_pool -> sum", "no rule sees the average pool/avg_pool as a convolution"),
+    ],
+    spread_constant: [
+        ("F1", "conv -> add", SPREAD.format("add")),
+        ("F1", "conv -> add -> bn", SPREAD.format("add")),
+    ],
+    spread_factor: [("F1", "conv -> mul", SPREAD.format("mul"))],
+    lonely_divisor: [("F1", "relu -> div", "no linear operator next to div can take it in")],
+    divided_constant: [("F1", "conv -> div -> bn", "div divides by its input")],
+    biased_before_border: [
+        ("F2", "a -> b", "b reads zeros beyond the border, where a would have put its bias"),
+    ],
+    in_a_row: [("F2", "a -> b", "a and b follow each other, and folding does not compose convolutions")],
+}
+
+
+@pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
+def test_it_is_said_why(make: Callable[[Net], int]) -> None:
+    net = Net()
+    found = folded(net.output(make(net)))
+    assert [(r.rule, r.edge, r.reason) for r in found.trace.refusals] == CASES[make]
+    assert all(refusal.remedy and refusal.origin for refusal in found.trace.refusals)
+    assert found.trace.steps == []
+
+
+def test_an_inner_convolution_that_is_read_twice_is_not_missed() -> None:
+    net = Net()
+    first = net.conv(image(net), "a", 6)
+    assert folded(net.output(net.conv(first, "b", 6), first)).trace.refusals == []
