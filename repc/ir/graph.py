@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from repc.ir.node import Node, NodeId, Parameter
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Graph:
@@ -28,7 +30,7 @@ class Graph:
         self.inputs: dict[str, NodeId] = {}
         self.outputs: dict[str, NodeId] = {}
         self.parameters: dict[str, Parameter] = {}
-        self._net: nx.MultiDiGraph[NodeId] = nx.MultiDiGraph()
+        self._built: nx.MultiDiGraph[NodeId] | None = None
         self._nodes: dict[NodeId, Node] = {}
         self._next = 0
 
@@ -49,7 +51,9 @@ class Graph:
 
     def order(self) -> list[NodeId]:
         """Every node after its operands; ties in the order of creation."""
-        return list(nx.lexicographical_topological_sort(self._net))
+        from networkx import lexicographical_topological_sort
+
+        return list(lexicographical_topological_sort(self._net))
 
     def users(self, id: NodeId) -> list[NodeId]:
         """The nodes that read a value, one entry per operand that does."""
@@ -137,13 +141,26 @@ class Graph:
         other = Graph(self.name)
         other.inputs, other.outputs = dict(self.inputs), dict(self.outputs)
         other.parameters = dict(self.parameters)
-        other._net, other._nodes, other._next = self._net.copy(), dict(self._nodes), self._next
+        other._nodes, other._next = dict(self._nodes), self._next
         return other
 
     def _put(self, id: NodeId, node: Node) -> None:
         self._nodes[id] = node
-        self._net.add_node(id)
-        self._connect(id, node)
+        if self._built is not None:
+            self._built.add_node(id)
+            self._connect(id, node)
+
+    @property
+    def _net(self) -> nx.MultiDiGraph[NodeId]:
+        """The topology, made when it is first asked for: a spec that is only checked never needs it, nor networkx."""
+        if self._built is None:
+            from networkx import MultiDiGraph
+
+            self._built = MultiDiGraph()
+            self._built.add_nodes_from(self._nodes)
+            for id, node in self._nodes.items():
+                self._connect(id, node)
+        return self._built
 
     def _connect(self, id: NodeId, node: Node) -> None:
         for position, source in enumerate(node.inputs):
