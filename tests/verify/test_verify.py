@@ -22,6 +22,7 @@ SITE = "stage4.0.rbr_reparam"
 PLACE = "repc:models/repvgg:22"
 
 EXACT, WEIGHTS = "float64 (train = folded)", "weights (recomputed)"
+ALGEBRA = "algebra (random parameters)"
 INTERIOR, BORDER = "rounding, interior", "rounding, border"
 RUNTIME, TORCH = "ONNX Runtime CPU float32", "torch CPU float32"
 
@@ -74,7 +75,7 @@ def row(report: Report, name: str) -> Check:
 def test_a_right_fold_passes_every_row(seed: int) -> None:
     report = right(seed).report()
     assert report, str(report)
-    assert [check.name for check in report.checks] == [WEIGHTS, EXACT, INTERIOR, BORDER, RUNTIME, TORCH]
+    assert [check.name for check in report.checks] == [WEIGHTS, ALGEBRA, EXACT, INTERIOR, BORDER, RUNTIME, TORCH]
 
 
 def test_grouped_convolutions_pass() -> None:
@@ -111,7 +112,7 @@ def test_a_type_without_kernels_in_the_runtime_is_not_covered(name: str, dtype: 
 def test_what_is_not_given_is_not_covered() -> None:
     case = right()
     report = verify(case.train, case.fused, case.parameters, case.values)
-    assert [check.name for check in report.checks] == [WEIGHTS, EXACT, INTERIOR, BORDER]
+    assert [check.name for check in report.checks] == [WEIGHTS, ALGEBRA, EXACT, INTERIOR, BORDER]
     assert {"ONNX Runtime", "the torch module"} <= set(report.not_covered)
 
 
