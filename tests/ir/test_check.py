@@ -42,8 +42,8 @@ def dead_node(graph: Graph) -> None:
 
 
 def stale_edges(graph: Graph) -> None:
-    graph.order()  # makes the edges
     """The node changes behind the back of the topology."""
+    graph.order()  # makes the edges
     graph._nodes[RELU] = replace(graph[RELU], inputs=(CONV,))
 
 
