@@ -26,7 +26,7 @@ from repc.ops.work import multiply_adds
 
 SPEC = "repc:digits/Digits"
 OUT = Path("build/digits")
-EPOCHS, BATCH = 15, 128
+EPOCHS, BATCH = 40, 128
 
 
 def main() -> None:
