@@ -8,6 +8,7 @@ import repc
 from repc.diagnostics import Source
 from repc.driver import Parameters
 from repc.semantics import FileLibrary, load, shipped_names, shipped_source
+from repc.syntax.printer import format_text
 
 UNUSED = Parameters({}, "none: counting operators needs no weights", "none", 0.0)
 MODELS = [
@@ -15,6 +16,13 @@ MODELS = [
     for name in shipped_names()
     for model in load(shipped_source(name) or Source(name, ""), FileLibrary()).models()
 ]
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_shipped_files_are_formatted(name: str) -> None:
+    source = shipped_source(name)
+    assert source is not None
+    assert format_text(source) == source.text
 
 
 @pytest.mark.parametrize("model", MODELS)
