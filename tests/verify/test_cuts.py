@@ -24,7 +24,7 @@ def test_every_value_of_both_graphs_is_a_cut_in_the_order_of_the_data() -> None:
 def test_a_cut_says_where_the_spec_has_it() -> None:
     train = tiny()
     cut = next(cut for cut in correspondence(train, fold(train)).train if cut.label == "stage0.rbr_reparam")
-    assert str(cut) == "stage0.rbr_reparam (repc:models/repvgg:22)"
+    assert str(cut).startswith("stage0.rbr_reparam (repc:models/repvgg:")
     assert place(()) == ""
 
 
