@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from repc.diagnostics import Diagnostic, Failure
 from repc.evaluate import errors
 from repc.evaluate.expressions import evaluate
-from repc.ir.dims import Dim, symbol, symbols
+from repc.ir.dims import Dim, free_dimension, symbols
 from repc.ir.dims import evaluate as size_at
 from repc.ir.field import Field, T
 from repc.ir.graph import Graph
@@ -29,9 +29,9 @@ def sizes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
     bound: dict[str, int] = {}
     for name, type in types.items():
         for dim, size in zip(type.shape, shapes[name], strict=False):
-            for free in symbols([dim]):
-                if dim == symbol(free):
-                    bound.setdefault(free, size)
+            free = free_dimension(dim)
+            if free is not None:
+                bound.setdefault(free, size)
     misfits = [fault for name, type in types.items() for fault in _misfits(name, type, shapes[name], bound)]
     if misfits:
         raise Failure(misfits)

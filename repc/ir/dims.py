@@ -12,6 +12,11 @@ from collections.abc import Iterable, Mapping
 from math import gcd
 from typing import TypeAlias, Union
 
+MAX_TERMS = 1_000
+MAX_TEXT = 2_000
+MAX_FACTOR = 2**63
+"""A size is refused beyond these: no network needs it, and a spec could otherwise make one that fills the memory."""
+
 Dim: TypeAlias = Union[int, "Polynomial"]
 Shape: TypeAlias = tuple[Dim, ...]
 
@@ -35,7 +40,7 @@ class Symbol:
 
 
 class Floor:
-    """``⌊numerator / denominator⌋`` that does not simplify."""
+    """``⌊numerator / denominator⌋`` that does not simplify; `OverflowError` where its text grows too long."""
 
     __slots__ = ("_text", "denominator", "numerator")
 
@@ -44,6 +49,8 @@ class Floor:
         self.denominator = denominator
         inner = f"({numerator})" if len(numerator.terms) > 1 else str(numerator)
         self._text = f"({inner}//{denominator})"
+        if len(self._text) > MAX_TEXT:
+            raise OverflowError(f"a size of {len(self._text)} characters")
 
     def __str__(self) -> str:
         return self._text
@@ -60,7 +67,10 @@ Monomial: TypeAlias = tuple[Atom, ...]
 
 
 class Polynomial:
-    """A sum of integer multiples of products of atoms, in normal form; never a plain integer."""
+    """A sum of integer multiples of products of atoms, in normal form; never a plain integer.
+
+    Arithmetic raises `OverflowError` where a result has too many terms or too large a factor.
+    """
 
     __slots__ = ("_key", "terms")
 
@@ -80,6 +90,8 @@ class Polynomial:
     __radd__ = __add__
 
     def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, Polynomial) and len(self.terms) * len(other.terms) > MAX_TERMS:
+            raise OverflowError(f"a size of {len(self.terms)} times {len(other.terms)} terms")
         return _collect((a + b, m * n) for a, m in _terms(self) for b, n in _terms(other))
 
     __rmul__ = __mul__
@@ -138,9 +150,20 @@ class Polynomial:
         return _collect(quotients)
 
 
-def symbol(name: str) -> Polynomial:
-    """The size that is the free dimension `name`."""
-    return Polynomial({(name,): ((Symbol(name),), 1)})
+def symbol(name: str, divisor: int = 1) -> Polynomial:
+    """The size that is the free dimension `name`, stated to be a multiple of `divisor`: ``4*(h//4)``."""
+    size = Polynomial({(name,): ((Symbol(name),), 1)}) // divisor * divisor
+    assert isinstance(size, Polynomial)
+    return size
+
+
+def free_dimension(dim: Dim) -> str | None:
+    """The free dimension that equals this size of an input: one that stands alone, or as a stated multiple."""
+    if isinstance(dim, int) or len(dim.terms) != 1:
+        return None
+    name, *others = dim.symbols()
+    ((_, count),) = dim.terms.values()
+    return name if not others and count > 0 and dim == symbol(name, count) else None
 
 
 def evaluate(dim: Dim, sizes: Mapping[str, int]) -> int:
@@ -184,6 +207,8 @@ def _collect(products: Iterable[tuple[Monomial, int]]) -> Dim:
     kept = {key: value for key, value in terms.items() if value[1]}
     if not kept:
         return 0
+    if len(kept) > MAX_TERMS or any(abs(value[1]) >= MAX_FACTOR for value in kept.values()):
+        raise OverflowError(f"a size of {len(kept)} terms")
     if set(kept) == {()}:
         return kept[()][1]
     return Polynomial(kept)

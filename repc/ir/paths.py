@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
+
+RANGE = r"\[(\d{1,18})\.\.(\d{1,18})\]"
+"""Compared as numbers: written out as alternatives, a wide range would fill the memory."""
 
 
 class Pattern:
@@ -15,12 +19,16 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._segments = text.split(".") if ".." not in text else _split(text)
-        self._regex = re.compile(_regex(self._segments))
+        segments = text.split(".") if ".." not in text else _split(text)
+        self._regex = re.compile(_regex(segments))
+        self._ranges = [range(int(start), int(stop)) for start, stop in re.findall(RANGE, text)]
 
     def matches(self, path: str) -> bool:
         """Whether the pattern is the whole path."""
-        return self._regex.fullmatch(path) is not None
+        match = self._regex.fullmatch(path)
+        return match is not None and all(
+            int(number) in numbers for number, numbers in zip(match.groups(), self._ranges, strict=True)
+        )
 
     def covers(self, path: str) -> bool:
         """Whether the pattern is the path or one of its ancestors."""
@@ -52,14 +60,14 @@ def _regex(segments: list[str]) -> str:
 
 
 def _segment(segment: str) -> str:
-    pieces = re.split(r"(\*|\[\d+\.\.\d+\])", segment)
-    return "".join(_piece(piece) for piece in pieces)
+    pieces = [piece for piece in re.split(rf"(\*+|{RANGE.replace('(', '(?:')})", segment) if piece]
+    return "".join(_piece(piece, before) for before, piece in pairwise(["", *pieces]))
 
 
-def _piece(piece: str) -> str:
-    if piece == "*":
+def _piece(piece: str, before: str) -> str:
+    """A number behind a star is a whole one: ``s*[1..3]`` is not ``s11``."""
+    if piece.startswith("*"):
         return r"[^.]*"
-    bounds = re.fullmatch(r"\[(\d+)\.\.(\d+)\]", piece)
-    if bounds is None:
-        return re.escape(piece)
-    return "(?:" + "|".join(str(i) for i in range(int(bounds[1]), int(bounds[2]))) + ")"
+    if re.fullmatch(RANGE, piece):
+        return (r"(?<!\d)" if before.startswith("*") else "") + r"(0|[1-9]\d{0,17})"
+    return re.escape(piece)

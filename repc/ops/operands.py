@@ -42,8 +42,15 @@ def one_dtype(given: Mapping[str, TensorType]) -> None:
     for operand, type in others:
         if type.dtype != first[1].dtype:
             raise ShapeError(
-                f"{first[0]} is {first[1].dtype} and {operand} is {type.dtype}", operand, "give both one element type"
+                f"{_spoken(first[0])} is {first[1].dtype} and {_spoken(operand)} is {type.dtype}",
+                operand,
+                "give both one element type",
             )
+
+
+def _spoken(operand: str) -> str:
+    """An operand by its name, or by its number from one on."""
+    return f"operand {int(operand) + 1}" if operand.isdecimal() else operand
 
 
 def check_axes(axes: Sequence[int], x: TensorType) -> None:

@@ -12,14 +12,15 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from repc.diagnostics import Span
-from repc.ir.expr import Param
+from repc.ir.expr import Apply, Param
 from repc.ir.paths import Pattern
 from repc.semantics import errors
 from repc.semantics.context import Context, Env
 from repc.semantics.errors import Rejected
-from repc.semantics.values import LAYERS, POISON, Poison, Value, describe
+from repc.semantics.values import POISON, BlockLayer, Poison, Value, as_integer, describe
 from repc.syntax import tree
+
+EXPRS = (Param, Apply)
 
 
 @dataclass(eq=False)
@@ -47,86 +48,103 @@ class Attachment:
         return True
 
 
-def use_on_weight(ctx: Context, param: Param, key: str, env: Env, span: Span) -> Value:
+def use_on_weight(ctx: Context, param: Param, env: Env) -> Value:
     """The value of a declared weight, after the attachments that replace it."""
     value: Value = param
     for attachment in _verb(ctx, "use"):
         if attachment.fits(ctx, param.path, env):
-            value = _attach(ctx, attachment, (value,), span)
+            value = _use(ctx, attachment, param.path, (value,), most=1)[0]
+            ctx.replaced[value] = param
     return value
 
 
 def use_on_layer(ctx: Context, env: Env, definition: tree.Definition) -> None:
     """Attachments to a layer as a whole replace its weight and bias; a missing bias may be made."""
     names = {w.key or w.name: w.name for w in definition.body.statements if isinstance(w, tree.Weight)}
+    keys = [key for key in ("weight", "bias") if key in names]
     if "weight" not in names or not ctx.path:
         return
     for attachment in _verb(ctx, "use"):
         if attachment.fits(ctx, ctx.dotted, env):
-            inputs = tuple(env.names[names[key]] for key in ("weight", "bias") if names.get(key) in env.names)
-            value = _attach(ctx, attachment, inputs, attachment.statement.span)
-            results = value if isinstance(value, tuple) else (value,) * len(inputs)
-            for key, result in zip(("weight", "bias"), results, strict=False):
-                if key in names:
-                    env.names[names[key]] = result
+            weights = tuple(value for value in (env.names[names[key]] for key in keys) if value is not None)
+            results = _use(ctx, attachment, ctx.dotted, weights, most=len(keys))
+            for key, result in zip(keys, results, strict=False):
+                env.names[names[key]] = ctx.parts[-1][key] = result
 
 
-def before(ctx: Context, inputs: tuple[Value, ...], span: Span) -> tuple[Value, ...]:
+def _use(ctx: Context, attachment: Attachment, path: str, weights: tuple[Value, ...], most: int) -> tuple[Value, ...]:
+    """What an attachment makes of the weights at a path: each keeps its type, and up to `most` in all may be made.
+
+    Raises `Rejected` where the adapter has other ports, or gives something else.
+    """
+    span, layer = attachment.statement.span, attachment.layer
+    if isinstance(layer, BlockLayer) and len(layer.definition.ports) != len(weights):
+        ports = len(layer.definition.ports)
+        raise Rejected(errors.adapter_ports(span, layer.definition.name, ports, path, len(weights)))
+    value = _attach(ctx, attachment, weights)
+    results = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(result, Poison) for result in (*weights, *results)):
+        return (POISON,) * len(weights)
+    if not len(weights) <= len(results) <= most:
+        raise Rejected(errors.adapter_result(span, path, f"{len(weights)} weights", describe(value)))
+    for weight, result in zip(weights, results, strict=False):
+        if not (isinstance(weight, EXPRS) and isinstance(result, EXPRS) and weight.type == result.type):
+            raise Rejected(errors.adapter_result(span, path, describe(weight), describe(result)))
+    return results
+
+
+def before(ctx: Context, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
     """The inputs of a labelled stage, after the attachments in front of it."""
     for attachment in _verb(ctx, "before"):
         if attachment.fits(ctx, ctx.dotted, None):
-            value = _attach(ctx, attachment, inputs, span)
+            value = _attach(ctx, attachment, inputs)
             inputs = value if isinstance(value, tuple) else (value,)
     return inputs
 
 
-def after(ctx: Context, value: Value, span: Span) -> Value:
+def after(ctx: Context, value: Value) -> Value:
     """The value of a labelled part, after the attachments behind it."""
     for attachment in _verb(ctx, "then"):
         if attachment.fits(ctx, ctx.dotted, None):
-            value = _attach(ctx, attachment, value if isinstance(value, tuple) else (value,), span)
+            value = _attach(ctx, attachment, value if isinstance(value, tuple) else (value,))
     return value
 
 
 def alias(ctx: Context, statement: tree.Alias, value: Value) -> None:
-    """Give a parameter another key."""
+    """Give a parameter another key, also where an adapter replaced it."""
     if isinstance(value, Poison):
         return
-    if not isinstance(value, Param):
+    param = ctx.replaced.get(value, value)
+    if not isinstance(param, Param):
         ctx.report(errors.alias_of_nothing(statement.span, describe(value)))
         return
-    key = ".".join([*ctx.path, statement.key])
-    known = ctx.graph.parameters[value.path]
-    ctx.graph.parameters[value.path] = replace(known, aliases=(*known.aliases, key))
+    key = ctx.key(statement.key, statement.span)
+    if ctx.claim(key, statement.span):
+        ctx.aliases[key] = statement.span
+        known = ctx.graph.parameters.get(param.path)
+        if known is not None:  # in a block that was checked before, it lies under another path
+            ctx.graph.parameters[param.path] = replace(known, aliases=(*known.aliases, key))
 
 
 def check_counts(ctx: Context) -> None:
     """Report every attachment that did not match as often as it says."""
     for attachment in ctx.attachments:
-        expected = ctx.evaluate(ctx, attachment.statement.expect, attachment.home)
-        if not isinstance(expected, Poison) and expected != len(attachment.matched):
-            ctx.report(
-                errors.attachment_count(
-                    attachment.statement.span,
-                    attachment.statement.path.text,
-                    describe(expected).removeprefix("the number "),
-                    attachment.matched,
-                    sorted(attachment.passed),
-                )
-            )
+        statement = attachment.statement
+        value = ctx.evaluate(ctx, statement.expect, attachment.home)
+        expected = as_integer(value)
+        if expected is None and not isinstance(value, Poison):
+            ctx.report(errors.not_a_count(statement.expect.span, describe(value)))
+        elif expected is not None and expected != len(attachment.matched):
+            ctx.report(errors.attachment_count(statement, expected, attachment.matched, sorted(attachment.passed)))
 
 
 def _verb(ctx: Context, verb: str) -> list[Attachment]:
     return [a for a in ctx.attachments if a.statement.verb == verb] if ctx.attaching else []
 
 
-def _attach(ctx: Context, attachment: Attachment, inputs: tuple[Value, ...], span: Span) -> Value:
-    if not isinstance(attachment.layer, LAYERS):
-        if isinstance(attachment.layer, Poison):
-            return POISON
-        raise Rejected(errors.not_a_layer(attachment.statement.layer.span, describe(attachment.layer)))
+def _attach(ctx: Context, attachment: Attachment, inputs: tuple[Value, ...]) -> Value:
     with _detached(ctx), ctx.labelled(attachment.label):
-        return ctx.apply(ctx, attachment.layer, inputs, attachment.statement.span)
+        return ctx.apply(ctx, attachment.layer, inputs, attachment.statement.layer.span)
 
 
 @contextmanager

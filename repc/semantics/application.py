@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from repc.diagnostics import Span
-from repc.ir.dims import Dim
 from repc.semantics import adapters, errors, flow, merges
 from repc.semantics.call import as_tensor, bind
 from repc.semantics.context import Applied, Context, Env
+from repc.semantics.declared import bind_type
 from repc.semantics.errors import Rejected
 from repc.semantics.functions import Function
 from repc.semantics.values import (
@@ -23,7 +23,6 @@ from repc.semantics.values import (
     Repetition,
     Tensor,
     Value,
-    as_dim,
     describe,
 )
 from repc.semantics.weights import declare
@@ -34,11 +33,14 @@ def apply_layer(ctx: Context, layer: Value, inputs: tuple[Value, ...], span: Spa
     """The value of a layer on its inputs; an error is reported once and gives poison."""
     if isinstance(layer, Poison) or any(isinstance(value, Poison) for value in inputs):
         return POISON
+    ctx.spend(span)
     try:
         return _apply(ctx, layer, inputs, span)
     except Rejected as rejected:
         ctx.report(rejected.diagnostic)
-        return POISON
+    except OverflowError:
+        ctx.report(errors.too_large_size(span))
+    return POISON
 
 
 def _apply(ctx: Context, layer: Value, inputs: tuple[Value, ...], span: Span) -> Value:
@@ -73,7 +75,7 @@ def _apply_block(ctx: Context, layer: BlockLayer, inputs: tuple[Value, ...], spa
     tensors = [as_tensor(value, span) for value in inputs]
     if ctx.known is not None and not ctx.attachments:
         return _apply_known(ctx, ctx.known, layer, tensors, span)
-    return _elaborate_block(ctx, layer, tensors, span)
+    return _elaborate_block(ctx, layer, tensors, span)[0]
 
 
 def _apply_known(
@@ -85,18 +87,16 @@ def _apply_known(
     found = known.get(key)
     prefix = f"{ctx.dotted}." if ctx.path else ""
     if found is None:
-        before, names = len(ctx.declared), dict(ctx.parts[-1])
-        result = _elaborate_block(ctx, layer, tensors, span)
-        if not isinstance(result, Poison):
+        before, aliases = len(ctx.declared), len(ctx.aliases)
+        result, names = _elaborate_block(ctx, layer, tensors, span)
+        if not isinstance(result, Poison) and len(ctx.aliases) == aliases:
             paths = {path.removeprefix(prefix): ctx.graph.parameters[path] for path in ctx.declared[before:]}
-            added = {name: value for name, value in ctx.parts[-1].items() if names.get(name) is not value}
-            known[key] = Applied(result, added, paths)
+            known[key] = Applied(result, names, paths)
         return result
+    if any(prefix + path in ctx.graph.parameters or prefix + path in ctx.aliases for path in found.paths):
+        return _elaborate_block(ctx, layer, tensors, span)[0]
     ctx.parts[-1].update(found.names)
-    for path, parameter in found.paths.items():
-        if prefix + path in ctx.graph.parameters:
-            return _elaborate_block(ctx, layer, tensors, span)
-        ctx.graph.parameters[prefix + path] = parameter
+    ctx.graph.parameters.update((prefix + path, parameter) for path, parameter in found.paths.items())
     ctx.declared.extend(prefix + path for path in found.paths)
     return _moved(found.result, tensors)
 
@@ -111,31 +111,43 @@ def _moved(result: Value, tensors: list[Tensor]) -> Value:
     return result
 
 
-def _elaborate_block(ctx: Context, layer: BlockLayer, tensors: list[Tensor], span: Span) -> Value:
+def _elaborate_block(
+    ctx: Context, layer: BlockLayer, tensors: list[Tensor], span: Span
+) -> tuple[Value, dict[str, Value]]:
+    """The result of a block, and what its body named."""
     definition = layer.definition
-    with ctx.called(span):
-        env = Env(layer.home, dict(layer.given))
-        ctx.parts[-1].update(layer.given)
+    env = Env(layer.home, dict(layer.given))
+    with ctx.called(span), ctx.body(env) as names:
+        names.update(layer.given)
         for port, tensor in zip(definition.ports, tensors, strict=True):
             bind_type(ctx, port.type, tensor, env, span, f"port {port.name} of {definition.name}")
         env.names.update({port.name: tensor for port, tensor in zip(definition.ports, tensors, strict=True)})
-        return run_body(ctx, definition, env)
+        results = run_body(ctx, definition, env)
+        return flow.as_value(tuple(value for value, _ in results)) if results else POISON, names
 
 
-def run_body(ctx: Context, definition: tree.Definition, env: Env) -> Value:
-    """Statements, then results; a failed requirement gives poison, since what follows relies on it."""
+def run_body(ctx: Context, definition: tree.Definition, env: Env) -> list[tuple[Tensor, tree.Expr]]:
+    """Statements, then results with the expressions that gave them.
+
+    There are none after an error, nor where a requirement fails, since what follows relies on it.
+    """
     body = definition.body
     for statement in body.statements:
         if not _run_statement(ctx, statement, env):
-            return POISON
+            return []
     adapters.use_on_layer(ctx, env, definition)
-    values = [ctx.evaluate(ctx, result, env) for result in body.results]
+    values, exprs = tuple(ctx.evaluate(ctx, result, env) for result in body.results), body.results
+    if len(values) == 1 and isinstance(values[0], tuple) and values[0]:
+        values, exprs = values[0], exprs * len(values[0])
     if any(isinstance(value, Poison) for value in values):
-        return POISON
-    results = [as_tensor(value, expr.span) for value, expr in zip(values, body.results, strict=True)]
+        return []
+    results = [(as_tensor(value, expr.span), expr) for value, expr in zip(values, exprs, strict=True)]
     if definition.result is not None:
-        bind_type(ctx, definition.result, results[0], env, definition.result.span, f"result of {definition.name}")
-    return results[0] if len(results) == 1 else tuple(results)
+        span, what = definition.result.span, f"result of {definition.name}"
+        if len(results) > 1:
+            raise Rejected(errors.rank(span, what, span.text, describe(tuple(value for value, _ in results))))
+        bind_type(ctx, definition.result, results[0][0], env, span, what, new=False)
+    return results
 
 
 def _run_statement(ctx: Context, statement: tree.Statement, env: Env) -> bool:
@@ -143,7 +155,7 @@ def _run_statement(ctx: Context, statement: tree.Statement, env: Env) -> bool:
         case tree.Require():
             condition = ctx.truth(statement.condition, env)
             if condition is False:
-                ctx.report(errors.requirement(statement.span, statement.message))
+                ctx.report(errors.requirement(statement.condition.span, statement.message))
             return condition is True
         case tree.Let():
             _let(ctx, statement, env)
@@ -167,55 +179,3 @@ def _let(ctx: Context, statement: tree.Let, env: Env) -> None:
             ctx.report(errors.unpacking(statement.span, len(statement.names), describe(value)))
         parts = [POISON] * len(statement.names)
     env.names.update(zip(statement.names, parts, strict=True))
-
-
-# ---------------------------------------------------------------- ports
-
-
-def bind_type(ctx: Context, type: tree.TypeExpr, tensor: Tensor, env: Env, span: Span, what: str) -> None:
-    """Match a tensor with a declared type: new names are bound, known ones must agree.
-
-    Raises `Rejected` where the ranks or sizes differ.
-    """
-    shape = tensor.type.shape
-    rests = [i for i, dim in enumerate(type.dims) if isinstance(dim, tree.Rest)]
-    fixed = len(type.dims) - len(rests)
-    if len(rests) > 1:
-        raise Rejected(errors.two_rests(type.span))
-    if (not rests and fixed != len(shape)) or fixed > len(shape):
-        raise Rejected(errors.rank(span, what, type.span.text, tensor.type))
-    position = 0
-    for dim in type.dims:
-        if isinstance(dim, tree.Rest):
-            width = len(shape) - fixed
-            if dim.name is not None:
-                _bind_rest(dim, shape[position : position + width], env, span, what)
-            position += width
-        else:
-            _bind_dim(ctx, dim, shape[position], env, span, what)
-            position += 1
-
-
-def _bind_rest(dim: tree.Rest, sizes: tuple[Dim, ...], env: Env, span: Span, what: str) -> None:
-    assert dim.name is not None
-    known = env.names.setdefault(dim.name, sizes)
-    if known != sizes:
-        raise Rejected(errors.size(span, what, dim.name, _list(known), _list(sizes)))
-
-
-def _list(value: Value) -> str:
-    return f"[{', '.join(str(item) for item in value)}]" if isinstance(value, tuple) else describe(value)
-
-
-def _bind_dim(ctx: Context, dim: tree.Expr, actual: Dim, env: Env, span: Span, what: str) -> None:
-    if isinstance(dim, tree.Name) and not env.has(dim.name):
-        env.names[dim.name] = actual
-        return
-    value = ctx.evaluate(ctx, dim, env)
-    if isinstance(value, Poison):
-        return
-    expected = as_dim(value)
-    if expected is None:
-        raise Rejected(errors.not_a_size(dim.span, describe(value)))
-    if expected != actual:
-        raise Rejected(errors.size(span, what, dim.span.text, str(expected), str(actual)))

@@ -13,9 +13,9 @@ from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.semantics import errors
 from repc.semantics.context import Context
-from repc.semantics.emission import constant, emit
+from repc.semantics.emission import checked_axis, constant, emit
 from repc.semantics.errors import Rejected
-from repc.semantics.values import POISON, Activation, Along, Poison, Tensor, Value, describe
+from repc.semantics.values import POISON, Activation, Along, Poison, Tensor, Value, as_integer, as_number, describe
 
 if TYPE_CHECKING:
     from repc.semantics.functions import Function
@@ -43,18 +43,24 @@ class Call:
     def type(self, name: str) -> TensorType:
         return self.operands[name].type
 
+    def spatial(self, operand: str = "x") -> int:
+        """The number of axes of an operand behind the batch and the channels; operators tell if there are too few."""
+        return max(self.type(operand).rank - 2, 0)
+
     def integer(self, name: str, least: int | None = None) -> int:
-        value = self.attributes[name]
-        if isinstance(value, bool) or not isinstance(value, int):
+        value = as_integer(self.attributes[name])
+        if value is None:
             raise self.wrong(name, "an integer")
         if least is not None and value < least:
             raise self.wrong(name, f"at least {least}")
         return value
 
-    def fraction(self, name: str) -> Fraction:
-        value = self.attributes[name]
-        if isinstance(value, bool) or not isinstance(value, (int, Fraction)):
+    def fraction(self, name: str, least: int | None = None) -> Fraction:
+        value = as_number(self.attributes[name])
+        if value is None:
             raise self.wrong(name, "a number")
+        if least is not None and value < least:
+            raise self.wrong(name, f"at least {least}")
         return Fraction(value)
 
     def flag(self, name: str) -> bool:
@@ -83,7 +89,7 @@ class Call:
         if value is None and default is not None:
             return default
         items = value if isinstance(value, tuple) else (value,) * count
-        found = tuple(item for item in items if isinstance(item, int) and not isinstance(item, bool) and item >= least)
+        found = tuple(item for item in map(as_integer, items) if item is not None and item >= least)
         if len(found) != count or len(items) != count:
             raise self.wrong(name, f"an integer or a list of {count}, each at least {least}")
         return found
@@ -94,35 +100,28 @@ class Call:
         items = value if isinstance(value, tuple) else (value,) * count
         found: list[tuple[int, int]] = []
         for item in items:
-            match item:
-                case (int(before), int(after)) if before >= 0 and after >= 0:
+            pair = [as_integer(side) for side in (item if isinstance(item, tuple) else (item, item))]
+            match pair:
+                case [int(before), int(after)] if before >= 0 and after >= 0:
                     found.append((before, after))
-                case int(both) if both >= 0 and not isinstance(both, bool):
-                    found.append((both, both))
                 case _:
                     raise self.wrong(name, "a non-negative integer, or a list of integers or of [before, after] pairs")
         if len(found) != count:
             raise self.wrong(name, f"one entry for each of the {count} spatial axes")
         return tuple(found)
 
-    def axis(self, name: str, operand: str = "x") -> int:
-        """An axis of an operand, counted from the front."""
-        axis, rank = self.integer(name), self.type(operand).rank
-        if not -rank <= axis < rank:
-            raise Rejected(errors.no_such_axis(self.span, axis, self.type(operand)))
-        return axis % rank
+    def axis(self, name: str) -> int:
+        """An axis of x, counted from the front."""
+        return checked_axis(self.integer(name), self.type("x"), self.span)
 
     def axes(self, name: str) -> tuple[int, ...]:
-        """One axis or a list of axes of the first operand, counted from the front and sorted."""
-        value, rank = self.attributes[name], self.type("x").rank
-        axes: list[int] = []
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, bool) or not isinstance(item, int):
-                raise self.wrong(name, "an axis or a list of axes")
-            if not -rank <= item < rank:
-                raise Rejected(errors.no_such_axis(self.span, item, self.type("x")))
-            axes.append(item % rank)
-        return tuple(sorted(set(axes)))
+        """One axis of x or a list of different ones, counted from the front and sorted."""
+        value = self.attributes[name]
+        items = [as_integer(item) for item in (value if isinstance(value, tuple) else (value,))]
+        axes = {checked_axis(item, self.type("x"), self.span) for item in items if item is not None}
+        if len(axes) < len(items):
+            raise self.wrong(name, "an axis or a list of different axes")
+        return tuple(sorted(axes))
 
     def wrong(self, name: str, expected: str) -> Rejected:
         return Rejected(errors.bad_attribute(self.span, self.function, name, expected, describe(self.attributes[name])))
@@ -155,12 +154,11 @@ def bind(
         return POISON
     operands: dict[str, Tensor] = {}
     for name in names:
+        if name not in given and name not in optional:
+            raise Rejected(errors.missing_argument(span, function.name, name))
         value = given.pop(name, None)
-        if value is None:
-            if name not in optional:
-                raise Rejected(errors.missing_argument(span, function.name, name))
-            continue
-        operands[name] = as_tensor(value, span)
+        if value is not None or name not in optional:
+            operands[name] = as_tensor(value, span)
     attributes = {**function.attributes, **given}
     missing = [name for name, value in attributes.items() if value is REQUIRED]
     if missing:
@@ -172,8 +170,9 @@ def as_tensor(value: Value, span: Span) -> Tensor:
     """A tensor, or a number as one; raises `Rejected` for anything else."""
     if isinstance(value, (Activation, Param, Apply)):
         return value
-    if isinstance(value, (int, Fraction)) and not isinstance(value, bool):
-        return constant(value)
+    number = as_number(value)
+    if number is not None:
+        return constant(number)
     if isinstance(value, Along):
         raise Rejected(errors.stray_along(span))
     raise Rejected(errors.not_a_tensor(span, describe(value)))

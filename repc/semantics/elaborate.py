@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from repc.diagnostics import Failure
-from repc.ir.dims import Dim, symbol
 from repc.ir.graph import Graph
-from repc.ir.node import Node
 from repc.ir.paths import Pattern
-from repc.ir.types import DTYPES, TensorType
-from repc.ops.constant import Input
 from repc.semantics import adapters, errors, flow, parameters
 from repc.semantics.adapters import Attachment
 from repc.semantics.application import apply_layer, run_body
 from repc.semantics.context import Context, Env
 from repc.semantics.errors import Rejected
 from repc.semantics.expressions import evaluate
+from repc.semantics.inputs import add_inputs
 from repc.semantics.modules import Module, Named
-from repc.semantics.values import Activation, Block, Poison, Value, as_dim, describe
+from repc.semantics.values import Activation, Value, describe
 from repc.syntax import tree
 
 _STACK = 20_000
@@ -59,7 +56,8 @@ def build_model(ctx: Context, module: Module, name: str, given: Mapping[str, Val
     try:
         definition, home, values = _unwrap(ctx, named, module, given)
         _run_model(ctx, definition, home, values, sizes)
-        adapters.check_counts(ctx)
+        if not ctx.errors:  # a place that an error hides is no wrong count
+            adapters.check_counts(ctx)
     except Rejected as rejected:
         ctx.report(rejected.diagnostic)
 
@@ -83,24 +81,18 @@ def _unwrap(
     rest = dict(given)
     for adapt, place in reversed(layers):
         own = {p.name: rest.pop(p.name) for p in adapt.parameters if p.name in rest}
-        env = _parameters(ctx, adapt.parameters, own, place, adapt, named)
+        env = _parameters(ctx, adapt, own, place)
         ctx.attachments.extend(_attachment(ctx, item, env) for item in adapt.attachments)
         ctx.frozen = True
     unknown = [key for key in rest if key not in [p.name for p in named.parameters]]
     if unknown:
         raise Rejected(errors.unknown_keyword(named.span, named.name, unknown[0], [p.name for p in named.parameters]))
-    return named, home, _parameters(ctx, named.parameters, rest, home, named, named).names
+    return named, home, _parameters(ctx, named, rest, home).names
 
 
-def _parameters(
-    ctx: Context,
-    declared: Sequence[tree.Parameter],
-    given: Mapping[str, Value],
-    home: Module,
-    place: tree.Tree,
-    definition: tree.Definition,
-) -> Env:
-    values = parameters.complete(ctx, declared, Block(definition, home), given, place)
+def _parameters(ctx: Context, named: Named, given: Mapping[str, Value], home: Module) -> Env:
+    """The parameters of a model or an adapter; `Failure` where one has no value."""
+    values = parameters.complete(ctx, named, home, given, named.span)
     if values is None:
         raise Failure(ctx.errors)
     return Env(home, values)
@@ -115,52 +107,24 @@ def _run_model(
     ctx: Context, definition: tree.Definition, home: Module, values: dict[str, Value], sizes: Mapping[str, int]
 ) -> None:
     env = Env(home, dict(values))
-    free: dict[str, Dim] = {}
-    for port in definition.ports:
-        type = _port_type(ctx, port, env, sizes, free)
-        id = ctx.graph.add(Node(Input(port.name, type), (), {}, type, port.name, (port.span,)))
-        ctx.graph.inputs[port.name] = id
-        env.names[port.name] = Activation(id, type)
-    unused = sorted(set(sizes) - set(free))
-    if unused:
-        raise Rejected(errors.unknown_size_name(definition.span, unused[0], list(free)))
-    result = run_body(ctx, definition, env)
-    results = result if isinstance(result, tuple) else (result,)
-    for index, (value, expr) in enumerate(zip(results, definition.body.results, strict=False)):
+    with ctx.body(env):
+        add_inputs(ctx, definition, env, sizes)
+        results = run_body(ctx, definition, env)
+    for index, (value, expr) in enumerate(results):
         if isinstance(value, Activation):
             ctx.graph.outputs[_output_name(ctx.graph, expr, index, len(results))] = value.id
-        elif not isinstance(value, Poison):
+        else:
             ctx.report(errors.constant_result(expr.span, describe(value)))
 
 
-def _port_type(ctx: Context, port: tree.Port, env: Env, sizes: Mapping[str, int], free: dict[str, Dim]) -> TensorType:
-    shape: list[Dim] = []
-    for dim in port.type.dims:
-        if isinstance(dim, tree.Rest):
-            raise Rejected(errors.rest_in_model(dim.span))
-        if isinstance(dim, tree.Name) and not env.has(dim.name):
-            free[dim.name] = sizes[dim.name] if dim.name in sizes else symbol(dim.name)
-            env.names[dim.name] = free[dim.name]
-        value = evaluate(ctx, dim, env)
-        size = as_dim(value)
-        if size is None:
-            raise (
-                Failure(ctx.errors)
-                if isinstance(value, Poison)
-                else Rejected(errors.not_a_size(dim.span, describe(value)))
-            )
-        shape.append(size)
-    dtype = port.type.dtype or "f32"
-    if dtype not in DTYPES:
-        raise Rejected(errors.unknown_dtype(port.type.span, dtype, list(DTYPES)))
-    return TensorType(tuple(shape), dtype)
-
-
 def _output_name(graph: Graph, expr: tree.Expr, index: int, count: int) -> str:
-    name = expr.name if isinstance(expr, tree.Name) and expr.name not in graph.inputs else ""
-    if name and name not in graph.outputs:
-        return name
-    return "output" if count == 1 else f"output{index}"
+    """The name of the result in the spec where it has one of its own, made unique."""
+    name = "output" if count == 1 else f"output{index}"
+    if isinstance(expr, tree.Name) and expr.name not in graph.inputs and expr.name not in graph.outputs:
+        name = expr.name
+    while name in graph.inputs or name in graph.outputs:
+        name += "_"
+    return name
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from dataclasses import replace
 from fractions import Fraction
 
 from repc.diagnostics import Span
+from repc.ir.dims import MAX_FACTOR
 from repc.ir.expr import Apply, Expr, Param, apply
 from repc.ir.node import Node
 from repc.ir.operator import Operator
-from repc.ir.types import ShapeError
+from repc.ir.types import ShapeError, TensorType
 from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
 from repc.ops.constant import Fill
 from repc.ops.linear import MatMul
@@ -29,12 +30,14 @@ def emit(ctx: Context, op: Operator, operands: Mapping[str, Tensor], span: Span,
     """
     weights = {key: value for key, value in operands.items() if not isinstance(value, Activation)}
     try:
-        if len(weights) == len(operands):
-            return apply(op, **weights)
-        inputs = tuple(value.id for value in operands.values() if isinstance(value, Activation))
         type = op.infer({key: value.type for key, value in operands.items()})
     except ShapeError as error:
         raise Rejected(errors.shape(span, op.name, error)) from None
+    if any(isinstance(size, int) and size >= MAX_FACTOR for size in type.shape):
+        raise Rejected(errors.too_large_size(span))
+    if len(weights) == len(operands):
+        return Apply(op, weights, type)
+    inputs = tuple(value.id for value in operands.values() if isinstance(value, Activation))
     path = ".".join([*ctx.path, name]) if name else ctx.dotted
     id = ctx.graph.add(Node(op, inputs, weights, type, path, (*ctx.origin, span), named=name is not None))
     return Activation(id, type)
@@ -45,9 +48,17 @@ def emit_all(ctx: Context, op: Operator, operands: Sequence[Tensor], span: Span,
     return emit(ctx, op, {str(i): value for i, value in enumerate(operands)}, span, name)
 
 
-def constant(value: Number) -> Expr:
-    """A number as a weight expression without dimensions."""
-    return apply(Fill((), Fraction(value)))
+def constant(value: Number, like: TensorType | None = None) -> Expr:
+    """A number as a weight expression without dimensions, of the element type of what it is combined with."""
+    whole = like is not None and like.dtype in ("i64", "bool")
+    return apply(Fill((), Fraction(value), like.dtype if like and not (whole and value % 1) else "f32"))
+
+
+def checked_axis(axis: int, type: TensorType, span: Span) -> int:
+    """An axis counted from the front; raises `Rejected` where there is none such."""
+    if not -type.rank <= axis < type.rank:
+        raise Rejected(errors.no_such_axis(span, axis, type))
+    return axis % type.rank
 
 
 def combine(ctx: Context, operator: str, left: Tensor | Along, right: Tensor | Along, span: Span) -> Tensor | Along:
@@ -55,9 +66,11 @@ def combine(ctx: Context, operator: str, left: Tensor | Along, right: Tensor | A
     if isinstance(left, Along) and isinstance(right, Along):
         if left.axis != right.axis:
             raise Rejected(errors.two_axes(span, left.axis, right.axis))
-        value = combine(ctx, operator, left.value, right.value, span)
-        assert not isinstance(value, Along)
-        return Along(value, left.axis)
+        return replace(left, value=_tensor(combine(ctx, operator, left.value, right.value, span)))
+    for along, other in ((left, right), (right, left)):
+        if isinstance(along, Along) and not isinstance(other, Along) and not other.type.rank:
+            a, b = (x.value if isinstance(x, Along) else x for x in (left, right))
+            return replace(along, value=_tensor(combine(ctx, operator, a, b, span)))
     if operator in "+*" and isinstance(left, Along):
         left, right = right, left
     vector = right.value if isinstance(right, Along) else None
@@ -78,15 +91,19 @@ def combine(ctx: Context, operator: str, left: Tensor | Along, right: Tensor | A
 def negate(ctx: Context, value: Tensor | Along, span: Span) -> Tensor | Along:
     """``-value``."""
     if isinstance(value, Along):
-        inner = negate(ctx, value.value, span)
-        assert not isinstance(inner, Along)
-        return replace(value, value=inner)
+        return replace(value, value=_tensor(negate(ctx, value.value, span)))
     return emit_all(ctx, Sum((Fraction(-1),)), [value], span)
+
+
+def _tensor(value: Tensor | Along) -> Tensor:
+    """What arithmetic on tensors gives is one."""
+    assert not isinstance(value, Along)
+    return value
 
 
 def _affine(ctx: Context, operator: str, x: Activation, axis: int, vector: Expr, span: Span) -> Tensor:
     """``x * along(v)``, ``x + along(v)`` and ``x - along(v)`` are per-channel affine maps."""
-    axis = _axis(axis, x, span)
+    axis = checked_axis(axis, x.type, span)
     if operator == "*":
         return emit(ctx, Affine(axis), {"x": x, "weight": vector}, span)
     bias = vector if operator == "+" else apply(Sum((Fraction(-1),)), **{"0": vector})
@@ -104,16 +121,7 @@ def _aligned(ctx: Context, left: Tensor | Along, right: Tensor | Along, span: Sp
 
 def _spread(ctx: Context, along: Along, other: Tensor, span: Span) -> Tensor:
     """The vector with the rank of the other operand, so that it broadcasts along its axis."""
-    axis = _axis(along.axis, other, span)
-    if along.value.type.rank != 1:
-        raise Rejected(errors.not_a_vector(span, along.value.type))
-    size = along.value.type.shape[0]
+    axis = checked_axis(along.axis, other.type, span)
+    (size,) = along.value.type.shape
     shape = tuple(size if i == axis else 1 for i in range(other.type.rank))
     return emit(ctx, Reshape(shape), {"x": along.value}, span)
-
-
-def _axis(axis: int, x: Tensor, span: Span) -> int:
-    rank = x.type.rank
-    if not -rank <= axis < rank:
-        raise Rejected(errors.no_such_axis(span, axis, x.type))
-    return axis % rank

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import cast
 
 from repc.diagnostics import Span
@@ -28,6 +27,10 @@ from repc.semantics.values import (
     Part,
     Poison,
     Value,
+    as_dim,
+    as_integer,
+    as_number,
+    depends_on_tensor,
     describe,
 )
 from repc.syntax import tree
@@ -43,7 +46,9 @@ def evaluate(ctx: Context, expr: tree.Expr, env: Env) -> Value:
         return _FORMS[type(expr)](ctx, expr, env)
     except Rejected as rejected:
         ctx.report(rejected.diagnostic)
-        return POISON
+    except OverflowError:
+        ctx.report(errors.too_large_size(expr.span))
+    return POISON
 
 
 # ---------------------------------------------------------------- names and literals
@@ -54,19 +59,28 @@ def _name(ctx: Context, expr: tree.Name, env: Env) -> Value:
         return env.get(expr.name)
     if expr.name in CONSTANTS:
         return CONSTANTS[expr.name]
-    found = env.home.find(expr.name)
-    if found is not None:
-        definition, home = found
-        if isinstance(definition, tree.Adapt):
-            raise Rejected(errors.adapted_as_block(expr.span, expr.name))
-        return Block(definition, home)
+    if env.home.find(expr.name) is not None:
+        return _block(env.home, expr.name, expr.span, ())
     if expr.name in env.home.qualified:
         return env.home.qualified[expr.name]
     if expr.name in FUNCTIONS:
         return FUNCTIONS[expr.name]
     if expr.name in initial.INITIALISERS:
-        return initial.bare(expr.name, expr.span)
+        return initial.call(expr.name, (), {}, expr.span)
+    if expr.name in statics.STATIC_FUNCTIONS:
+        raise Rejected(errors.function_without_call(expr.span, expr.name))
     raise Rejected(errors.unknown_name(expr.span, expr.name, known_names(env)))
+
+
+def _block(module: Module, name: str, span: Span, known: Sequence[str]) -> Block:
+    """The block or model that a name means in a module."""
+    found = module.find(name)
+    if found is None:
+        raise Rejected(errors.unknown_name(span, name, known))
+    definition, home = found
+    if isinstance(definition, tree.Adapt):
+        raise Rejected(errors.adapted_as_block(span, name))
+    return Block(definition, home)
 
 
 def known_names(env: Env) -> list[str]:
@@ -81,7 +95,7 @@ def _literal(ctx: Context, expr: tree.Int | tree.Float | tree.String, env: Env) 
 
 def _items(ctx: Context, expr: tree.List | tree.Tuple, env: Env) -> Value:
     values = tuple(evaluate(ctx, item, env) for item in expr.items)
-    return POISON if any(isinstance(value, Poison) for value in values) else values
+    return POISON if any(isinstance(value, Poison) for value in values) else statics.limited_list(values, expr.span)
 
 
 def _group(ctx: Context, expr: tree.Group, env: Env) -> Value:
@@ -102,6 +116,8 @@ def _unary(ctx: Context, expr: tree.Unary, env: Env) -> Value:
         return value
     if isinstance(value, _OPERANDS):
         return negate(ctx, value, expr.span)
+    if as_number(value) is None and as_dim(value) is None:
+        raise Rejected(errors.bad_operands(expr.span, "-", describe(value)))
     return statics.binary("*", value, -1, expr.span)
 
 
@@ -116,16 +132,20 @@ def _binary(ctx: Context, expr: tree.Binary, env: Env) -> Value:
     if isinstance(left, Poison) or isinstance(right, Poison):
         return POISON
     if isinstance(left, _OPERANDS) or isinstance(right, _OPERANDS):
-        a, b = _operand(left), _operand(right)
+        if expr.operator == "/" and right == 0:
+            raise Rejected(errors.division_by_zero(expr.span))
+        a, b = _operand(left, right), _operand(right, left)
         if a is not None and b is not None:
             return combine(ctx, expr.operator, a, b, expr.span)
     return statics.binary(expr.operator, left, right, expr.span)
 
 
-def _operand(value: Value) -> Activation | Param | Apply | Along | None:
-    if isinstance(value, (int, Fraction)) and not isinstance(value, bool):
-        return constant(value)
-    return value if isinstance(value, _OPERANDS) else None
+def _operand(value: Value, other: Value) -> Activation | Param | Apply | Along | None:
+    """A tensor, or a number as one of the element type of the other operand; None where it is neither."""
+    if isinstance(value, _OPERANDS):
+        return value
+    number, beside = as_number(value), other.value if isinstance(other, Along) else other
+    return None if number is None else constant(number, beside.type if isinstance(beside, _TENSORS) else None)
 
 
 def _if(ctx: Context, expr: tree.If, env: Env) -> Value:
@@ -166,7 +186,7 @@ def _static_call(ctx: Context, name: str, expr: tree.Call, env: Env) -> Value:
         return POISON
     if name in initial.INITIALISERS:
         return initial.call(name, positional, keywords, expr.span)
-    if name in FUNCTIONS and not all(statics.is_static(value) for value in positional):
+    if name in FUNCTIONS and (not positional or depends_on_tensor(tuple(positional))):
         return call_function(ctx, FUNCTIONS[name], positional, keywords, expr.span)
     if keywords:
         raise Rejected(errors.unknown_keyword(expr.span, name, next(iter(keywords)), []))
@@ -192,57 +212,56 @@ def _arguments(ctx: Context, expr: tree.Call, env: Env) -> tuple[list[Value], di
 def call_function(
     ctx: Context, function: Function, positional: Sequence[Value], keywords: dict[str, Value], span: Span
 ) -> Value:
-    """Call a function of tensors; without its first operand it is a layer."""
-    first = function.operands[0]
-    tensors = any(isinstance(v, (*_TENSORS, Along, Poison)) for v in (*positional[:1], keywords.get(first)))
-    if not tensors:
+    """Call a function of tensors; without its first operand, so with only attributes by position, it is a layer."""
+    attributes_only = len(positional) <= function.positional and function.operands[0] not in keywords
+    if attributes_only and not any(isinstance(value, (*_OPERANDS, Poison)) for value in positional[:1]):
         return FunctionLayer(function, tuple(positional), keywords, span)
     call = bind(ctx, function, positional, keywords, span)
     return call if isinstance(call, Poison) else function.build(call)
 
 
 def _index(ctx: Context, expr: tree.Index, env: Env) -> Value:
-    value = evaluate(ctx, expr.value, env)
-    items: list[int | tuple[int | None, int | None]] = []
-    for item in expr.items:
-        bounds = (item.start, item.stop) if isinstance(item, tree.Slice) else (item,)
-        found: list[int | None] = []
-        for bound in bounds:
-            number = None if bound is None else evaluate(ctx, bound, env)
-            if isinstance(number, Poison):
-                return POISON
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
-                raise Rejected(errors.not_an_index(item.span, describe(number)))
-            found.append(number)
-        items.append((found[0], found[1]) if isinstance(item, tree.Slice) else cast(int, found[0]))
+    value, entries = evaluate(ctx, expr.value, env), [_entry(ctx, entry, env) for entry in expr.items]
+    items = [entry for entry in entries if not isinstance(entry, Poison)]
+    if isinstance(value, Poison) or len(items) < len(entries):
+        return POISON
     if isinstance(value, _TENSORS):
         return movement.index(ctx, value, items, expr.span)
-    if isinstance(value, Poison):
-        return POISON
     if not isinstance(value, tuple) or len(items) != 1:
         raise Rejected(errors.not_indexable(expr.span, describe(value)))
-    item = items[0]
-    if isinstance(item, tuple):
-        return value[slice(*item)]
-    if not -len(value) <= item < len(value):
+    (item,) = items
+    if isinstance(item, int) and not -len(value) <= item < len(value):
         raise Rejected(errors.list_index(expr.span, item, len(value)))
     return value[item]
 
 
+def _entry(ctx: Context, entry: tree.Expr | tree.Slice, env: Env) -> int | slice | Poison:
+    if not isinstance(entry, tree.Slice):
+        return _position(ctx, entry, env)
+    start = None if entry.start is None else _position(ctx, entry.start, env)
+    stop = None if entry.stop is None else _position(ctx, entry.stop, env)
+    return POISON if isinstance(start, Poison) or isinstance(stop, Poison) else slice(start, stop)
+
+
+def _position(ctx: Context, expr: tree.Expr, env: Env) -> int | Poison:
+    value = evaluate(ctx, expr, env)
+    position = as_integer(value)
+    if position is None and not isinstance(value, Poison):
+        raise Rejected(errors.not_an_index(expr.span, describe(value)))
+    return POISON if position is None else position
+
+
 def _attribute(ctx: Context, expr: tree.Attribute, env: Env) -> Value:
-    part = env.parts.get(expr.value.name) if isinstance(expr.value, tree.Name) else None
+    part = ctx.part(expr.value.name, env) if isinstance(expr.value, tree.Name) else None
     value = part or evaluate(ctx, expr.value, env)
     if isinstance(value, Poison):
         return POISON
     if isinstance(value, Part):
         if expr.name not in value.names:
-            raise Rejected(errors.unknown_part(expr.span, value.path, expr.name, list(value.names)))
+            raise Rejected(errors.unknown_part(expr.span, expr.value.span.text, expr.name, list(value.names)))
         return value.names[expr.name]
     if isinstance(value, Module):
-        found = value.definitions.get(expr.name)
-        if not isinstance(found, tree.Definition):
-            raise Rejected(errors.unknown_name(expr.span, expr.name, list(value.definitions)))
-        return Block(found, value)
+        return _block(value, expr.name, expr.span, value.visible())
     if isinstance(value, _TENSORS) and expr.name == "shape":
         return tuple(value.type.shape)
     if isinstance(value, _TENSORS) and expr.name == "T" and value.type.rank == 2:

@@ -20,9 +20,10 @@ from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
 from repc.ops.shape import Upsample
-from repc.semantics import movement
+from repc.semantics import errors, movement
 from repc.semantics.call import REQUIRED, Call
-from repc.semantics.values import Along, Value
+from repc.semantics.errors import Rejected
+from repc.semantics.values import LAYERS, Along, Block, Value
 
 MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -39,8 +40,12 @@ class Function:
     open_keywords: bool = False
 
 
+APPLICABLE = (*LAYERS, Function, Block)
+"""What can stand behind ``>>``; a block without its parentheses cannot, and is told so there."""
+
+
 def _conv(c: Call) -> Value:
-    n = c.type("weight").rank - 2
+    n = c.spatial("weight")
     mode = c.choice("mode", MODES)
     op = Conv(
         stride=c.integers("stride", n),
@@ -53,7 +58,7 @@ def _conv(c: Call) -> Value:
 
 
 def _conv_transpose(c: Call) -> Value:
-    n = c.type("weight").rank - 2
+    n = c.spatial("weight")
     op = ConvTranspose(
         stride=c.integers("stride", n),
         padding=c.pairs("pad", n),
@@ -66,11 +71,11 @@ def _conv_transpose(c: Call) -> Value:
 
 def _batch_norm(c: Call) -> Value:
     momentum = c.attributes["momentum"]
-    return c.emit(BatchNorm(c.fraction("eps"), None if momentum is None else float(c.fraction("momentum"))))
+    return c.emit(BatchNorm(c.fraction("eps", least=0), None if momentum is None else float(c.fraction("momentum"))))
 
 
 def _max_pool(c: Call) -> Value:
-    n = c.type("x").rank - 2
+    n = c.spatial()
     kernel = c.integers("kernel", n)
     op = MaxPool(
         kernel, c.integers("stride", n, default=kernel), c.pairs("pad", n), c.integers("dilation", n), c.flag("ceil")
@@ -79,7 +84,7 @@ def _max_pool(c: Call) -> Value:
 
 
 def _avg_pool(c: Call) -> Value:
-    n = c.type("x").rank - 2
+    n = c.spatial()
     kernel = c.integers("kernel", n)
     op = AvgPool(
         kernel, c.integers("stride", n, default=kernel), c.pairs("pad", n), c.flag("ceil"), c.flag("count_include_pad")
@@ -88,7 +93,7 @@ def _avg_pool(c: Call) -> Value:
 
 
 def _upsample(c: Call) -> Value:
-    n = c.type("x").rank - 2
+    n = c.spatial()
     return c.emit(Upsample(c.integers("scale", n), c.choice("mode", ("nearest", "linear")), c.flag("align_corners")))
 
 
@@ -97,6 +102,8 @@ def _reduce(kind: str) -> Callable[[Call], Value]:
 
 
 def _along(c: Call) -> Value:
+    if c.type("x").rank != 1:
+        raise Rejected(errors.not_a_vector(c.span, c.type("x")))
     return Along(c.tensor("x"), c.integer("axis"))
 
 
@@ -132,19 +139,19 @@ _TABLE = (
     Function(
         "layer_norm",
         ("x", "weight?", "bias?"),
-        lambda c: c.emit(LayerNorm(c.integer("axes", least=1), c.fraction("eps"))),
+        lambda c: c.emit(LayerNorm(c.integer("axes", least=1), c.fraction("eps", least=0))),
         {"axes": 1, "eps": _EPS},
     ),
     Function(
         "group_norm",
         ("x", "weight?", "bias?"),
-        lambda c: c.emit(GroupNorm(c.integer("groups", least=1), c.fraction("eps"))),
+        lambda c: c.emit(GroupNorm(c.integer("groups", least=1), c.fraction("eps", least=0))),
         {"groups": REQUIRED, "eps": _EPS},
     ),
     Function(
         "rms_norm",
         ("x", "weight?"),
-        lambda c: c.emit(RMSNorm(c.integer("axes", least=1), c.fraction("eps"))),
+        lambda c: c.emit(RMSNorm(c.integer("axes", least=1), c.fraction("eps", least=0))),
         {"axes": 1, "eps": _EPS},
     ),
     Function("prelu", ("x", "weight"), lambda c: c.emit(PRelu())),
@@ -157,7 +164,7 @@ _TABLE = (
     Function(
         "adaptive_avg_pool",
         ("x",),
-        lambda c: c.emit(AdaptiveAvgPool(c.integers("size", c.type("x").rank - 2))),
+        lambda c: c.emit(AdaptiveAvgPool(c.integers("size", c.spatial()))),
         {"size": REQUIRED},
         positional=1,
     ),

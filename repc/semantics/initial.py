@@ -12,7 +12,7 @@ from repc.ir.types import TensorType
 from repc.ops.constant import Eye, Fill, Random
 from repc.semantics import errors
 from repc.semantics.errors import Rejected
-from repc.semantics.values import Initialiser, Number, Value, describe
+from repc.semantics.values import Initialiser, Number, Value, as_number, describe
 
 INITIALISERS: Mapping[str, Mapping[str, Number | None]] = {
     "zeros": {},
@@ -27,13 +27,8 @@ INITIALISERS: Mapping[str, Mapping[str, Number | None]] = {
 """Name → arguments with their defaults, as in torch.nn.init; kaiming takes the fan-in of the weight's shape."""
 
 
-def bare(name: str, span: Span) -> Initialiser:
-    """An initialiser written without parentheses."""
-    return call(name, (), {}, span)
-
-
 def call(name: str, positional: Sequence[Value], keywords: Mapping[str, Value], span: Span) -> Initialiser:
-    """An initialiser with its arguments; raises `Rejected` where they do not fit."""
+    """An initialiser with its arguments, if any; raises `Rejected` where they do not fit."""
     signature = INITIALISERS[name]
     if len(positional) > len(signature):
         raise Rejected(errors.argument_count(span, name, 0, len(signature), len(positional)))
@@ -41,15 +36,22 @@ def call(name: str, positional: Sequence[Value], keywords: Mapping[str, Value], 
     for keyword, value in keywords.items():
         if keyword not in signature:
             raise Rejected(errors.unknown_keyword(span, name, keyword, list(signature)))
+        if keyword in given:
+            raise Rejected(errors.given_twice(span, name, keyword))
         given[keyword] = value
     arguments: dict[str, Number] = {}
     for key, default in signature.items():
         value = given.get(key, default)
         if value is None:
             raise Rejected(errors.missing_argument(span, name, key))
-        if isinstance(value, bool) or not isinstance(value, (int, Fraction)):
+        number = as_number(value)
+        if number is None:
             raise Rejected(errors.bad_attribute(span, name, key, "a number", describe(value)))
-        arguments[key] = value
+        arguments[key] = number
+    if arguments.get("std", 0) < 0:
+        raise Rejected(errors.bad_attribute(span, name, "std", "at least 0", describe(given["std"])))
+    if arguments.get("low", 0) > arguments.get("high", 0):
+        raise Rejected(errors.bad_attribute(span, name, "high", "at least `low`", describe(given["high"])))
     return Initialiser(name, arguments)
 
 

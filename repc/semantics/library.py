@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from os.path import normpath
 from pathlib import Path
 
 from repc.diagnostics import Failure, Source
@@ -22,9 +23,12 @@ class FileLibrary:
     def find(self, statement: tree.Import) -> Source | None:
         if not statement.quoted:
             return shipped_source(statement.path.replace(".", "/"))
-        base = Path(statement.span.source.name).parent
-        path = base / statement.path
-        return read_source(str(path), path.read_bytes()) if path.is_file() else None
+        path = Path(normpath(Path(statement.span.source.name).parent / statement.path))  # one name for each file
+        try:
+            return read_source(str(path), path.read_bytes()) if path.is_file() else None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Failure(errors.unreadable_import(statement.span, statement.path, reason)) from None
 
     def names(self) -> list[str]:
         return [name.replace("/", ".") for name in shipped_names()]

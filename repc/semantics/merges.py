@@ -11,20 +11,10 @@ from repc.ops.shape import Concat
 from repc.semantics import errors, flow
 from repc.semantics.call import as_tensor
 from repc.semantics.context import Context, Env
-from repc.semantics.emission import emit_all
+from repc.semantics.emission import checked_axis, emit_all
 from repc.semantics.errors import Rejected
-from repc.semantics.functions import Function
-from repc.semantics.values import (
-    LAYERS,
-    POISON,
-    Block,
-    MergeLayer,
-    Poison,
-    Step,
-    Tensor,
-    Value,
-    describe,
-)
+from repc.semantics.functions import APPLICABLE
+from repc.semantics.values import POISON, MergeLayer, Poison, Step, Tensor, Value, as_integer, describe
 from repc.syntax import tree
 
 
@@ -36,7 +26,7 @@ def merge(ctx: Context, expr: tree.Merge, env: Env) -> Value:
         return POISON
     if not found:
         raise Rejected(errors.no_branches(expr.span, expr.kind))
-    layers = [isinstance(value, (*LAYERS, Function, Block)) for _, value in found]
+    layers = [isinstance(value, APPLICABLE) for _, value in found]
     if all(layers):
         steps = tuple(Step((), value, span) for span, value in found)
         return MergeLayer(expr.kind, axis, expr.name, steps, expr.span)
@@ -58,21 +48,26 @@ def merged(ctx: Context, kind: str, axis: int, name: str | None, found: list[tup
     """One n-ary operator; also over a single branch, which may still be named or folded."""
     values = [as_tensor(value, place) for place, value in found]
     if kind == "concat":
-        return emit_all(ctx, Concat(axis), values, span, name)
+        return emit_all(ctx, Concat(checked_axis(axis, values[0].type, span)), values, span, name)
     share = Fraction(1, len(values)) if kind == "mean" else Fraction(1)
     return emit_all(ctx, Sum((share,) * len(values)), values, span, name)
 
 
 def _axis(ctx: Context, expr: tree.Merge, env: Env) -> int:
-    axis = 1
-    for argument in expr.arguments:
-        value = ctx.evaluate(ctx, argument.value, env)
-        if expr.kind != "concat" or argument.name not in (None, "axis"):
-            raise Rejected(errors.unknown_keyword(argument.span, expr.kind, argument.name or "", ["axis"]))
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise Rejected(errors.not_a_count(argument.span, describe(value)))
-        axis = value
-    return axis
+    """The axis that branches are concatenated along, the only argument of any merge."""
+    most = int(expr.kind == "concat")
+    if len(expr.arguments) > most:
+        raise Rejected(errors.merge_arguments(expr.arguments[most].span, expr.kind))
+    if not expr.arguments:
+        return 1
+    argument = expr.arguments[0]
+    if argument.name not in (None, "axis"):
+        raise Rejected(errors.unknown_keyword(argument.span, expr.kind, argument.name, ["axis"]))
+    value = ctx.evaluate(ctx, argument.value, env)
+    axis = as_integer(value)
+    if axis is None and not isinstance(value, Poison):
+        raise Rejected(errors.not_a_count(argument.span, describe(value)))
+    return 1 if axis is None else axis
 
 
 def _branch(ctx: Context, branch: tree.Branch, env: Env) -> Iterator[tuple[Span, Value]]:
@@ -81,9 +76,15 @@ def _branch(ctx: Context, branch: tree.Branch, env: Env) -> Iterator[tuple[Span,
         yield from _round(ctx, branch, env, ())
         return
     name = branch.loop.name
-    for value in flow.loop_values(ctx, branch.loop.range, env):
+    values = flow.loop_values(ctx, branch.loop.range, env)
+    if values is None:
+        yield branch.loop.span, POISON
+        return
+    held = branch.label is not None and f"{{{name}}}" in branch.label.text
+    for position, value in enumerate(values):
         ctx.spend(branch.span)
-        yield from _round(ctx, branch, env.inner({name: value}), flow.index_label(branch.label, name, value))
+        index = () if held else (flow.loop_index(position, value),)
+        yield from _round(ctx, branch, env.inner({name: value}), index)
 
 
 def _round(ctx: Context, branch: tree.Branch, env: Env, index: tuple[str, ...]) -> Iterator[tuple[Span, Value]]:

@@ -12,6 +12,8 @@ from repc.diagnostics import Diagnostic, Failure, Source, Span
 from repc.semantics import errors
 from repc.syntax import parse, tree
 
+MAX_IMPORTS = 100
+
 Named = tree.Definition | tree.Adapt
 
 
@@ -19,7 +21,7 @@ class Library(Protocol):
     """Finds the sources that imports name."""
 
     def find(self, statement: tree.Import) -> Source | None:
-        """The source that an import names, or None where there is none."""
+        """The source that an import names, or None where there is none; raises `Failure` for an unreadable one."""
         ...
 
     def names(self) -> list[str]:
@@ -91,41 +93,67 @@ class _Loader:
             self.errors.extend(failure.diagnostics)
             module = None
         if module is not None:
-            self._define(module)
-            for item in module.file.items:
-                if isinstance(item, tree.Import):
-                    self._import(module, item)
+            self._fill(module)
         self.open.pop()
         self.done[source.name] = module
         return module
 
-    def _define(self, module: Module) -> None:
+    def _fill(self, module: Module) -> None:
+        """Enter what a file defines and imports; no name may mean two of these."""
         places: dict[str, Span] = {}
         for item in module.file.items:
-            if isinstance(item, (tree.Definition, tree.Adapt)):
-                if item.name in module.definitions:
-                    self.errors.append(errors.duplicate_definition(item.span, item.name, places[item.name]))
-                    continue
-                module.definitions[item.name] = item
-                places[item.name] = item.span
+            if isinstance(item, tree.Import):
+                other = self._import(module, item)
+                if item.alias is not None and self._is_new(places, item.alias, item.span) and other is not None:
+                    module.qualified[item.alias] = other
+            elif isinstance(item, (tree.Definition, tree.Adapt)):
+                if self._is_new(places, item.name, item.span):
+                    module.definitions[item.name] = item
+                self._check_distinct(item)
 
-    def _import(self, module: Module, item: tree.Import) -> None:
-        source = self.library.find(item)
-        if source is None:
-            self.errors.append(errors.unknown_import(item.span, item.path, self.library.names()))
-            return
-        if source.name in self.open:
-            chain = [*self.open[self.open.index(source.name) :], source.name]
-            self.errors.append(errors.import_cycle(item.span, chain))
-            return
-        other = self.load(source)
-        if other is None:
-            return
-        if item.alias is not None:
-            module.qualified[item.alias] = other
-            return
+    def _is_new(self, places: dict[str, Span], name: str, span: Span) -> bool:
+        first = places.setdefault(name, span)
+        if first is not span:
+            self.errors.append(errors.duplicate_definition(span, name, first))
+        return first is span
+
+    def _check_distinct(self, item: Named) -> None:
+        """Parameters and ports have names of their own; a size may share the name of a parameter, which it then is."""
+        places: dict[str, Span] = {}
+        for parameter in item.parameters:
+            self._is_new(places, parameter.name, parameter.span)
+        ports = item.ports if isinstance(item, tree.Definition) else ()
+        for dim in (dim for port in ports for dim in port.type.dims):
+            if isinstance(dim, (tree.Name, tree.Rest)) and dim.name is not None:
+                places.setdefault(dim.name, dim.span)
+        for port in ports:
+            self._is_new(places, port.name, port.span)
+
+    def _import(self, module: Module, item: tree.Import) -> Module | None:
+        """The file that an import names; without a name of its own, what it defines is entered."""
+        other = self._imported(item)
+        if other is None or item.alias is not None:
+            return other
         for name, home in {**other.imported, **dict.fromkeys(other.definitions, other)}.items():
             known = module.imported.get(name)
             if known is not None and known is not home:
                 self.errors.append(errors.ambiguous_import(item.span, name, known.source.name, home.source.name))
             module.imported[name] = home
+        return other
+
+    def _imported(self, item: tree.Import) -> Module | None:
+        try:
+            source = self.library.find(item)
+        except Failure as failure:
+            self.errors.extend(failure.diagnostics)
+            return None
+        if source is None:
+            self.errors.append(errors.unknown_import(item.span, item.path, self.library.names()))
+        elif source.name in self.open:
+            chain = [*self.open[self.open.index(source.name) :], source.name]
+            self.errors.append(errors.import_cycle(item.span, chain))
+        elif len(self.open) >= MAX_IMPORTS:
+            self.errors.append(errors.imports_too_deep(item.span, MAX_IMPORTS))
+        else:
+            return self.load(source)
+        return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeAlias
 
 from repc.diagnostics import Span
@@ -14,7 +16,7 @@ from repc.semantics.call import Call
 from repc.semantics.context import Context
 from repc.semantics.emission import emit
 from repc.semantics.errors import Rejected
-from repc.semantics.values import Tensor, Value, as_dim
+from repc.semantics.values import Tensor, Value, as_dim, as_integer
 
 
 def flatten(c: Call) -> Value:
@@ -26,12 +28,12 @@ def flatten(c: Call) -> Value:
 
 def reshape(c: Call) -> Value:
     """Sizes, one of which may be -1: whatever is left."""
-    sizes = _sizes(c, "shape")
+    sizes = _sizes(c, "shape", rest=True)
     whole = volume(c.type("x").shape)
     if -1 in sizes:
         known = volume([size for size in sizes if size != -1])
         rest = divide(whole, known)
-        if rest is None or sizes.count(-1) > 1:
+        if rest is None:
             raise Rejected(errors.not_divisible(c.span, whole, known))
         sizes = [rest if size == -1 else size for size in sizes]
     elif volume(sizes) != whole:
@@ -41,11 +43,11 @@ def reshape(c: Call) -> Value:
 
 def permute(c: Call) -> Value:
     """The axes in another order."""
-    axes = c.attributes["axes"]
-    rank = c.type("x").rank
-    order = tuple(a % rank for a in axes if isinstance(a, int) and -rank <= a < rank) if isinstance(axes, tuple) else ()
-    if sorted(order) != list(range(rank)):
-        raise c.wrong("axes", f"a permutation of 0..{rank}")
+    axes, rank = c.attributes["axes"], c.type("x").rank
+    items = [as_integer(axis) for axis in axes] if isinstance(axes, tuple) else []
+    order = tuple(axis % rank for axis in items if axis is not None and -rank <= axis < rank)
+    if len(items) != rank or sorted(order) != list(range(rank)):
+        raise c.wrong("axes", f"a list of all {rank} axes, each once")
     return c.emit(Permute(order))
 
 
@@ -58,59 +60,66 @@ def split(c: Call) -> Value:
     """A number of equal parts, or their sizes."""
     axis, sizes = c.axis("axis"), c.attributes["sizes"]
     whole = c.type("x").shape[axis]
-    if isinstance(sizes, int) and isinstance(whole, int) and sizes > 0:
-        if whole % sizes:
-            raise Rejected(errors.not_divisible(c.span, whole, sizes))
-        sizes = (whole // sizes,) * sizes
+    if not isinstance(whole, int):
+        raise Rejected(errors.unknown_size(c.span, axis, c.type("x")))
     if not isinstance(sizes, tuple):
-        raise c.wrong("sizes", "a number of parts or a list of sizes")
-    widths = [size for size in sizes if isinstance(size, int) and size > 0]
+        count = c.integer("sizes", least=1)
+        if whole % count:
+            raise Rejected(errors.not_divisible(c.span, whole, count))
+        c.ctx.spend(c.span, count)
+        sizes = (whole // count,) * count
+    widths = [width for width in map(as_integer, sizes) if width is not None and width > 0]
     if len(widths) != len(sizes) or sum(widths) != whole:
         raise c.wrong("sizes", f"positive sizes that add up to {whole}")
-    starts = [sum(widths[:i]) for i in range(len(widths))]
-    return tuple(c.emit(Slice(axis, start, start + width, 1)) for start, width in zip(starts, widths, strict=True))
+    ends = list(accumulate(widths))
+    return tuple(c.emit(Slice(axis, end - width, end)) for end, width in zip(ends, widths, strict=True))
 
 
 def pad(c: Call) -> Value:
     """Widths of the trailing axes: spatial ones, unless the list has an entry for every axis."""
     rank = c.type("x").rank
     widths = c.attributes["widths"]
-    count = len(widths) if isinstance(widths, tuple) else rank - 2
+    count = len(widths) if isinstance(widths, tuple) else c.spatial()
     mode = c.choice("mode", ("zeros", "reflect", "replicate"))
+    if not count:
+        raise c.wrong("widths", f"a list of {rank}, since x has no spatial axes")
     pairs = ((0, 0),) * (rank - count) + c.pairs("widths", count)
     return c.emit(Pad(pairs, "constant" if mode == "zeros" else mode))
 
 
-def index(ctx: Context, value: Tensor, items: list[int | tuple[int | None, int | None]], span: Span) -> Tensor:
+def index(ctx: Context, value: Tensor, items: Sequence[int | slice], span: Span) -> Tensor:
     """``x[0, a:b]``: an integer takes one entry and drops the axis, a slice takes a range."""
     if len(items) > value.type.rank:
         raise Rejected(errors.too_many_indices(span, len(items), value.type))
     dropped: list[int] = []
     for axis, item in enumerate(items):
         size = value.type.shape[axis]
-        if item == (None, None):
+        if item == slice(None):
             continue
         if not isinstance(size, int):
             raise Rejected(errors.unknown_size(span, axis, value.type))
-        start, stop = item if isinstance(item, tuple) else (item, item + 1 or None)
-        low, high, _ = slice(start, stop).indices(size)
-        if low >= high or (not isinstance(item, tuple) and not -size <= item < size):
-            raise Rejected(errors.index_out_of_range(span, axis, value.type))
-        value = emit(ctx, Slice(axis, low, high, 1), {"x": value}, span)
-        if not isinstance(item, tuple):
+        if isinstance(item, int):
+            low, high = item % max(size, 1), item % max(size, 1) + 1
             dropped.append(axis)
+        else:
+            low, high, _ = item.indices(size)
+        if low >= high or (isinstance(item, int) and not -size <= item < size):
+            raise Rejected(errors.index_out_of_range(span, axis, value.type))
+        value = emit(ctx, Slice(axis, low, high), {"x": value}, span)
     if dropped:
         shape = tuple(size for axis, size in enumerate(value.type.shape) if axis not in dropped)
         value = emit(ctx, Reshape(shape), {"x": value}, span)
     return value
 
 
-def _sizes(c: Call, name: str) -> list[Dim]:
+def _sizes(c: Call, name: str, rest: bool = False) -> list[Dim]:
+    """The sizes of a shape; one may be -1 where a `rest` is allowed."""
     value = c.attributes[name]
     items = value if isinstance(value, tuple) else (value,)
-    sizes = [size for size in (as_dim(item) for item in items) if size is not None]
-    if len(sizes) != len(items):
-        raise c.wrong(name, "a list of sizes")
+    sizes = [size for size in map(as_dim, items) if size is not None]
+    negative = [size for size in sizes if isinstance(size, int) and size < 0]
+    if len(sizes) != len(items) or negative not in ([], [-1] if rest else []):
+        raise c.wrong(name, "a list of sizes" + (", one of which may be -1" if rest else ""))
     return sizes
 
 
@@ -142,9 +151,7 @@ def _reshaped(c: Call, x: Tensor, shape: list[Dim]) -> Tensor:
 
 
 def _parse(c: Call) -> _Pattern:
-    text = c.text("pattern")
-    sides = [re.findall(r"\([^()]*\)|\S+", side) for side in text.split("->")]
-    groups = [[tuple(token.strip("()").split()) for token in side] for side in sides]
+    groups = [_groups(side) for side in c.text("pattern").split("->")]
     names = [sorted(name for group in side for name in group if name != "1") for side in groups]
     legal = all(re.fullmatch(r"[A-Za-z_]\w*|1", name) for side in groups for group in side for name in group)
     if len(groups) != 2 or not legal or names[0] != names[1] or len(set(names[0])) != len(names[0]):
@@ -155,20 +162,36 @@ def _parse(c: Call) -> _Pattern:
     return _Pattern(left, right)
 
 
+def _groups(side: str) -> Axes:
+    """The groups of one side; a mark that belongs to none is left as a name, which it cannot be."""
+    tokens = re.findall(r"\([\w\s]*\)|\w+|\S", side)
+    return [tuple(token[1:-1].split()) if token[0] == "(" and len(token) > 1 else (token,) for token in tokens]
+
+
 def _solve(c: Call, pattern: _Pattern) -> dict[str, Dim]:
-    sizes: dict[str, Dim] = {}
+    """The size of every axis: as given, as it stands alone, or what is left of its group."""
+    sizes = _given(c, {name for group in pattern.left for name in group})
     for group, whole in zip(pattern.left, c.type("x").shape, strict=True):
-        unknown: list[str] = []
-        for name in group:
-            size = as_dim(c.attributes.get(name))
-            if size is None:
-                unknown.append(name)
-            else:
-                sizes[name] = size
+        unknown = [name for name in group if name not in sizes]
         known = volume([sizes[name] for name in group if name in sizes])
         rest = divide(whole, known)
         if rest is None or len(unknown) > 1 or (not unknown and rest != 1):
             raise Rejected(errors.unsolved_axes(c.span, " ".join(group), whole, known, unknown))
         if unknown:
             sizes[unknown[0]] = rest
+    return sizes
+
+
+def _given(c: Call, names: set[str]) -> dict[str, Dim]:
+    """The sizes of split axes, which are keywords."""
+    sizes: dict[str, Dim] = {}
+    for name, value in c.attributes.items():
+        if name == "pattern":
+            continue
+        if name not in names:
+            raise Rejected(errors.unknown_keyword(c.span, c.function, name, sorted(names)))
+        size = as_dim(value)
+        if size is None or (isinstance(size, int) and size < 1):
+            raise c.wrong(name, "a positive size")
+        sizes[name] = size
     return sizes

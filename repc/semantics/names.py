@@ -26,7 +26,7 @@ def check_names(module: Module) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     for item in module.file.items:
         if isinstance(item, tree.Definition):
-            found.extend(_Checker(module, _bound(item)).definition(item))
+            found.extend(_Checker(module, _bound(item)).expressions(item))
         elif isinstance(item, tree.Adapt):
             checker = _Checker(module, {parameter.name for parameter in item.parameters})
             for attachment in item.attachments:
@@ -37,16 +37,12 @@ def check_names(module: Module) -> list[Diagnostic]:
 def _bound(item: tree.Definition) -> set[str]:
     """Every name that a definition binds anywhere: a name used too early is left to elaboration."""
     names = {parameter.name for parameter in item.parameters} | {port.name for port in item.ports}
-    types = [port.type for port in item.ports]
-    for statement in item.body.statements:
-        if isinstance(statement, tree.Let):
-            names.update(statement.names)
-        elif isinstance(statement, tree.Weight):
-            names.add(statement.name)
-    for type in types:
-        for dim in type.dims:
-            if isinstance(dim, (tree.Name, tree.Rest)) and dim.name:
-                names.add(dim.name)
+    names.update(dim.name for port in item.ports for dim in port.type.dims if isinstance(dim, tree.Name))
+    for part in _walk(item):
+        if isinstance(part, tree.Let):
+            names.update(part.names)
+        elif isinstance(part, (tree.Weight, tree.Loop, tree.Repeat, tree.Rest)) and part.name:
+            names.add(part.name)
     return names
 
 
@@ -55,23 +51,15 @@ class _Checker:
         self.module = module
         self.bound = bound
 
-    def definition(self, item: tree.Definition) -> Iterator[Diagnostic]:
-        labels = {part.text.split("{")[0] for part in _walk(item.body) if isinstance(part, tree.Label)}
-        loops = {part.name for part in _walk(item.body) if isinstance(part, (tree.Loop, tree.Repeat)) and part.name}
-        inner = _Checker(self.module, self.bound | loops)
-        for part in _walk(item):
-            yield from inner.part(part, labels)
-
     def expressions(self, root: tree.Tree) -> Iterator[Diagnostic]:
-        for part in _walk(root):
-            yield from self.part(part, set())
-
-    def part(self, part: tree.Tree, labels: set[str]) -> Iterator[Diagnostic]:
-        if isinstance(part, tree.Name) and not self.known(part.name) and part.name not in labels:
-            candidates = [*self.bound, *self.module.visible(), *sorted(BUILTIN)]
-            yield errors.unknown_name(part.span, part.name, candidates)
-        elif isinstance(part, tree.Call) and isinstance(part.function, tree.Name):
-            yield from self.keywords(part, part.function.name)
+        parts = list(_walk(root))
+        dotted = {id(part.value) for part in parts if isinstance(part, tree.Attribute)}  # these may be labels
+        for part in parts:
+            if isinstance(part, tree.Name) and id(part) not in dotted and not self.known(part.name):
+                candidates = [*self.bound, *self.module.visible(), *sorted(BUILTIN)]
+                yield errors.unknown_name(part.span, part.name, candidates)
+            elif isinstance(part, tree.Call) and isinstance(part.function, tree.Name):
+                yield from self.keywords(part, part.function.name)
 
     def known(self, name: str) -> bool:
         module = self.module

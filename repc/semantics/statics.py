@@ -5,22 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import reduce
+from operator import add, ge, gt, le, lt, mod, mul, sub
+from typing import Any
 
 from repc.diagnostics import Span
-from repc.ir.dims import Polynomial
+from repc.ir.dims import Dim, Polynomial
 from repc.semantics import errors
 from repc.semantics.errors import Rejected
-from repc.semantics.values import Number, Value, describe
+from repc.semantics.values import Number, Value, as_dim, as_integer, as_number, describe
 
 MAX_INTEGER = 2**63
-MAX_LIST = 100_000
-
-
-def is_static(value: Value) -> bool:
-    """Whether a value is gone after elaboration; a list is static where everything in it is."""
-    if isinstance(value, tuple):
-        return all(is_static(item) for item in value)
-    return value is None or isinstance(value, (int, Fraction, str, Polynomial))
+MAX_LIST = 10_000
 
 
 def binary(operator: str, left: Value, right: Value, span: Span) -> Value:
@@ -28,12 +24,25 @@ def binary(operator: str, left: Value, right: Value, span: Span) -> Value:
     if operator in ("==", "!="):
         return _equal(left, right, span) is (operator == "==")
     if isinstance(left, tuple) and isinstance(right, tuple) and operator == "+":
-        return _limited_list(left + right, span)
-    if isinstance(left, (int, Fraction, Polynomial)) and isinstance(right, (int, Fraction, Polynomial)):
-        if isinstance(left, Polynomial) or isinstance(right, Polynomial):
-            return _sizes(operator, left, right, span)
-        return _numbers(operator, left, right, span)
+        return limited_list(left + right, span)
+    a, b = _numeric(left), _numeric(right)
+    if a is not None and b is not None:
+        if isinstance(a, Polynomial) or isinstance(b, Polynomial):
+            return _sizes(operator, a, b, span)
+        return _numbers(operator, a, b, span)
     raise Rejected(errors.bad_operands(span, operator, describe(left), describe(right)))
+
+
+def limited_list(items: tuple[Value, ...], span: Span) -> tuple[Value, ...]:
+    """The list itself; rejected where it holds more than anyone needs, in lists of lists above all."""
+    count, waiting = 0, [items]
+    while waiting:
+        inner = waiting.pop()
+        count += len(inner)
+        if count > MAX_LIST:
+            raise Rejected(errors.list_too_long(span, MAX_LIST))
+        waiting.extend(item for item in inner if isinstance(item, tuple))
+    return items
 
 
 def exact(value: Number, span: Span) -> Number:
@@ -50,6 +59,10 @@ def exact(value: Number, span: Span) -> Number:
     return fraction.numerator
 
 
+def _numeric(value: Value) -> Number | Polynomial | None:
+    return value if isinstance(value, Polynomial) else as_number(value)
+
+
 def _numbers(operator: str, left: Number, right: Number, span: Span) -> Value:
     if operator in _COMPARE:
         return _COMPARE[operator](left, right)
@@ -63,55 +76,43 @@ def _numbers(operator: str, left: Number, right: Number, span: Span) -> Value:
 
 
 def _sizes(operator: str, left: Number | Polynomial, right: Number | Polynomial, span: Span) -> Value:
-    if operator in _COMPARE:
-        raise Rejected(errors.undecided(span, str(left), operator, str(right)))
-    if isinstance(left, Fraction) or isinstance(right, Fraction):
-        raise Rejected(errors.bad_operands(span, operator, describe(left), describe(right)))
-    if operator in ("+", "-", "*"):
-        return _SIZE_ARITHMETIC[operator](left, right)
-    if operator in ("//", "%") and isinstance(left, Polynomial):
-        if isinstance(right, int) and right > 0:
-            return left // right if operator == "//" else left % right
-        quotient = left.divide(right) if isinstance(right, Polynomial) else None
-        if quotient is not None:
-            return quotient if operator == "//" else 0
+    if not isinstance(left, Fraction) and not isinstance(right, Fraction):
+        if operator in _COMPARE:
+            return _COMPARE[operator](_difference(left, right, span), 0)
+        if operator in ("+", "-", "*"):
+            return _ARITHMETIC[operator](left, right)
+        if operator in ("//", "%") and right == 0:
+            raise Rejected(errors.division_by_zero(span))
+        if operator in ("//", "%") and isinstance(left, Polynomial):
+            if isinstance(right, int) and right > 0:
+                return _ARITHMETIC[operator](left, right)
+            quotient = left.divide(right)
+            if quotient is not None:
+                return quotient if operator == "//" else 0
     raise Rejected(errors.bad_operands(span, operator, describe(left), describe(right)))
 
 
+def _difference(left: Dim, right: Dim, span: Span) -> int:
+    """How far two sizes are apart; rejected where that depends on an input."""
+    difference = left - right
+    if not isinstance(difference, int):
+        raise Rejected(errors.undecided(span, str(left), str(right)))
+    return difference
+
+
 def _equal(left: Value, right: Value, span: Span) -> bool:
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(_equal(a, b, span) for a, b in zip(left, right, strict=True))
     if isinstance(left, Polynomial) or isinstance(right, Polynomial):
-        if left == right:
-            return True
-        raise Rejected(errors.undecided(span, str(left), "==", str(right)))
+        a, b = as_dim(left), as_dim(right)
+        return a is not None and b is not None and _difference(a, b, span) == 0
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     return left == right
 
 
-def _limited_list(items: tuple[Value, ...], span: Span) -> tuple[Value, ...]:
-    if len(items) > MAX_LIST:
-        raise Rejected(errors.list_too_long(span, MAX_LIST))
-    return items
-
-
-_COMPARE: dict[str, Callable[[Number, Number], bool]] = {
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}
-_ARITHMETIC: dict[str, Callable[[Number, Number], Number]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "//": lambda a, b: a // b,
-    "%": lambda a, b: a % b,
-}
-_SIZE_ARITHMETIC: dict[str, Callable[[int | Polynomial, int | Polynomial], int | Polynomial]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-}
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {"+": add, "-": sub, "*": mul, "//": lambda a, b: a // b, "%": mod}
 
 
 # ---------------------------------------------------------------- functions of static values
@@ -124,7 +125,7 @@ def call(name: str, values: Sequence[Value], span: Span) -> Value:
         raise Rejected(errors.argument_count(span, name, least, most, len(values)))
     try:
         return function(values, span)
-    except (TypeError, ValueError, OverflowError, AttributeError):
+    except (TypeError, ValueError):
         raise Rejected(errors.bad_static_arguments(span, name, [describe(v) for v in values])) from None
 
 
@@ -139,23 +140,19 @@ def _sqrt(values: Sequence[Value], span: Span) -> Value:
 
 
 def _spread(values: Sequence[Value], span: Span) -> Value:
-    value, count = values
+    value, count = values[0], as_integer(values[1])
     if isinstance(value, tuple):
         return value
-    if not isinstance(count, int) or not 0 <= count <= MAX_LIST:
+    if count is None or count < 0:
         raise ValueError
-    return (value,) * count
+    return limited_list((value,) * min(count, MAX_LIST + 1), span)
 
 
-def _sum(values: Sequence[Value], span: Span) -> Value:
-    return exact(sum((_number(v) for v in _list(values[0])), Fraction(0)), span)
+def _folded(operator: str, start: int) -> Callable[[Sequence[Value], Span], Value]:
+    def fold(values: Sequence[Value], span: Span) -> Value:
+        return reduce(lambda total, value: binary(operator, total, value, span), _list(values[0]), start)
 
-
-def _product(values: Sequence[Value], span: Span) -> Value:
-    total: Value = 1
-    for value in _list(values[0]):
-        total = binary("*", total, value, span)
-    return total
+    return fold
 
 
 def _extreme(pick: Callable[[Sequence[Number]], Number]) -> Callable[[Sequence[Value], Span], Value]:
@@ -170,9 +167,10 @@ def _rounded(function: Callable[[Fraction], int]) -> Callable[[Sequence[Value], 
 
 
 def _number(value: Value) -> Number:
-    if isinstance(value, bool) or not isinstance(value, (int, Fraction)):
+    number = as_number(value)
+    if number is None:
         raise TypeError
-    return value
+    return number
 
 
 def _list(value: Value) -> tuple[Value, ...]:
@@ -191,7 +189,7 @@ STATIC_FUNCTIONS: Mapping[str, tuple[int, int, Callable[[Sequence[Value], Span],
     "min": (1, 64, _extreme(min)),
     "max": (1, 64, _extreme(max)),
     "len": (1, 1, lambda values, span: len(_list(values[0]))),
-    "sum": (1, 1, _sum),
-    "product": (1, 1, _product),
+    "sum": (1, 1, _folded("+", 0)),
+    "product": (1, 1, _folded("*", 1)),
     "spread": (2, 2, _spread),
 }

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from repc.diagnostics import Diagnostic, Failure, Span
-from repc.ir.graph import Graph
 from repc.ir.paths import Pattern
 from repc.ir.target import BACKENDS, OBJECTIVES, Expectation, Override, Target
 from repc.semantics import errors
-from repc.semantics.application import apply_layer
 from repc.semantics.context import Context, Env
+from repc.semantics.elaborate import new_context
 from repc.semantics.expressions import evaluate
 from repc.semantics.modules import Module
-from repc.semantics.values import Poison, Value, describe
+from repc.semantics.values import Poison, Value, as_integer, describe
 from repc.syntax import tree
 
 SETTINGS = ("objective", "opset")
@@ -19,7 +18,7 @@ SETTINGS = ("objective", "opset")
 
 def targets(module: Module) -> dict[str, dict[str, Target]]:
     """Model name → target name → target; raises `Failure` with every error of the file's targets."""
-    ctx = Context(evaluate, apply_layer, Graph("targets"))
+    ctx = new_context("targets")
     found: dict[str, dict[str, Target]] = {name: {} for name in module.models()}
     places: dict[tuple[str, str], Span] = {}
     for item in module.file.items:
@@ -71,6 +70,8 @@ class _Resolver:
     def setting(self, setting: tree.SettingTree) -> None:
         match setting:
             case tree.Setting():
+                if setting.name in self.values:
+                    self.report(errors.given_twice(setting.span, "the target", setting.name))
                 self.values[setting.name] = self.value(setting)
             case tree.Expect():
                 self.expect.extend(e for e in map(self.expectation, setting.counts) if e is not None)
@@ -82,7 +83,7 @@ class _Resolver:
                 self.report(errors.unknown_setting(setting.span, "bind", SETTINGS))
 
     def override(self, setting: tree.Override) -> None:
-        """``at path { objective = … }``, or ``keep`` for everything below the path."""
+        """``at path { objective = … }``."""
         for inner in setting.settings:
             if isinstance(inner, tree.Setting) and inner.name == "objective":
                 value = self.value(inner)
@@ -103,18 +104,19 @@ class _Resolver:
                 return None
             return name
         value = evaluate(self.ctx, setting.value, self.env)
-        if not isinstance(value, (int, Poison)) or isinstance(value, bool):
-            self.report(errors.bad_setting(setting.span, setting.name, "an integer", describe(value)))
+        if not isinstance(value, Poison) and (as_integer(value) or 0) < 1:
+            self.report(errors.bad_setting(setting.span, setting.name, "a positive integer", describe(value)))
         return value
 
     def expectation(self, count: tree.Count) -> Expectation | None:
         value = evaluate(self.ctx, count.value, self.env)
         if isinstance(value, Poison):
             return None
-        if isinstance(value, bool) or not isinstance(value, int):
+        number = as_integer(value)
+        if number is None:
             self.report(errors.bad_setting(count.span, count.name, "an integer", describe(value)))
             return None
-        return Expectation(count.name, count.operator, value, count.span)
+        return Expectation(count.name, count.operator, number, count.span)
 
     def report(self, diagnostic: Diagnostic) -> None:
         self.ctx.report(diagnostic)

@@ -58,8 +58,7 @@ class Initialiser:
 class Part:
     """A labelled part of a body, seen from outside: its named weights and parts."""
 
-    path: str
-    names: Mapping[str, Value]
+    names: dict[str, Value]
 
 
 class Poison:
@@ -140,14 +139,26 @@ class Block:
     home: Module
 
 
-def is_dim(value: Value) -> bool:
-    """Whether a value can be a size."""
-    return isinstance(value, (int, Polynomial)) and not isinstance(value, bool)
+def as_integer(value: Value) -> int | None:
+    """The value as an integer, or None where it is not one; true and false are none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def as_number(value: Value) -> Number | None:
+    """The value as an exact number, or None where it is not one."""
+    return value if isinstance(value, Fraction) else as_integer(value)
 
 
 def as_dim(value: Value) -> Dim | None:
     """The value as a size, or None where it is not one."""
-    return value if isinstance(value, (int, Polynomial)) and not isinstance(value, bool) else None
+    return value if isinstance(value, Polynomial) else as_integer(value)
+
+
+def depends_on_tensor(value: Value) -> bool:
+    """Whether a value is only known when the network runs or its weights are, entirely or in part."""
+    if isinstance(value, tuple):
+        return any(depends_on_tensor(item) for item in value)
+    return isinstance(value, (Activation, Param, Apply, Along, Part))
 
 
 def describe(value: Value) -> str:
@@ -161,7 +172,7 @@ def describe(value: Value) -> str:
     if value is None:
         return "none"
     if isinstance(value, tuple):
-        return "a list" if not any(isinstance(v, (Activation, Param, Apply)) for v in value) else "several values"
+        return f"{len(value)} values" if depends_on_tensor(value) else f"a list of {len(value)}"
     if isinstance(value, Polynomial):
         return f"the size {value}"
     if isinstance(value, Activation):

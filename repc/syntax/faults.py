@@ -24,6 +24,8 @@ WORDS = {
     "PATH": "a path",
     "LABEL": "a label",
     "COMPARE": "`==`, `<=` or the like",
+    "LANGLE": "`<`",
+    "RANGLE": "`>`",
 }
 
 FORMS = {

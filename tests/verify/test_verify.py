@@ -19,7 +19,9 @@ from repc.verify import Check, Options, Report, verify
 from tests.verify.networks import Mutation, fold, random_parameters, stored, tiny
 
 SITE = "stage4.0.rbr_reparam"
-PLACE = "repc:models/repvgg:22"
+REPVGG = Path("specs/models/repvgg.rep").read_text(encoding="utf-8")
+LINE = REPVGG[: REPVGG.index("sum as rbr_reparam")].count("\n") + 1
+PLACE = f"repc:models/repvgg:{LINE}"
 
 EXACT, WEIGHTS = "float64 (train = folded)", "weights (recomputed)"
 ALGEBRA = "algebra (random parameters)"

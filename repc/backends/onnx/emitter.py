@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from repc.backends.onnx.errors import unknown_size
 from repc.diagnostics import Span
-from repc.ir.dims import Dim, Floor, Polynomial, Shape, Symbol, symbol
+from repc.ir.dims import Dim, Floor, Polynomial, Shape, Symbol, free_dimension, symbol
 from repc.ir.types import TensorType
 
 ELEMENTS = {
@@ -131,6 +131,13 @@ class Emitter:
         for axis, dim in enumerate(shape):
             if isinstance(dim, Polynomial):
                 self._places.setdefault(dim, (value, axis))
+
+    def see_input(self, value: str, shape: Shape) -> None:
+        """The same for an input, which gives a free dimension also where it is stated to be a multiple."""
+        self.see(value, shape)
+        for axis, free in enumerate(map(free_dimension, shape)):
+            if free is not None:
+                self._places.setdefault(symbol(free), (value, axis))
 
     def shape(self, dims: Sequence[Dim]) -> str:
         """A vector of sizes: a constant where all are known, else computed."""

@@ -26,7 +26,7 @@ class Writer:
         self._emitter = Emitter(opset, dtype, self._names)
         self._values: dict[NodeId, str] = dict(self._inputs)
         for id, name in self._inputs.items():
-            self._emitter.see(name, graph[id].type.shape)
+            self._emitter.see_input(name, graph[id].type.shape)
         self._lower()
         self._name_outputs()
 

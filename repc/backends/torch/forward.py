@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from repc.backends.torch.plan import Key, Plan
 from repc.backends.torch.program import Step, steps, write
 from repc.backends.torch.text import variable
-from repc.ir.dims import symbol, symbols
+from repc.ir.dims import free_dimension
 from repc.ir.graph import Graph
 
 
@@ -29,11 +29,9 @@ def forward_text(plan: Plan, training: bool) -> str:
 def size_lines(graph: Graph, body: Sequence[Step], names: Mapping[Key, str]) -> list[str]:
     """Lines that read off the inputs the free dimensions that the steps need."""
     places = {
-        free: f"{names[id]}.shape[{axis}]"
+        free_dimension(dim): f"{names[id]}.shape[{axis}]"
         for id in reversed(graph.inputs.values())
         for axis, dim in enumerate(graph[id].type.shape)
-        for free in symbols([dim])
-        if dim == symbol(free)
     }
     return [f"{variable(free)} = {places[free]}" for free in sorted({free for step in body for free in step.sizes})]
 

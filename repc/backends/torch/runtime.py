@@ -13,30 +13,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repc.backends.torch.dtypes import DTYPES
-from repc.ir.dims import Dim, Polynomial, symbol
+from repc.ir.dims import Polynomial, free_dimension, symbol
 from repc.ir.graph import Graph
+from repc.ir.types import TensorType
 
 
 @dataclass(frozen=True, eq=False)
 class Port:
     """A runtime input: name, type as text, and its sizes as numbers, free dimensions by name, or formulas of them.
 
-    `dtype` is None where any floating-point type will do that the weights have.
+    `gives` names the free dimension that is read off each axis, None for axes that give none.  `dtype` is None where
+    any floating-point type will do that the weights have.
     """
 
     name: str
     type: str
     sizes: tuple[int | str | Polynomial, ...]
+    gives: tuple[str | None, ...]
     dtype: torch.dtype | None
 
 
 def ports(graph: Graph) -> tuple[Port, ...]:
     """The runtime inputs in order."""
-    types = {name: graph[id].type for name, id in graph.inputs.items()}
-    return tuple(
-        Port(name, str(type), tuple(map(_size, type.shape)), None if type.dtype == "f32" else DTYPES[type.dtype])
-        for name, type in types.items()
-    )
+    return tuple(_port(name, graph[id].type) for name, id in graph.inputs.items())
+
+
+def _port(name: str, type: TensorType) -> Port:
+    gives = tuple(map(free_dimension, type.shape))
+    sizes = tuple(free if free and dim == symbol(free) else dim for free, dim in zip(gives, type.shape, strict=True))
+    return Port(name, str(type), sizes, gives, None if type.dtype == "f32" else DTYPES[type.dtype])
 
 
 @cache
@@ -61,9 +66,9 @@ def check(network: nn.Module, ports: Sequence[Port], given: Sequence[object]) ->
         _check_dtype(network, port, value)
         if value.dim() != len(port.sizes):
             raise ValueError(f"{_misfit(port, value)}: it has {value.dim()} axes instead of {len(port.sizes)}")
-        for wanted, size in zip(port.sizes, value.shape, strict=True):
-            if isinstance(wanted, str):
-                free.setdefault(wanted, size)
+        for name, size in zip(port.gives, value.shape, strict=True):
+            if name is not None:
+                free.setdefault(name, size)
         found.append(value)
     for port, value in zip(ports, found, strict=True):
         _check_sizes(port, value, free)
@@ -120,11 +125,3 @@ def _misfit(port: Port, value: Tensor) -> str:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _size(dim: Dim) -> int | str | Polynomial:
-    """A free dimension by its name, where it stands alone."""
-    if isinstance(dim, int):
-        return dim
-    names = dim.symbols()
-    return next((name for name in names if dim == symbol(name)), dim)

@@ -6,18 +6,50 @@ from collections.abc import Sequence
 
 from repc.diagnostics import Diagnostic, Label, Span
 from repc.semantics.errors.base import did_you_mean, error, places, plural
+from repc.syntax import tree
 
 
 def attachment_count(
-    span: Span, pattern: str, expected: str, matched: Sequence[str], passed: Sequence[str]
+    statement: tree.Attach, expected: int, matched: Sequence[str], passed: Sequence[str]
 ) -> Diagnostic:
     """An attachment that matches another number of places than it says."""
+    pattern = statement.path.text
+    remedy = "change the pattern, or the number if this is what you mean"
     return error(
         "E401",
         f"`{pattern}` matches {len(matched)} {plural(len(matched), 'place')}, expected {expected}",
-        span,
+        statement.span,
         places(matched),
-        did_you_mean(pattern, passed, "change the pattern, or the number if this is what you mean"),
+        remedy if matched else did_you_mean(pattern, passed, f"{remedy}; {_PLACES[statement.verb]}"),
+    )
+
+
+_PLACES = {
+    "use": "`use` finds weights (`conv.weight`) and layers that have one",
+    "then": "`then` finds labelled parts",
+    "before": "`before` finds labelled stages of a pipe, no branches and no parts in parentheses",
+}
+
+
+def adapter_ports(span: Span, name: str, ports: int, path: str, weights: int) -> Diagnostic:
+    """A block that takes another number of weights than the place of its attachment has."""
+    return error(
+        "E402",
+        f"`{name}` has {ports} {plural(ports, 'port')}, but `{path}` gives {weights} {plural(weights, 'weight')}",
+        span,
+        "does not fit there",
+        "a block with ports `(W, b)` fits a layer with weight and bias, one with `(W)` a weight: `at layer.weight`",
+    )
+
+
+def adapter_result(span: Span, path: str, expected: str, actual: str) -> Diagnostic:
+    """An adapter that gives something else than the weights that it replaces."""
+    return error(
+        "E408",
+        f"the adapter of `{path}` must give {expected}, not {actual}",
+        span,
+        "changes what it replaces",
+        "return weights of the same types in the same order; a layer without bias may be given one",
     )
 
 

@@ -54,3 +54,8 @@ def places(paths: Sequence[str]) -> str:
         return "matches nothing"
     rest = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
     return "matches " + ", ".join(paths[:4]) + rest
+
+
+def one_line(span: Span) -> str:
+    """A part of the text in one line."""
+    return " ".join(span.text.split())

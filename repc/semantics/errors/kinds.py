@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from repc.diagnostics import Diagnostic, Span
-from repc.semantics.errors.base import error
+from repc.semantics.errors.base import error, one_line
 
 
 def not_a_condition(span: Span, kind: str) -> Diagnostic:
@@ -19,14 +19,14 @@ def not_a_condition(span: Span, kind: str) -> Diagnostic:
     )
 
 
-def bad_operands(span: Span, operator: str, left: str, right: str) -> Diagnostic:
-    """An operator between values that it is not defined for."""
+def bad_operands(span: Span, operator: str, *kinds: str) -> Diagnostic:
+    """An operator on values that it is not defined for."""
     return error(
         "E241",
-        f"`{operator}` is not defined between {left} and {right}",
+        f"`{operator}` is not defined for {' and '.join(kinds)}",
         span,
-        "these do not combine",
-        "both sides must be numbers, lists or tensors",
+        "these do not combine" if len(kinds) > 1 else "not a number",
+        "numbers have `+ - * / // %`, sizes all of these but `/`, lists `+`; tensors combine with tensors and numbers",
     )
 
 
@@ -42,24 +42,25 @@ def division_by_zero(span: Span) -> Diagnostic:
 
 
 def too_large(span: Span) -> Diagnostic:
-    """A static number beyond 64 bits."""
+    """A static number with too many digits: an integer beyond 63 bits, a fraction of numbers beyond 252."""
     return error(
         "E243",
-        "a number grows beyond 64 bits",
+        "a number has too many digits",
         span,
-        "too large",
+        "too large, or too fine",
         "sizes and counts stay far below; look for a loop that multiplies",
     )
 
 
-def undecided(span: Span, left: str, operator: str, right: str) -> Diagnostic:
+def undecided(span: Span, left: str, right: str) -> Diagnostic:
     """A comparison of sizes that are only known when the network runs."""
     return error(
         "E244",
-        f"`{left} {operator} {right}` cannot be decided before the network runs",
+        f"`{one_line(span)}` cannot be decided before the network runs",
         span,
-        "depends on the size of an input",
-        "pin the size in the model's port (`image: [b, 3, 224, 224]`) or with `--size name=n`",
+        f"compares {left} with {right}",
+        "pin the size in the model's port (`image: [b, 3, 224, 224]`) or with `--size name=n`; "
+        "a divisor of a free size can be stated by the model itself (`require h % 4 == 0`)",
     )
 
 
@@ -78,10 +79,10 @@ def bad_static_arguments(span: Span, name: str, kinds: Sequence[str]) -> Diagnos
     """A static function of values that it is not defined for."""
     return error(
         "E246",
-        f"`{name}` is not defined for {', '.join(kinds)}",
+        f"`{name}` is not defined for {' and '.join(kinds)}",
         span,
         "wrong kind of argument",
-        "it takes numbers, or a list of numbers",
+        "it takes numbers, or a list of them, that are known before the network runs",
     )
 
 
@@ -110,10 +111,11 @@ def not_a_tensor(span: Span, kind: str) -> Diagnostic:
     """Something that is not a tensor stands where one is needed."""
     return error(
         "E250",
-        f"{kind} is not a tensor",
+        f"expected a tensor, not {kind}",
         span,
-        "expected a tensor",
-        "apply layers to a value first; lists and strings are only parameters",
+        "not a tensor",
+        "apply a layer to a value first; take several values apart with `let (a, b) = …`; "
+        "a weight whose `when` is false is none",
     )
 
 
@@ -164,18 +166,22 @@ def not_indexable(span: Span, kind: str) -> Diagnostic:
 def list_index(span: Span, index: int, length: int) -> Diagnostic:
     """An index beyond the end of a list."""
     return error(
-        "E255", f"index {index} in a list of {length}", span, "out of range", f"valid indices are 0 to {length - 1}"
+        "E255",
+        f"index {index} in a list of {length}",
+        span,
+        "out of range",
+        f"valid indices are 0 to {length - 1}" if length else "the list is empty",
     )
 
 
 def not_a_count(span: Span, kind: str) -> Diagnostic:
-    """The bounds of a loop, or an axis, that are not integers."""
+    """The bounds of a loop, an axis or a number of places that are not integers."""
     return error(
         "E256",
         f"expected an integer here, not {kind}",
         span,
         "not an integer",
-        "use `//` for whole division, `int(…)` to round towards zero",
+        "use `//` for whole division, `int(…)` to round towards zero; pin a size that is free",
     )
 
 
@@ -192,7 +198,7 @@ def requirement(span: Span, message: str | None) -> Diagnostic:
         "E258",
         message or "a requirement does not hold",
         span,
-        f"required: {span.text.removeprefix('require').split(' else ')[0].strip()}",
+        f"required: {one_line(span)}",
         "change the parameters or sizes that lead here",
     )
 
@@ -209,13 +215,13 @@ def not_initial(span: Span, kind: str) -> Diagnostic:
 
 
 def initial_shape(span: Span, expected: object, actual: object) -> Diagnostic:
-    """An initial value of another shape than its weight."""
+    """An initial value of another type than its weight."""
     return error(
         "E260",
         f"the initial value is {actual}, the weight {expected}",
         span,
         f"this is {actual}",
-        "give the initial value the shape of the weight",
+        "give the initial value the type of the weight",
     )
 
 
@@ -286,24 +292,13 @@ def too_deep(span: Span, limit: int) -> Diagnostic:
 
 
 def too_many_rounds(span: Span, limit: int) -> Diagnostic:
-    """Loops with more rounds than the limit."""
+    """Loops, and layers that they or a recursion apply, more often than the limit."""
     return error(
         "E271",
-        f"more than {limit:,} rounds of loops",
+        f"more than {limit:,} rounds of loops and applications of layers",
         span,
         "too many",
-        "a network of that size cannot be compiled; check the bounds",
-    )
-
-
-def too_many_nodes(span: Span, limit: int) -> Diagnostic:
-    """A graph with more operators than the limit."""
-    return error(
-        "E272",
-        f"the network has more than {limit:,} operators",
-        span,
-        "the last one added",
-        "check the loops that lead here",
+        "a network of that size cannot be compiled; check the bounds, and layers that are composed with themselves",
     )
 
 
@@ -311,4 +306,15 @@ def too_many_elements(span: Span, count: int, limit: int) -> Diagnostic:
     """A weight with more elements than the limit."""
     return error(
         "E273", f"a weight of {count:,} elements", span, f"the limit is {limit:,}", "check the sizes that lead here"
+    )
+
+
+def too_large_size(span: Span) -> Diagnostic:
+    """A size beyond 63 bits, or a formula of free sizes that grows beyond the limits."""
+    return error(
+        "E274",
+        "a size grows beyond all use",
+        span,
+        "too large, or too long a formula",
+        "check the sizes that lead here; look for a loop or a recursion that multiplies",
     )

@@ -175,7 +175,7 @@ def missing_argument(span: Span, callee: str, name: str) -> Diagnostic:
 
 
 def missing_parameter(span: Span, callee: str, name: str) -> Diagnostic:
-    """A block or model without a required parameter."""
+    """A block, model or adapter without a required parameter."""
     return error(
         "E217",
         f"`{callee}` needs its parameter `{name}`",
@@ -273,14 +273,15 @@ def port_count(span: Span, name: str, expected: int, given: int) -> Diagnostic:
     )
 
 
-def bad_hole(span: Span, name: str, known: Iterable[str]) -> Diagnostic:
-    """A hole in a label without a number or string to fill it."""
+def bad_hole(span: Span, name: str, kind: str | None, known: Iterable[str]) -> Diagnostic:
+    """A hole in a label without a number or name to fill it."""
+    remedy = "fill holes with a variable of a loop or a parameter: a number from 0 on, or letters and digits"
     return error(
         "E226",
-        f"the label cannot be completed: `{name}` is no number or string here",
+        f"the label cannot be completed: `{name}` is {kind or 'unknown'} here",
         span,
         f"`{{{name}}}` stays open",
-        did_you_mean(name, known, "fill holes with the variable of a `for` or `repeat`, or a parameter"),
+        remedy if kind else did_you_mean(name, known, remedy),
     )
 
 
@@ -338,3 +339,41 @@ def unreadable_spec(path: str, reason: str, known: Sequence[str]) -> Diagnostic:
     """A spec file that is missing or cannot be read."""
     remedy = did_you_mean(path, known, "give the path of a .rep file, or `repc:NAME` for a shipped one (`repc list`)")
     return Diagnostic("E232", f"cannot read {path}: {reason}", help=remedy)
+
+
+def unreadable_import(span: Span, path: str, reason: str) -> Diagnostic:
+    """An imported file that cannot be read."""
+    return error("E233", f"cannot read `{path}`: {reason}", span, "imported here", "check the path and its permissions")
+
+
+def imports_too_deep(span: Span, limit: int) -> Diagnostic:
+    """Files that import each other in too long a chain."""
+    return error(
+        "E234",
+        f"imports lead more than {limit} files deep",
+        span,
+        "the import that went too far",
+        "import the last files of the chain directly",
+    )
+
+
+def bad_key(span: Span, key: str) -> Diagnostic:
+    """A state_dict key that is no path."""
+    return error(
+        "E235",
+        f'"{key}" cannot be the key of a parameter',
+        span,
+        "not a path",
+        "a key is made of letters, digits and underscores, in segments with dots between: `lora_A.weight`",
+    )
+
+
+def merge_arguments(span: Span, kind: str) -> Diagnostic:
+    """A merge with arguments that it does not take."""
+    takes = "one argument, the axis" if kind == "concat" else "no arguments"
+    return error("E236", f"`{kind}` of branches takes {takes}", span, "one too many", "leave it out")
+
+
+def function_without_call(span: Span, name: str) -> Diagnostic:
+    """A function of numbers and lists that stands without its arguments."""
+    return error("E237", f"`{name}` needs its arguments", span, "not a value", f"write `{name}(…)`")

@@ -9,20 +9,25 @@ from repc.ir.dims import Dim
 from repc.ir.types import ShapeError, TensorType
 from repc.semantics.errors.base import error
 
+FREE_SIZES = "pin the size (`--size name=n`), or state in the model what divides it (`require h % 4 == 0`)"
+
 
 def shape(span: Span, name: str, fault: ShapeError) -> Diagnostic:
     """An operator whose operands do not fit together."""
+    operand = fault.operand
+    if operand is not None:
+        operand = f"operand {int(operand) + 1}" if operand.isdecimal() else f"operand `{operand}`"
     return error(
         "E301",
         f"{name}: {fault.reason}",
         span,
-        f"operand `{fault.operand}` does not fit" if fault.operand else "the operands do not fit",
+        f"{operand} does not fit" if operand else "the operands do not fit",
         fault.remedy or "check the sizes that lead here (`repc show --types`)",
     )
 
 
-def rank(span: Span, what: str, declared: str, actual: TensorType) -> Diagnostic:
-    """A value with another number of axes than its declared type."""
+def rank(span: Span, what: str, declared: str, actual: str) -> Diagnostic:
+    """A value with another number of axes than its declared type, or several values instead of one."""
     return error(
         "E302",
         f"{what} is declared as {declared} but gets {actual}",
@@ -39,7 +44,7 @@ def size(span: Span, what: str, name: str, expected: str, actual: str) -> Diagno
         f"{what}: size `{name}` is {expected} but gets {actual}",
         span,
         f"{actual} here",
-        "make the sizes equal; if they are equal for your inputs only, state it with `require` or pin the size",
+        "make the sizes equal; if they are equal for your inputs only, pin them, or give them one name in the model",
     )
 
 
@@ -71,7 +76,7 @@ def not_a_size(span: Span, kind: str) -> Diagnostic:
 
 
 def negative_size(span: Span, size: int) -> Diagnostic:
-    """A weight with a negative size."""
+    """A weight or input with a negative size."""
     return error("E307", f"a size of {size}", span, "negative", "check the sizes that lead here")
 
 
@@ -92,7 +97,7 @@ def no_such_axis(span: Span, axis: int, type: TensorType) -> Diagnostic:
         "E309",
         f"{type} has no axis {axis}",
         span,
-        f"axes are 0 to {type.rank - 1}, or negative from the end",
+        f"axes are 0 to {type.rank - 1}, or negative from the end" if type.rank else "it has no axes",
         "count axes from zero; axis 1 is usually the channels",
     )
 
@@ -115,7 +120,7 @@ def not_divisible(span: Span, whole: Dim, part: Dim) -> Diagnostic:
         f"{whole} cannot be shown to be divisible by {part}",
         span,
         "not divisible",
-        "choose a divisor, or pin the size in the model's port or with `--size name=n`",
+        "choose a divisor" if isinstance(whole, int) else f"choose a divisor, or {FREE_SIZES}",
     )
 
 
@@ -132,12 +137,17 @@ def unequal_volume(span: Span, whole: Dim, other: Dim) -> Diagnostic:
 
 def unsolved_axes(span: Span, group: str, whole: Dim, known: Dim, unknown: Sequence[str]) -> Diagnostic:
     """A rearrange whose axes cannot be solved."""
+    if len(unknown) > 1:
+        label = "sizes missing for " + ", ".join(unknown[1:])
+    else:
+        label = f"{known} does not divide it" if unknown else f"its parts make {known}"
+    remedy = "give the sizes of split axes by name (`s=2`), all but one"
     return error(
         "E313",
         f"`({group})` does not fit a size of {whole}",
         span,
-        f"{known} does not divide it" if len(unknown) <= 1 else "sizes missing for " + ", ".join(unknown[1:]),
-        "give the sizes of split axes by name (`s=2`), all but one; pin the size if it depends on an input",
+        label,
+        remedy if isinstance(whole, int) else f"{remedy}; {FREE_SIZES}",
     )
 
 
@@ -150,10 +160,10 @@ def unknown_size(span: Span, axis: int, type: TensorType) -> Diagnostic:
     """An index into an axis whose size is only known when the network runs."""
     return error(
         "E315",
-        f"axis {axis} of {type} cannot be indexed",
+        f"axis {axis} of {type} has no known size to take parts of",
         span,
-        "its size is only known when the network runs",
-        "leave the axis whole (`:`), or pin the size",
+        "only known when the network runs",
+        "leave the axis whole (`:`), pin the size, or divide it with `rearrange`",
     )
 
 
@@ -165,4 +175,15 @@ def index_out_of_range(span: Span, axis: int, type: TensorType) -> Diagnostic:
         span,
         "empty or beyond the end",
         "indices count from zero, `a:b` excludes b",
+    )
+
+
+def element_type(span: Span, what: str, expected: str, actual: TensorType) -> Diagnostic:
+    """A value with other elements than its declared type."""
+    return error(
+        "E317",
+        f"{what} takes {expected} but gets {actual}",
+        span,
+        f"this is {actual}",
+        "elements are never converted; change the declared type, or leave it out to take any",
     )
