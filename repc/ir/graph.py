@@ -64,12 +64,15 @@ class Graph:
 
     def is_read(self, id: NodeId) -> bool:
         """Whether a node or an output reads a value."""
-        return self.is_output(id) or bool(self._net.out_degree(id))
+        return self.is_output(id) or bool(self._net.succ[id])
 
     def sole_user(self, id: NodeId) -> NodeId | None:
-        """The only node that reads a value, or None where another one or an output reads it too."""
-        users = self.users(id)
-        return users[0] if len(users) == 1 and not self.is_output(id) else None
+        """The only node that reads a value, once, or None where another one or an output reads it too."""
+        readers = self._net.succ[id]
+        if len(readers) != 1 or self.is_output(id):  # a value may have thousands of readers: none of them is listed
+            return None
+        (user,) = readers
+        return user if len(readers[user]) == 1 else None
 
     def upstream(self, roots: Iterable[NodeId]) -> set[NodeId]:
         """The nodes that `roots` depend on, themselves included."""
