@@ -7,7 +7,7 @@ Rewriting touches a node and its neighbours only, so that folding costs about as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -65,6 +65,11 @@ class Graph:
     def is_read(self, id: NodeId) -> bool:
         """Whether a node or an output reads a value."""
         return self.is_output(id) or bool(self._net.succ[id])
+
+    def read_only_by(self, id: NodeId, readers: Collection[NodeId]) -> bool:
+        """Whether nothing but these nodes reads a value; a value with thousands of readers is not looked through."""
+        found = self._net.succ[id]
+        return not self.is_output(id) and len(found) <= len(readers) and all(user in readers for user in found)
 
     def sole_user(self, id: NodeId) -> NodeId | None:
         """The only node that reads a value, once, or None where another one or an output reads it too."""

@@ -8,28 +8,30 @@ from fractions import Fraction
 from math import gcd, prod
 
 from repc.ir.expr import Expr
-from repc.ir.node import NodeId
 from repc.ops import build
+from repc.passes.absorb import vector
+from repc.passes.branches import Branch
 from repc.passes.cost import FLOAT_BYTES, Cost, stored
-from repc.passes.frames import Frame, enclose, holds, same_for_all_sizes
+from repc.passes.frames import Frame, Window, enclose, holds, same_for_all_sizes
 from repc.passes.kernels import embed, regroup
+from repc.passes.views import AffineView
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Kernel:
-    """A linear map of a site: a weight with its frame and groups, times a coefficient; `cost` is what it takes now.
+    """A branch as a linear map: a weight with its frame and groups; `cost` is what it takes now."""
 
-    `diagonal` marks the identity and its like, which have no operator whose path and attributes could be kept.
-    """
-
-    coefficient: Fraction
-    id: NodeId
+    branch: Branch
     weight: Expr
     bias: Expr | None
     groups: int
     frame: Frame
     cost: Cost
-    diagonal: bool = False
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether it is the identity or its like, with no operator whose path and attributes could be kept."""
+        return isinstance(self.branch.view, AffineView)
 
     @property
     def elements(self) -> int:
@@ -46,6 +48,18 @@ class Kernel:
         taps = "x".join(str(window.taps) for window in self.frame) or "linear"
         wide = any(window.dilation > 1 for window in self.frame)
         return taps + (f" dilation {'x'.join(str(w.dilation) for w in self.frame)}" if wide else "")
+
+
+def diagonal(branch: Branch, channels: int, rank: int) -> Kernel:
+    """F4.  A scale and shift as the kernel of a convolution with `rank` spatial axes; a linear layer has none."""
+    view = branch.view
+    assert isinstance(view, AffineView)
+    shape = (channels, 1, *([1] * rank))
+    scale = build.fill(shape, 1) if view.scale is None else build.expand(view.scale, (channels,))
+    shift = vector(view.shift, channels)
+    # An elementwise map takes no multiply-adds; a scalar shift weighs what the bias does that it would become.
+    cost = Cost(0, stored(part for part in (view.scale, shift) if part is not None), int(not branch.plain))
+    return Kernel(branch, build.reshape(scale, shape), shift, channels, (Window(1),) * rank, cost)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -72,12 +86,12 @@ class Plan:
     def weight(self) -> Expr:
         """The sum of the kernels, each with its taps and groups in their places."""
         return combined(
-            (m.coefficient, embed(regroup(m.weight, m.groups, self.groups), m.frame, self.frame)) for m in self.members
+            (m.branch.coefficient, embed(regroup(m.weight, m.groups, self.groups), m.frame, self.frame)) for m in self.members
         )
 
     def bias(self) -> Expr | None:
         """The sum of the biases; a missing one is zero."""
-        present = [(m.coefficient, m.bias) for m in self.members if m.bias is not None]
+        present = [(m.branch.coefficient, m.bias) for m in self.members if m.bias is not None]
         return combined(present) if present else None
 
     def exact(self) -> bool:
@@ -95,7 +109,7 @@ def combined(terms: Iterable[tuple[Fraction, Expr]]) -> Expr:
     return build.scale(found[0][1], found[0][0]) if len(found) == 1 else build.combine(found)
 
 
-def plan(kernels: Sequence[Kernel], objective: str, transposed: bool) -> Plan:
+def plan(kernels: Sequence[Kernel], transposed: bool, objective: str) -> Plan:
     """The merge of as many of the kernels as the objective allows; it may still be dearer than they are.
 
     First all of them, in a frame that holds them all.  Where that is too dear, those that fit into the frame and groups

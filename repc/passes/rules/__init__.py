@@ -8,7 +8,9 @@ affine ones, so that the identity joins a convolution where there is one.
 from typing import Any
 
 from repc.passes.rule import Lemma, Rule
+from repc.passes.rules.average_as_conv import AverageAsConv
 from repc.passes.rules.collect_terms import CollectTerms
+from repc.passes.rules.compose_linear import ComposeLinear
 from repc.passes.rules.conv_as_linear import ConvAsLinear
 from repc.passes.rules.fold_affine import FoldAffine
 from repc.passes.rules.fold_affine_forward import FoldAffineForward
@@ -27,6 +29,7 @@ RULES: tuple[Rule[Any], ...] = (
     FoldNormAffine(),
     MergeAffine(),
     FoldAffineForward(),
+    ComposeLinear(),
     SumParallel(),
     SumAffine(),
     ConvAsLinear(),
@@ -34,4 +37,4 @@ RULES: tuple[Rule[Any], ...] = (
 )
 
 # Identities that other rules use.
-LEMMAS: tuple[Lemma, ...] = (IdentityAsConv(),)
+LEMMAS: tuple[Lemma, ...] = (IdentityAsConv(), AverageAsConv())

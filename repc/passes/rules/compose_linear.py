@@ -1,0 +1,101 @@
+"""F5: linear operators in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from repc.ir.node import NodeId
+from repc.ir.trace import Refusal, Step
+from repc.ops.pool import AvgPool
+from repc.passes import legality
+from repc.passes.absorb import absorbed
+from repc.passes.branches import Chain
+from repc.passes.chains import chains
+from repc.passes.cost import running
+from repc.passes.rule import Rule
+from repc.passes.rules.average_as_conv import AverageAsConv
+from repc.passes.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ChainMatch:
+    """A linear operator with those above it that would become one with it."""
+
+    subject: NodeId
+    chain: Chain
+
+
+class ComposeLinear(Rule[ChainMatch]):
+    """Compose linear operators that follow each other into one.
+
+    Identity: ``K₂ * (K₁ * x + b₁) + b₂ = K * x + (b₂ + Σ K₂·b₁)``, where tap (i, j) of K lands at ``d₁·i + s₁·d₂·j``,
+    the stride is ``s₁·s₂`` and the padding ``p₁ + s₁·p₂``; for layers without spatial axes ``K = K₂·K₁``.  Padding is
+    the identity with padding of its own, a sum of maps of one value is one of them.
+
+    Precondition: every value in between has one reader, no weight is stored for a node outside, and the composition is
+    not dearer.  The outer operator does not pad, or pads with what the inner one makes of zeros, which is its bias, and
+    the inner one reads nothing but its own padding there.
+
+    Trap: zero padding stands behind the bias of the inner operator, so that the border is wrong where that is not zero;
+    3×3 after 3×3, both padded by 1, is no 5×5 padded by 2, bias or not.
+
+    Source: Ding et al. 2021 (DBB), arXiv:2103.13425, transforms III and V; Bhardwaj et al. 2022 (SESR),
+    arXiv:2103.09404; Guo et al. 2020 (ExpandNets), arXiv:1811.10495.
+    """
+
+    id = "F5"
+
+    def match(self, work: Workspace, id: NodeId) -> ChainMatch | None:
+        if work.linear(id) is None and not isinstance(work.graph[id].op, AvgPool):
+            return None
+        objective = work.options.objective_at(work.graph[id].path)
+        found: Chain | None = None
+        for chain in chains(work, id):
+            if not _several(work, chain):
+                continue
+            if chain.fault is None and not running(chain.view).dearer(chain.cost, objective):
+                return ChainMatch(id, chain)
+            found = found or chain
+        return found and ChainMatch(id, found)
+
+    def check(self, work: Workspace, match: ChainMatch) -> Refusal | None:
+        chain, at = match.chain, match.subject
+        edge = chain.row[::-1]
+        after = running(chain.view)
+        if after.dearer(chain.cost, work.options.objective_at(work.graph[at].path)):
+            reason = f"{' and '.join(map(work.name, edge))} in one would cost {after.against(chain.cost)}"
+            return work.refusal(self.id, edge, at, reason, "set objective = operators to compose them anyway")
+        if chain.fault is not None:
+            inner, outer = (work.name(id) for id in edge[:2])
+            reason, remedy = (text.format(outer=outer, inner=inner) for text in chain.fault)
+            return work.refusal(self.id, edge, at, reason, remedy)
+        refused = (legality.shared(work, self.id, id, set(chain.nodes), edge, at) for id in chain.nodes)
+        return next((refusal for refusal in refused if refusal is not None), None)
+
+    def rewrite(self, work: Workspace, match: ChainMatch) -> list[Step]:
+        chain, view, id = match.chain, match.chain.view, match.subject
+        others = [node for node in chain.nodes if node != chain.base]
+        node = absorbed(work, chain.base, others, view.op, {"weight": view.weight, "bias": view.bias})
+        steps = [replace(step, origin=node.origin) for step in chain_steps(work, chain, node.path)]
+        work.replace(id, replace(node, inputs=(view.source,), type=work.graph[id].type))
+        return steps
+
+
+def chain_steps(work: Workspace, chain: Chain, path: str) -> Iterator[Step]:
+    """What is done to see a chain as one operator; nothing for a single one with a kernel of its own."""
+    for id in chain.nodes:
+        if isinstance(work.graph[id].op, AvgPool):
+            kernel = "x".join(map(str, work.graph[id].op.kernel))
+            yield Step(AverageAsConv.id, path, (work.name(id),), f"average {kernel} as a convolution")
+    if len(chain.row) > 1:
+        names = tuple(work.name(id) for id in chain.nodes if id != chain.base)
+        yield Step(ComposeLinear.id, path, names, " after ".join(work.graph[id].op.name for id in chain.row))
+
+
+def _several(work: Workspace, chain: Chain) -> bool:
+    """Whether there is something to compose: scales and shifts next to an operator fold into it by themselves."""
+    if chain.view.fill is not None and chain.fault is None:
+        return False
+    whole = [id for id in chain.row if work.affine(id) is None]
+    return len(whole) > 1 and any(work.linear(id) is not None for id in chain.nodes)
