@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from repc.ir.node import NodeId
-from repc.passes.compose import Fault
+from repc.passes.compose import Fault, aligned, compose
 from repc.passes.cost import Cost
 from repc.passes.views import AffineView, LinearView
 from repc.passes.workspace import Workspace
@@ -17,17 +17,28 @@ from repc.passes.workspace import Workspace
 class Chain:
     """What the last of some operators makes of what the first one reads, as one map, and what they cost now.
 
-    `row` are the operators that follow each other, the last one first; `nodes` all that the map would do away with:
-    these, and the branches of those that are sums.  `base` is the one whose name the map would keep.  `fault` says why
-    the map is not what they compute.
+    `row` are the operators that follow each other, the last one first, and `links` how each is seen; `nodes` are all
+    that the map would do away with: these, and the branches of those that are sums.  `base` is the one whose name the
+    map would keep.  `view` is the map, with blanks for weight and bias where `whole` has yet to make them.  `fault` says
+    why the map is not what the operators compute.
     """
 
     row: tuple[NodeId, ...]
+    links: tuple[LinearView, ...]
     nodes: tuple[NodeId, ...]
     base: NodeId
     view: LinearView
     cost: Cost
     fault: Fault | None = None
+
+    def whole(self) -> LinearView:
+        """The map with its weight and bias."""
+        found, *others = self.links
+        for inner in others:
+            pair = aligned(found, inner)
+            assert pair is not None
+            found = compose(*pair)
+        return found
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -14,7 +14,7 @@ from repc.ir.node import NodeId
 from repc.ops.arithmetic import Sum
 from repc.ops.pool import AvgPool
 from repc.passes.branches import Branch, Chain, by_source
-from repc.passes.compose import aligned, compose, fault
+from repc.passes.compose import aligned, fault, outline
 from repc.passes.cost import Cost, running, stored
 from repc.passes.depthwise import depthwise
 from repc.passes.families import families, merged
@@ -58,7 +58,7 @@ def _link(work: Workspace, id: NodeId, reach: int) -> Chain | None:
     """A single operator, or a sum that merges; None for what is not linear."""
     node, view = work.graph[id], work.linear(id)
     if view is not None:
-        return Chain((id,), (id,), id, view, running(view))
+        return Chain((id,), (view,), (id,), id, view, running(view))
     if not node.inputs or node.type.dtype != FLOAT:
         return None
     affine = work.affine(id)
@@ -66,10 +66,10 @@ def _link(work: Workspace, id: NodeId, reach: int) -> Chain | None:
     if view is None:
         return _merged(work, id, reach - 1) if isinstance(node.op, Sum) and reach else None
     if isinstance(node.op, AvgPool):
-        return Chain((id,), (id,), id, view, running(view))
+        return Chain((id,), (view,), (id,), id, view, running(view))
     # What only scales, shifts or pads takes no multiply-adds.
     parts = (view.fill,) if affine is None else (affine.scale, view.bias)
-    return Chain((id,), (id,), id, view, Cost(0, stored(part for part in parts if part is not None), 1))
+    return Chain((id,), (view,), (id,), id, view, Cost(0, stored(part for part in parts if part is not None), 1))
 
 
 def _merged(work: Workspace, id: NodeId, reach: int) -> Chain | None:
@@ -84,7 +84,8 @@ def _merged(work: Workspace, id: NodeId, reach: int) -> Chain | None:
     if whole is None or not isinstance(whole.base.branch.made, Chain):
         return None
     nodes = (id, *(node for kernel in whole.members for node in kernel.branch.nodes))
-    return Chain((id,), nodes, whole.base.branch.made.base, merged(whole), whole.before() + Cost(operators=1))
+    view = merged(whole)
+    return Chain((id,), (view,), nodes, whole.base.branch.made.base, view, whole.before() + Cost(operators=1))
 
 
 def _joined(work: Workspace, outer: Chain, inner: Chain) -> Chain | None:
@@ -98,5 +99,5 @@ def _joined(work: Workspace, outer: Chain, inner: Chain) -> Chain | None:
     else:
         cost = outer.cost + inner.cost.times(prod(outer.view.stride))
     base = min(outer.base, inner.base, key=lambda id: (work.linear(id) is None, work.affine(id) is not None))
-    row, nodes = (*outer.row, *inner.row), (*outer.nodes, *inner.nodes)
-    return Chain(row, nodes, base, compose(*pair), cost, fault(*pair))
+    row, links, nodes = outer.row + inner.row, outer.links + inner.links, outer.nodes + inner.nodes
+    return Chain(row, links, nodes, base, outline(*pair), cost, fault(*pair))

@@ -12,7 +12,8 @@ from dataclasses import replace
 from math import gcd
 from typing import NamedTuple
 
-from repc.ir.expr import Expr, apply
+from repc.ir.expr import Expr, Param, apply
+from repc.ir.types import TensorType
 from repc.ops import build
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.linear import Linear
@@ -33,27 +34,45 @@ def aligned(outer: LinearView, inner: LinearView) -> tuple[LinearView, LinearVie
     """Both as operators of one kind, or None where no formula composes them."""
     if outer.channel_axis != inner.channel_axis or len(outer.stride) != len(inner.stride):
         return None
-    if outer.transposed and inner.pointwise:
+    if outer.transposed and inner.pointwise and not inner.transposed:
         inner = _turned(inner)
-    elif inner.transposed and outer.pointwise:
+    elif inner.transposed and outer.pointwise and not outer.transposed:
         outer = _turned(outer)
     return (outer, inner) if type(outer.op) is type(inner.op) else None
 
 
 def compose(outer: LinearView, inner: LinearView) -> LinearView:
     """The composition of two operators of one kind, where no `fault` says that there is none."""
-    groups = gcd(outer.groups, inner.groups)
+    found = outline(outer, inner)
     bias = outer.bias if inner.bias is None else plus(outer.bias, outer.response(inner.bias))
-    if isinstance(outer.op, Linear):
-        return replace(outer, source=inner.source, weight=build.matmul(outer.weight, inner.weight), bias=bias)
+    if isinstance(found.op, Linear):
+        return replace(found, weight=build.matmul(outer.weight, inner.weight), bias=bias)
     first, then = (outer, inner) if outer.transposed else (inner, outer)
-    steps = [_steps(*windows) for windows in zip(first.frame, then.frame, first.stride, strict=True)]
-    weight = _product(then, first, groups, steps)
-    axes = zip(first.frame, then.frame, first.stride, steps, strict=True)
-    frame = tuple(_window(a, b, stride, step) for a, b, stride, step in axes)
+    steps = [_steps(*axis) for axis in zip(first.frame, then.frame, first.stride, strict=True)]
+    return replace(found, weight=_product(then, first, found.groups, steps), bias=bias)
+
+
+def outline(outer: LinearView, inner: LinearView) -> LinearView:
+    """The composition with blanks for its weight and bias: all that is needed to weigh it, and made in no time."""
+    bias = None if outer.bias is inner.bias is None else _blank(outer.out_channels)
+    rows, (columns, *_) = outer.weight.type.concrete()[0], inner.weight.type.concrete()[1:]
+    if isinstance(outer.op, Linear):
+        return replace(outer, source=inner.source, weight=_blank(rows, columns), bias=bias)
+    groups = gcd(outer.groups, inner.groups)
+    first, then = (outer, inner) if outer.transposed else (inner, outer)
+    frame = tuple(_window(*axis) for axis in zip(first.frame, then.frame, first.stride, strict=True))
+    if outer.transposed:
+        rows, columns = inner.weight.type.concrete()[0], outer.out_channels // groups
+    else:
+        columns = columns * inner.groups // groups
+    weight = _blank(rows, columns, *(window.taps for window in frame))
     stride = tuple(a * b for a, b in zip(outer.stride, inner.stride, strict=True))
     op = replace(outer.operator(groups, frame, inner.mode or outer.mode), stride=stride)
     return LinearView(inner.source, op, weight, bias, outer.channel_axis, inner.fill)
+
+
+def _blank(*shape: int) -> Expr:
+    return Param("", TensorType(shape))
 
 
 def fault(outer: LinearView, inner: LinearView) -> Fault | None:
@@ -102,16 +121,16 @@ def _reach(outer: LinearView) -> str:
 
 
 def _steps(first: Window, then: Window, stride: int) -> tuple[int, int, int]:
-    """How far apart the taps of the composed window are, and in these steps those of the outer and the inner one."""
-    apart, inner = stride * then.dilation, first.dilation
-    step = gcd(*([apart] if then.taps > 1 else []), *([inner] if first.taps > 1 else [])) or 1
-    return step, apart // step if then.taps > 1 else 1, inner // step if first.taps > 1 else 1
+    """How far apart the taps of the composed window are, and in these steps those of the second and the first one."""
+    apart, between = stride * then.dilation * (then.taps > 1), first.dilation * (first.taps > 1)
+    step = gcd(apart, between) or 1
+    return step, apart // step or 1, between // step or 1
 
 
-def _window(first: Window, then: Window, stride: int, steps: tuple[int, int, int]) -> Window:
-    step, outer, inner = steps
+def _window(first: Window, then: Window, stride: int) -> Window:
+    step, apart, between = _steps(first, then, stride)
     return Window(
-        outer * (then.taps - 1) + inner * (first.taps - 1) + 1,
+        apart * (then.taps - 1) + between * (first.taps - 1) + 1,
         first.before + stride * then.before,
         first.after + stride * then.after,
         step,
@@ -122,9 +141,8 @@ def _window(first: Window, then: Window, stride: int, steps: tuple[int, int, int
 def _product(outer: LinearView, inner: LinearView, groups: int, steps: list[tuple[int, int, int]]) -> Expr:
     """(o, c / groups, taps…) of (o, m / groups₂, k…) and (m, c / groups₁, l…): Σ over m, and over equal places."""
     left, right = regroup(outer.weight, outer.groups, groups), regroup(inner.weight, inner.groups, groups)
-    nothing = ((0, 0),) * len(steps)
-    apart, between = tuple(step[1] for step in steps), tuple(step[2] for step in steps)
-    op = ConvTranspose(apart, nothing, between, groups, (0,) * len(steps))
+    _, apart, between = zip(*steps, strict=True)
+    op = ConvTranspose(apart, ((0, 0),) * len(steps), between, groups, (0,) * len(steps))
     return gather_rows(apply(op, x=spread_rows(left, groups), weight=right), groups)
 
 

@@ -32,7 +32,8 @@ def merged(plan: Plan) -> LinearView:
     view = _linear(plan.base.branch)
     modes = (kernel.branch.view.mode for kernel in plan.members if isinstance(kernel.branch.view, LinearView))
     op = view.operator(plan.groups, plan.frame, next((mode for mode in modes if mode), None))
-    return LinearView(view.source, op, plan.weight(), plan.bias(), view.channel_axis)
+    weight, bias = plan.parts()
+    return LinearView(view.source, op, weight, bias, view.channel_axis)
 
 
 def _distance(work: Workspace, branch: Branch) -> tuple[bool, int]:

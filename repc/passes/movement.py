@@ -30,12 +30,12 @@ class _Carry:
     inner: int = 1
 
 
-def moves(graph: Graph, id: NodeId) -> bool:
-    """Whether some affine map commutes with the node."""
+def moves(graph: Graph, id: NodeId, *, shift: bool = False) -> bool:
+    """Whether some scale commutes with the node, and a shift too where there is one."""
     op = graph[id].op
     if isinstance(op, AvgPool):
         # Windows that count zeros do not average a shift to itself.
-        return not (op.count_include_pad and any(any(pair) for pair in op.padding))
+        return not (shift and op.count_include_pad and any(any(pair) for pair in op.padding))
     return isinstance(op, Reshape | Permute | AdaptiveAvgPool)
 
 

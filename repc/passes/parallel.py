@@ -10,7 +10,7 @@ from math import gcd, prod
 from repc.ir.expr import Expr
 from repc.ops import build
 from repc.passes.absorb import vector
-from repc.passes.branches import Branch
+from repc.passes.branches import Branch, Chain
 from repc.passes.cost import FLOAT_BYTES, Cost, stored
 from repc.passes.frames import Frame, Window, enclose, holds, same_for_all_sizes
 from repc.passes.kernels import embed, regroup
@@ -19,7 +19,10 @@ from repc.passes.views import AffineView
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Kernel:
-    """A branch as a linear map: a weight with its frame and groups; `cost` is what it takes now."""
+    """A branch as a linear map: a weight with its frame and groups; `cost` is what it takes now.
+
+    The weight and bias of operators in a row are blanks, which `parts` fills.
+    """
 
     branch: Branch
     weight: Expr
@@ -36,6 +39,13 @@ class Kernel:
     @property
     def elements(self) -> int:
         return prod(self.weight.type.concrete())
+
+    def parts(self) -> tuple[Expr, Expr | None]:
+        """Weight and bias."""
+        if not isinstance(self.branch.made, Chain):
+            return self.weight, self.bias
+        view = self.branch.made.whole()
+        return view.weight, view.bias
 
     def fits(self, frame: Frame, groups: int) -> bool:
         """Whether a kernel with that frame and those groups can be this one."""
@@ -83,16 +93,15 @@ class Plan:
         bias = next((stored([m.bias]) for m in self.members if m.bias is not None), 0)
         return Cost(elements, FLOAT_BYTES * elements + bias, 1)
 
-    def weight(self) -> Expr:
-        """The sum of the kernels, each with its taps and groups in their places."""
-        return combined(
-            (m.branch.coefficient, embed(regroup(m.weight, m.groups, self.groups), m.frame, self.frame)) for m in self.members
-        )
-
-    def bias(self) -> Expr | None:
-        """The sum of the biases; a missing one is zero."""
-        present = [(m.branch.coefficient, m.bias) for m in self.members if m.bias is not None]
-        return combined(present) if present else None
+    def parts(self) -> tuple[Expr, Expr | None]:
+        """The sum of the kernels, each with its taps and groups in their places, and of the biases."""
+        weights, biases = list[tuple[Fraction, Expr]](), list[tuple[Fraction, Expr]]()
+        for member in self.members:
+            weight, bias = member.parts()
+            placed = embed(regroup(weight, member.groups, self.groups), member.frame, self.frame)
+            weights.append((member.branch.coefficient, placed))
+            biases += [] if bias is None else [(member.branch.coefficient, bias)]
+        return combined(weights), combined(biases) if biases else None
 
     def exact(self) -> bool:
         """Whether it holds for every size of the input, and not only for the one at hand."""

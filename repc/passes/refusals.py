@@ -108,11 +108,9 @@ def _apart(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: Nod
 def _no_convolution(work: Workspace, id: NodeId) -> tuple[str, str]:
     """Why a branch is not seen as a convolution, and what to do about it."""
     op, name = work.graph[id].op, work.name(id)
-    if not isinstance(op, AvgPool):
-        return legality.between(work, id)
-    if op.ceil or (not op.count_include_pad and any(any(pair) for pair in op.padding)):
+    if isinstance(op, AvgPool):
         return f"{name} averages fewer values at the border, which no convolution does", "count the padding"
-    return f"no rule sees the average {name} as a convolution", "write it as a convolution with a constant weight"
+    return legality.between(work, id)
 
 
 def _linear(work: Workspace, id: NodeId) -> LinearView:

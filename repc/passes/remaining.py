@@ -52,7 +52,9 @@ def _separated(work: Workspace, id: NodeId) -> Refusal:
         reason = f"no linear operator next to {work.name(id)} can take it in"
         remedy = "place it right before or after a convolution or linear layer"
         return work.refusal(FoldAffine.id, (*node.inputs[:1], id), id, reason, remedy)
-    between = [id] if work.affine(id) is None else above[-2::-1]
-    blocked = next(n for n in between if not movement.moves(work.graph, n))
+    view = work.affine(id)
+    between = [id] if view is None else above[-2::-1]
+    shift = view is not None and view.shift is not None
+    blocked = next(n for n in between if not movement.moves(work.graph, n, shift=shift))
     reason, remedy = legality.between(work, blocked)
     return work.refusal(FoldAffine.id, above, id, reason, remedy)

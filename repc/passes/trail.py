@@ -34,8 +34,8 @@ def trail(work: Workspace, id: NodeId) -> AffineMatch | None:
     view = work.affine(id)
     if view is None or view.identity:
         return None
-    chain, at = [id], view.source
-    while movement.moves(work.graph, at):
+    chain, at, shift = [id], view.source, view.shift is not None
+    while movement.moves(work.graph, at, shift=shift):
         view = view and movement.before(work.graph, at, view)
         chain.append(at)
         at = work.graph[at].inputs[0]

@@ -74,7 +74,7 @@ class ComposeLinear(Rule[ChainMatch]):
         return next((refusal for refusal in refused if refusal is not None), None)
 
     def rewrite(self, work: Workspace, match: ChainMatch) -> list[Step]:
-        chain, view, id = match.chain, match.chain.view, match.subject
+        chain, view, id = match.chain, match.chain.whole(), match.subject
         others = [node for node in chain.nodes if node != chain.base]
         node = absorbed(work, chain.base, others, view.op, {"weight": view.weight, "bias": view.bias})
         steps = [replace(step, origin=node.origin) for step in chain_steps(work, chain, node.path)]

@@ -170,8 +170,8 @@ def _match(work: Workspace, id: NodeId, matrix: Matrix, members: list[Branch]) -
 
 
 def _convolution(work: Workspace, branch: Branch) -> tuple[Conv, Expr, Expr | None]:
-    view = branch.view
-    if isinstance(view, LinearView):
+    if isinstance(branch.made, Chain):
+        view = branch.made.whole()
         assert isinstance(view.op, Conv)
         return view.op, view.weight, view.bias
     channels, *sizes = _sizes(work, branch.source)

@@ -38,6 +38,8 @@ class FoldAffineForward(Rule[ForwardMatch]):
         view = work.affine(at)
         if view is None or view.identity:
             return None
+        if view.shift is not None and not all(movement.moves(work.graph, passed, shift=True) for passed in chain[1:]):
+            return None
         for passed in chain[:0:-1]:
             view = view and movement.behind(work.graph, passed, view)
         return ForwardMatch((at, *reversed(chain)), view)
