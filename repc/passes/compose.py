@@ -15,11 +15,11 @@ from typing import NamedTuple
 from repc.ir.expr import Expr, Param, apply
 from repc.ir.types import TensorType
 from repc.ops import build
-from repc.ops.conv import Conv, ConvTranspose
+from repc.ops.conv import ConvTranspose
 from repc.ops.linear import Linear
 from repc.passes.equal import equal
 from repc.passes.frames import Frame, Window
-from repc.passes.kernels import gather_rows, regroup, spread_rows, swap
+from repc.passes.kernels import flip, gather_rows, regroup, spread_rows, swap
 from repc.passes.views import LinearView, plus
 
 
@@ -34,11 +34,10 @@ def aligned(outer: LinearView, inner: LinearView) -> tuple[LinearView, LinearVie
     """Both as operators of one kind, or None where no formula composes them."""
     if outer.channel_axis != inner.channel_axis or len(outer.stride) != len(inner.stride):
         return None
-    if outer.transposed and inner.pointwise and not inner.transposed:
-        inner = _turned(inner)
-    elif inner.transposed and outer.pointwise and not outer.transposed:
-        outer = _turned(outer)
-    return (outer, inner) if type(outer.op) is type(inner.op) else None
+    if outer.transposed == inner.transposed:
+        return outer, inner
+    turned = _turned(outer), _turned(inner)
+    return None if turned[0] is None or turned[1] is None else (turned[0], turned[1])
 
 
 def compose(outer: LinearView, inner: LinearView) -> LinearView:
@@ -96,8 +95,13 @@ def fault(outer: LinearView, inner: LinearView) -> Fault | None:
 
 
 def _transposed_fault(outer: LinearView, inner: LinearView) -> Fault | None:
-    if outer.pointwise:
-        return None
+    found = outline(outer, inner)
+    if any(window.extra >= max(stride, window.dilation) for window, stride in zip(found.frame, found.stride, strict=True)):
+        return Fault("{outer} and {inner} in one would need more output padding than there is", "use less in {outer}")
+    reaches = (window.before + window.last for window in outer.frame)
+    cuts = (min(window.before, window.after - window.extra) for window in outer.frame)
+    if set(outer.stride) == {1} and all(cut >= reach for cut, reach in zip(cuts, reaches, strict=True)):
+        return None  # it reads all that is there through every tap, as a convolution that does not pad
     if inner.bias is not None:
         reason = "not every output of {outer} reads the bias of {inner} through every tap"
         return Fault(reason, "leave the bias of {inner} out")
@@ -146,11 +150,16 @@ def _product(outer: LinearView, inner: LinearView, groups: int, steps: list[tupl
     return gather_rows(apply(op, x=spread_rows(left, groups), weight=right), groups)
 
 
-def _turned(view: LinearView) -> LinearView:
-    """A pointwise convolution as a transposed one, or the other way round, which differ in the order of the axes."""
-    rank = len(view.stride)
-    ones, nothing = (1,) * rank, ((0, 0),) * rank
-    weight = swap(view.weight, view.groups)
-    if view.transposed:
-        return replace(view, op=Conv(ones, nothing, ones, view.groups), weight=weight)
-    return replace(view, op=ConvTranspose(ones, nothing, ones, view.groups, (0,) * rank), weight=weight)
+def _turned(view: LinearView) -> LinearView | None:
+    """A convolution with stride 1 as a transposed one, which writes through the taps in the other order.
+
+    What it does not pad of the reach of its kernel is cut.
+    """
+    if isinstance(view.op, ConvTranspose):
+        return view
+    cuts = tuple((w.last, w.last + w.before - w.after) for w in view.frame)
+    if set(view.stride) != {1} or view.mode not in (None, "constant") or view.fill or min(map(min, cuts)) < 0:
+        return None
+    rank = len(cuts)
+    op = ConvTranspose((1,) * rank, cuts, tuple(w.dilation for w in view.frame), view.groups, (0,) * rank)
+    return replace(view, op=op, weight=flip(swap(view.weight, view.groups)))

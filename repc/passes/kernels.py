@@ -47,9 +47,16 @@ def regroup(weight: Expr, groups: int, wanted: int) -> Expr:
 
 
 def swap(weight: Expr, groups: int) -> Expr:
-    """Rows for columns inside each group: a pointwise convolution as a transposed one."""
+    """Rows for columns inside each group, as a transposed convolution stores them."""
     rows, columns, *_ = weight.type.concrete()
     return _blocks(weight, (groups, rows // groups, columns), (0, 2, 1), groups * columns)
+
+
+def flip(weight: Expr) -> Expr:
+    """The taps in the other order, along every axis."""
+    for axis, taps in enumerate(weight.type.concrete()[2:], start=2):
+        weight = build.concat([build.take(weight, axis, tap, tap + 1) for tap in reversed(range(taps))], axis)
+    return weight
 
 
 def spread_rows(weight: Expr, groups: int) -> Expr:

@@ -60,7 +60,7 @@ def test_convolutions_in_a_row_become_one(data: st.DataObject) -> None:
 def test_what_composes_is_exact_to_the_border(data: st.DataObject) -> None:
     """Any padding: composed or refused, the result is the same."""
     net, rank = Net(data.draw(st.integers(0, 99))), data.draw(st.integers(1, 2))
-    y = net.input(2, 4, *(data.draw(st.integers(9, 12)) for _ in range(rank)))
+    y = net.input(2, 4, *(data.draw(st.integers(13, 16)) for _ in range(rank)))
     for i in range(2):
         stride, mode = data.draw(st.integers(1, 2)), data.draw(st.sampled_from(d.MODES))
         y = net.conv(y, f"c{i}", 4, stride=stride, mode=mode, **window(data, rank, pads=True))
@@ -79,7 +79,7 @@ def test_transposed_convolutions_in_a_row(data: st.DataObject) -> None:
         shape = window(data, rank, pads=False)
         cut = [(data.draw(st.integers(0, 1)), 0) for _ in range(rank)] if min(shape["kernel"]) > 1 else 0
         g = groups(data, net.channels(y), out)
-        extra = data.draw(st.integers(0, stride - 1))
+        extra = data.draw(st.integers(0, max(stride, min(shape["dilation"])) - 1))
         shape |= {"padding": cut, "stride": stride, "extra": extra, "groups": g}
         y = net.conv_transpose(y, f"c{i}", out, **shape)
     found = operators(net.output(y))
@@ -87,15 +87,21 @@ def test_transposed_convolutions_in_a_row(data: st.DataObject) -> None:
     assert found.count() == {"conv_transpose": 2 if found.trace.refusals else 1}
 
 
-@pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
-def test_a_pointwise_convolution_beside_a_transposed_one(first: bool) -> None:
-    net = Net()
-    y = net.input(2, 4, 5, 6)
+@d.quick
+@given(st.data(), st.booleans())
+def test_a_convolution_beside_a_transposed_one(data: st.DataObject, first: bool) -> None:
+    """Behind it, any that does not pad; before it, one without bias that pads all of its reach."""
+    net, rank = Net(data.draw(st.integers(0, 99))), data.draw(st.integers(1, 2))
+    y = net.input(2, 4, *(data.draw(st.integers(7, 9)) for _ in range(rank)))
+    shape = window(data, rank, pads=False)
     if first:
-        y = net.conv(y, "point", 6, (1, 1), groups=2, bias=False)
-    y = net.conv_transpose(y, "up", 6, stride=2, padding=1, extra=1, groups=2)
+        reach = [(d * (k - 1),) * 2 for d, k in zip(shape["dilation"], shape["kernel"], strict=True)]
+        y = net.conv(y, "conv", 6, groups=2, **{**shape, "padding": reach, "bias": False})
+    stride, cut = data.draw(st.integers(1, 2)), data.draw(st.integers(0, 1))
+    groups = data.draw(st.integers(1, 2))
+    y = net.conv_transpose(y, "up", 6, [3] * rank, stride=stride, padding=cut, extra=stride - 1, groups=groups)
     if not first:
-        y = net.conv(y, "point", 4, (1, 1), groups=2)
+        y = net.conv(y, "conv", 4, groups=2, **shape)
     found = operators(net.output(y))
     assert found.count() == {"conv_transpose": 1}
     assert found.error() < EXACT
