@@ -7,7 +7,7 @@ from zero, padding is (before, after) for each axis, constants are exact rationa
 
 from repc.ir.operator import Operator
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
-from repc.ops.constant import Eye, Fill, Input, Random
+from repc.ops.constant import Constant, Eye, Fill, Input, Random
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import Dropout, Function, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
@@ -47,6 +47,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     AdaptiveAvgPool,
     Reduce,
     Fill,
+    Constant,
     Eye,
     Random,
     Input,

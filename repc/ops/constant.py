@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 
 from repc.ir.field import Field, T
 from repc.ir.notation import ATOM, PRODUCT, SUM, Term, attributes, call
@@ -36,6 +37,24 @@ class Fill(Operator):
             return call(self.name, (), attributes(self, vars(self)))
         whole = ATOM if self.value.denominator == 1 else PRODUCT
         return Term(str(self.value), SUM if self.value < 0 else whole)
+
+
+@dataclass(frozen=True)
+class Constant(Operator):
+    """A tensor of given values, in row-major order."""
+
+    name = "constant"
+
+    shape: Ints
+    values: tuple[Fraction, ...]
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        if prod(self.shape) != len(self.values):
+            raise ShapeError(f"{len(self.values)} values do not fill {list(self.shape)}", remedy="make the rows equal")
+        return TensorType(self.shape)
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        return field.constant(self.shape, self.values)
 
 
 @dataclass(frozen=True)

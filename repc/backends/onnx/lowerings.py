@@ -14,6 +14,7 @@ from repc.ops import (
     AvgPool,
     BatchNorm,
     Concat,
+    Constant,
     Conv,
     ConvTranspose,
     Detach,
@@ -78,6 +79,7 @@ LOWERINGS: dict[type[Operator], Lowering] = {
     AdaptiveAvgPool: pool.adaptive_avg_pool,
     Reduce: reduce.reduce,
     Fill: constant.fill,
+    Constant: constant.constant,
     Eye: constant.eye,
 }
 

@@ -15,7 +15,7 @@ from repc.backends.torch.text import Given
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
-from repc.ops.constant import Eye, Fill
+from repc.ops.constant import Constant, Eye, Fill
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import Dropout, Function, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
@@ -45,6 +45,7 @@ LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     Detach: values.unchanged,
     Reduce: values.reduce,
     Fill: values.fill,
+    Constant: values.constant,
     Eye: values.eye,
     Reshape: shape.reshape,
     Permute: shape.permute,

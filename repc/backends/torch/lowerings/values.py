@@ -8,7 +8,7 @@ from repc.backends.torch.dtypes import DTYPES
 from repc.backends.torch.lowerings.shape import along
 from repc.backends.torch.text import Given, Value, call, literal
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
-from repc.ops.constant import Eye, Fill
+from repc.ops.constant import Constant, Eye, Fill
 from repc.ops.function import Dropout, Function, PRelu, Softmax
 from repc.ops.reduce import Reduce
 
@@ -112,6 +112,12 @@ def fill(op: Fill, given: Given) -> str:
     """``like.new_full(shape, value)``: `like` is the tensor whose element type and device constants take."""
     dtype = "" if op.dtype == "f32" else f", dtype={DTYPES[op.dtype]}"
     return f"like.new_full({literal(op.shape)}, {literal(op.value)}{dtype})"
+
+
+def constant(op: Constant, given: Given) -> str:
+    """``like.new_tensor(values).reshape(shape)``, in full precision before it is rounded to the type of `like`."""
+    values = f"like.new_tensor({literal(tuple(float(value) for value in op.values))})"
+    return values if len(op.shape) == 1 else f"{values}.reshape({literal(op.shape)})"
 
 
 def eye(op: Eye, given: Given) -> str:
