@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 CASES = {
     "repvgg_a_tiny": (
         "models.repvgg",
@@ -95,6 +97,21 @@ CASES = {
         "image: f32[b, 3, h, w]",
         "UniRepLKNet([8, 12, 16, 24], [[3], [13, 5], [7], [5]], classes=10)",
     ),
+    "fastvit_tiny": (
+        "models.fastvit",
+        "image: f32[b, 3, h, w]",
+        "FastViT([1, 1, 2, 1], [8, 8, 16, 32], [3, 3, 3, 2], attention=true, classes=10)",
+    ),
+    "ghostnetv3_tiny": (
+        "models.ghostnetv3",
+        "image: f32[b, 3, 48, 80]",
+        "GhostNetV3(8, [[3, 8, 8, 0, 1], [3, 24, 12, 0, 2], [3, 36, 12, 0, 1], [5, 36, 20, 0.25, 2], "
+        "[5, 36, 20, 0.25, 1]], 36, classes=10)",
+    ),
+    "repmode_mode_task0": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
+    "repmode_mode_task1": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
+    "repmode_mode_final": ("blocks.repmode", "x: f32[b, 4, d, h, w], task: f32[b, 3]", "MoDEConv(2)"),
+    "repmode_mixed_batch_defect": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
     "riformer_block": ("models.riformer", "x: f32[b, 8, h, w]", "RIFormerBlock(3, 0.1)"),
     "riformer_tiny": ("models.riformer", "image: f32[b, 3, h, w]", "RIFormer([1, 2, 1, 1], [8, 12, 16, 24], 4, 0.1)"),
 }
@@ -109,9 +126,10 @@ KEEP = {
 def spec(case: str) -> str:
     """The spec of a case, with the targets that its shipped model has."""
     module, port, layer = CASES[case]
-    name = port.split(":")[0]
+    names = re.findall(r"(\w+):", port)
+    given = names[0] if len(names) == 1 else f"({', '.join(names)})"
     keep = "".join(f"  keep {pattern}\n" for pattern in KEEP.get(case, ()))
     return (
-        f"repc 1\n\nimport {module}\n\nmodel M({port}) = {name} >> {layer}\n\n"
+        f"repc 1\n\nimport {module}\n\nmodel M({port}) = {given} >> {layer}\n\n"
         f"target deploy = onnx of M\n\ntarget official = torch of M {{\n{keep}}}\n"
     )

@@ -28,8 +28,13 @@ def opened(case: str, folder: Path) -> repc.Model:
     return repc.load(path)
 
 
-def output(graph, inputs: torch.Tensor, values) -> torch.Tensor:
-    (result,) = run(graph, DOUBLE, {next(iter(graph.inputs)): inputs}, values).values()
+def given(io) -> list[torch.Tensor]:
+    """The recorded inputs in the order of the spec's ports."""
+    return [io[name].double() for name in ("input", "task") if name in io]
+
+
+def output(graph, io, values) -> torch.Tensor:
+    (result,) = run(graph, DOUBLE, dict(zip(graph.inputs, given(io), strict=True)), values).values()
     return result
 
 
@@ -41,9 +46,9 @@ def test_train_form(case: str, tmp_path: Path) -> None:
     net = model.module()
     net.load_state_dict(state, strict=True)
     with torch.no_grad():
-        out = net.double().eval()(io["input"].double())
+        out = net.double().eval()(*given(io))
     assert relative(out, io["output"]) < 1e-12
-    assert relative(output(model.graph, io["input"], state), io["output"]) < 1e-12
+    assert relative(output(model.graph, io, state), io["output"]) < 1e-12
 
 
 @pytest.mark.parametrize("target", ["deploy", "official"])
@@ -52,10 +57,10 @@ def test_folded_form(case: str, target: str, tmp_path: Path) -> None:
     folder, model = structural(case), opened(case, tmp_path)
     io = load_file(folder / "io.safetensors")
     fused = model.fuse(folder / "train.safetensors", target, dtype="f64")
-    out = output(fused.graph, io["input"], {**fused.parameters.values})
+    out = output(fused.graph, io, {**fused.parameters.values})
     assert relative(out, io["output"]) < 1e-11
     with torch.no_grad():
-        assert relative(fused.module()(io["input"].double()), io["output"]) < 1e-11
+        assert relative(fused.module()(*given(io)), io["output"]) < 1e-11
 
 
 @pytest.mark.parametrize("case", CASES)
