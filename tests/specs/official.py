@@ -117,10 +117,42 @@ CASES = {
 }
 """Case → (import, input port, layer)."""
 
+GHOST = (
+    "conv_stem",
+    "bn1",
+    "**.primary_conv",
+    "**.conv_dw",
+    "**.bn_dw",
+    "**.shortcut",
+    "blocks.*.*.conv",
+    "blocks.*.*.bn1",
+)
 KEEP = {
+    "repghost_module_bn_id": ("primary_conv",),
+    "repghostnet_tiny": GHOST,
+    "ghostnetv3_tiny": ("conv_stem", "bn1", "**.shortcut", "blocks.*.*.conv", "blocks.*.*.bn1", "**.short_conv"),
+    "fastvit_tiny": ("**.convffn", "network.7.0.norm", "network.*.*.layer_scale*"),
+    "yolov6_qarepvgg_v2_block": ("bn",),
+    "repmode_mode_task0": ("subsequent_layer",),
+    "repmode_mode_task1": ("subsequent_layer",),
+    "riformer_block": ("layer_scale_1", "layer_scale_2"),
+    "riformer_tiny": ("**.layer_scale_1", "**.layer_scale_2"),
     "repmlpnet_tiny": ("conv_embedding", "embeds", "**.prebn1", "**.prebn2", "**.ffn_block", "head_norm"),
 }
 """What the authors' conversion leaves alone."""
+
+DYNAMIC = ("repmode_mixed_batch_defect",)
+"""Where the task is a runtime input, so that the authors' conversion, which takes that of the first sample, is wrong."""
+
+NAMES = {"routed_weight": "routed.weight"}
+"""What the recorded conversion calls a tensor that has no name in the authors' state_dict."""
+
+BIND = {
+    "repmode_mode_task0": "[1, 0, 0]",
+    "repmode_mode_task1": "1",
+    "repmode_mode_final": "2",
+}
+"""The task that a case is compiled for."""
 
 
 def spec(case: str) -> str:
@@ -129,7 +161,8 @@ def spec(case: str) -> str:
     names = re.findall(r"(\w+):", port)
     given = names[0] if len(names) == 1 else f"({', '.join(names)})"
     keep = "".join(f"  keep {pattern}\n" for pattern in KEEP.get(case, ()))
+    bind = f"  bind task = {BIND[case]}\n" if case in BIND else ""
     return (
         f"repc 1\n\nimport {module}\n\nmodel M({port}) = {given} >> {layer}\n\n"
-        f"target deploy = onnx of M\n\ntarget official = torch of M {{\n{keep}}}\n"
+        f"target deploy = onnx of M {{\n{bind}}}\n\ntarget official = torch of M {{\n{keep}{bind}}}\n"
     )
