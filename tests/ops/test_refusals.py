@@ -162,7 +162,7 @@ def test_a_refusal_names_reason_operand_and_remedy(
 
 
 def test_every_operator_that_can_refuse_does() -> None:
-    accepting = {"detach", "fill", "eye", "input"}
+    accepting = {"detach", "fill", "constant", "eye", "input"}
     assert {op.name for op, *_ in REFUSALS} | accepting == {op.name for op in OPERATORS}
 
 

@@ -90,7 +90,8 @@ CASES = {
     "repvit_tiny": (
         "models.repvit",
         "image: f32[b, 3, h, w]",
-        "RepViT([[3, 16, 1, 1], [3, 16, 0, 1], [3, 24, 0, 2], [3, 24, 1, 1], [3, 32, 1, 2], [3, 32, 0, 1]], classes=10)",
+        "RepViT([[3, 16, 1, 1], [3, 16, 0, 1], [3, 24, 0, 2], [3, 24, 1, 1], [3, 32, 1, 2], [3, 32, 0, 1]], "
+        "classes=10)",
     ),
     "unireplknet_tiny": (
         "models.unireplknet",
@@ -141,8 +142,13 @@ KEEP = {
 }
 """What the authors' conversion leaves alone."""
 
+PENDING = (
+    *("acb_k3_crop", "dbb_k3", "dbb_k3_depthwise", "dbb_k3_s2", "dbb_k5", "ecb_3to8", "ecb_idt_prelu", "ecbsr_tiny"),
+    *("yolov6_qarepvgg_v2_block", "unireplk_block_k9", "unireplknet_tiny", "riformer_block", "riformer_tiny"),
+)
+
 DYNAMIC = ("repmode_mixed_batch_defect",)
-"""Where the task is a runtime input, so that the authors' conversion, which takes that of the first sample, is wrong."""
+"""Where the task is a runtime input; the authors' conversion, which takes that of the first sample, is wrong."""
 
 NAMES = {"routed_weight": "routed.weight"}
 """What the recorded conversion calls a tensor that has no name in the authors' state_dict."""
