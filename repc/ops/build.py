@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from repc.ir.dims import Dim
-from repc.ir.expr import Expr, apply, apply_all
+from repc.ir.expr import Apply, Expr, apply, apply_all
 from repc.ops.arithmetic import Divide, Multiply, Sum
 from repc.ops.constant import Eye, Fill
 from repc.ops.function import Function
@@ -62,7 +62,9 @@ def reduce(a: Expr, kind: str, axes: Sequence[int], keep: bool = False) -> Expr:
 
 
 def reshape(a: Expr, shape: Sequence[Dim]) -> Expr:
-    """a in another shape; a itself where it has that shape."""
+    """a in another shape; a itself where it has that shape, and one reshape where it was reshaped before."""
+    if isinstance(a, Apply) and isinstance(a.op, Reshape):
+        a = a.args["x"]
     return a if a.type.shape == tuple(shape) else apply(Reshape(tuple(shape)), x=a)
 
 
@@ -92,9 +94,9 @@ def pad(a: Expr, widths: Sequence[tuple[int, int]]) -> Expr:
     return apply(Pad(tuple(widths)), x=a) if any(any(pair) for pair in widths) else a
 
 
-def take(a: Expr, axis: int, start: int, stop: int) -> Expr:
-    """The part of an axis from `start` until before `stop`; a itself where that is the whole axis."""
-    return a if (start, stop) == (0, a.type.shape[axis]) else apply(Slice(axis, start, stop), x=a)
+def take(a: Expr, axis: int, start: int, stop: int, step: int = 1) -> Expr:
+    """Every `step`-th element of an axis from `start` until before `stop`; a itself where that is the whole axis."""
+    return a if (start, stop, step) == (0, a.type.shape[axis], 1) else apply(Slice(axis, start, stop, step), x=a)
 
 
 def fill(shape: Sequence[int], value: Fraction | int) -> Expr:

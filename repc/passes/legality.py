@@ -14,6 +14,7 @@ from repc.ops.arithmetic import Divide, Multiply, Sum
 from repc.ops.function import Function, PRelu, Softmax
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.pool import AvgPool, MaxPool
+from repc.ops.shape import Slice
 from repc.passes.workspace import Workspace
 
 NORMS = (BatchNorm, LayerNorm, GroupNorm, RMSNorm)
@@ -41,11 +42,24 @@ def kept(work: Workspace, rule: str, nodes: Sequence[NodeId], edge: Sequence[Nod
 def read_elsewhere(work: Workspace, rule: str, chain: Sequence[NodeId], at: NodeId) -> Refusal | None:
     """A value inside the chain has a second consumer, which would see it changed."""
     for value, reader in pairwise(chain):
-        other = work.other_reader(value, [reader])
+        other = work.other_reader(value, [reader, *_elsewhere(work, value, reader)])
         if other is not None:
             reason = f"{work.name(value)} is read by {work.name(reader)} and by {other}"
             return work.refusal(rule, chain, at, reason, "let each have an operator of its own, or fold neither")
     return None
+
+
+def _elsewhere(work: Workspace, value: NodeId, reader: NodeId) -> list[NodeId]:
+    """The readers of other parts of a value than the one that a slice takes."""
+    own = work.graph[reader].op
+    if not isinstance(own, Slice):
+        return []
+    parts = ((user, work.graph[user].op) for user in work.graph.users(value))
+    return [
+        user
+        for user, op in parts
+        if isinstance(op, Slice) and op.axis == own.axis and (op.stop <= own.start or own.stop <= op.start)
+    ]
 
 
 def shared(

@@ -6,7 +6,7 @@ A twin replaces one function of the algebra.  On the same network the right rule
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +16,14 @@ from repc.ir.expr import Expr
 from repc.ops import BatchNorm, Dropout, LayerNorm, Permute, build
 from repc.passes import catalogue, kernels, parallel, views
 from repc.passes.frames import Placement, Window
-from repc.passes.rules import collect_terms, conv_as_linear, fold_affine_forward, hoist_movement, sum_affine
+from repc.passes.rules import (
+    collect_terms,
+    conv_as_linear,
+    fold_affine_forward,
+    fold_norm_forward,
+    hoist_movement,
+    sum_affine,
+)
 from repc.passes.views import AffineView, LinearView, plus
 from tests.passes.build import EPS, EXACT, Net, folded
 from tests.passes.test_conv_as_linear import locality
@@ -70,6 +77,11 @@ def grouped_identity(net: Net) -> int:
 def scaled_norm(net: Net) -> int:
     weights = {name: net.param(f"norm.{name}", 6) for name in ("weight", "bias")}
     return net.affine(net.node(LayerNorm(1, EPS), "norm", x=net.input(4, 6), **weights), "affine")
+
+
+def norm_before_linear(net: Net) -> int:
+    weights = {name: net.param(f"norm.{name}", 6) for name in ("weight", "bias")}
+    return net.linear(net.node(LayerNorm(1, EPS), "norm", x=net.input(4, 6), **weights), "fc", 5)
 
 
 def scaled_dropout(net: Net) -> int:
@@ -144,6 +156,11 @@ def transposed_columns(conv: Any, weight: Expr, inputs: Any, outputs: Any) -> Ex
     return build.reshape(build.permute(split, (0, 2, 1)), (rows, columns))
 
 
+def without_bias(node: Any) -> Any:
+    found = RIGHT_OWN(node)
+    return found and replace(found, shift=None)
+
+
 def last_coefficient(terms: Any) -> list[tuple[Fraction, int]]:
     return [(coefficient, source) for source, coefficient in {source: c for c, source in terms}.items()]
 
@@ -157,6 +174,7 @@ def unweighted(node: Any) -> Any:
     return type(found)(tuple((Fraction(1), id) for _, id in found.activations), found.constants)
 
 
+RIGHT_OWN = fold_norm_forward._own
 RIGHT_COLUMNS = conv_as_linear._columns
 RIGHT_SCALE = sum_affine._scale
 RIGHT_TERMS = hoist_movement.terms
@@ -178,6 +196,7 @@ TWINS = (
     Twin("F4", "plain diagonal", parallel, "regroup", plain_diagonal, grouped_identity),
     Twin("F7", "matrix transposed", conv_as_linear, "_columns", transposed_columns, injected, (("n", 3),)),
     Twin("F8", "β not scaled", AffineView, "shifted", unscaled_bias, scaled_norm),
+    Twin("F9", "β lost", fold_norm_forward, "_own", without_bias, norm_before_linear),
     Twin("N1", "a scale taken for the identity", AffineView, "identity", True, scaled_dropout),
     Twin("N2", "inner shift not scaled", AffineView, "shifted", unscaled_bias, two_affine),
     Twin("N3", "repeated terms counted once", collect_terms, "_total", last_coefficient, nested_sum),

@@ -13,6 +13,7 @@ from repc.passes.rules.conv_as_linear import ConvAsLinear
 from repc.passes.rules.fold_affine import FoldAffine
 from repc.passes.rules.fold_affine_forward import FoldAffineForward
 from repc.passes.rules.fold_norm_affine import FoldNormAffine
+from repc.passes.rules.fold_norm_forward import FoldNormForward
 from repc.passes.rules.hoist_movement import HoistMovement
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.rules.merge_affine import MergeAffine
@@ -24,9 +25,8 @@ RULES: tuple[Rule[Any], ...] = (
     RemoveIdentity(),
     CollectTerms(),
     FoldAffine(),
-    FoldNormAffine(),
-    MergeAffine(),
     FoldAffineForward(),
+    FoldNormForward(),
     SumParallel(),
     SumAffine(),
     ConvAsLinear(),
@@ -34,4 +34,4 @@ RULES: tuple[Rule[Any], ...] = (
 )
 
 # Identities that other rules use.
-LEMMAS: tuple[Lemma, ...] = (IdentityAsConv(),)
+LEMMAS: tuple[Lemma, ...] = (IdentityAsConv(), FoldNormAffine(), MergeAffine())
