@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from repc.ir.expr import Expr
-from repc.ops import BatchNorm, Dropout, LayerNorm, Permute, build
+from repc.ops import BatchNorm, Concat, Dropout, LayerNorm, Permute, build
 from repc.passes import catalogue, kernels, parallel, views
 from repc.passes.frames import Placement, Window
 from repc.passes.rules import (
@@ -22,6 +22,8 @@ from repc.passes.rules import (
     fold_affine_forward,
     fold_norm_forward,
     hoist_movement,
+    merge_movement,
+    stack_siblings,
     sum_affine,
 )
 from repc.passes.views import AffineView, LinearView, plus
@@ -108,6 +110,16 @@ def moved_terms(net: Net) -> int:
     return net.sum(a, b, weights=[1, -2])
 
 
+def moved_twice(net: Net) -> int:
+    x = net.relu(net.input(3, 3, 3, 3))
+    return net.relu(net.node(Permute((3, 0, 2, 1)), x=net.node(Permute((1, 2, 0, 3)), x=x)), "last")
+
+
+def side_by_side(net: Net) -> int:
+    x = net.input(2, 4, 6, 6)
+    return net.node(Concat(1), **{str(i): net.conv_transpose(x, f"{i}", i + 2) for i in range(2)})
+
+
 def injected(net: Net) -> int:
     return locality(net, (3,))
 
@@ -174,6 +186,15 @@ def unweighted(node: Any) -> Any:
     return type(found)(tuple((Fraction(1), id) for _, id in found.activations), found.constants)
 
 
+def in_front(views: Any) -> Expr | None:
+    """The biases in the wrong order, as of siblings that were sorted."""
+    return build.concat([view.bias for view in reversed(views)], 0)
+
+
+def other_way_round(inner: Permute, outer: Permute) -> Permute:
+    return Permute(tuple(outer.axes[axis] for axis in inner.axes))
+
+
 RIGHT_OWN = fold_norm_forward._own
 RIGHT_COLUMNS = conv_as_linear._columns
 RIGHT_SCALE = sum_affine._scale
@@ -190,6 +211,7 @@ TWINS = (
         norm_after_transposed,
     ),
     Twin("F1", "bias not scaled", AffineView, "shifted", unscaled_bias, norm_after_conv),
+    Twin("F14", "biases in another order", stack_siblings, "_bias", in_front, side_by_side),
     Twin("F2", "border ignored", fold_affine_forward, "_reads_everything", lambda _: True, norm_before_padded_conv),
     Twin("F2", "columns not grouped", views, "scale_columns", ungrouped_columns, grouped_conv_behind_scale),
     Twin("F3", "kernels centred", kernels, "place", centred, even_and_odd),
@@ -201,6 +223,7 @@ TWINS = (
     Twin("N2", "inner shift not scaled", AffineView, "shifted", unscaled_bias, two_affine),
     Twin("N3", "repeated terms counted once", collect_terms, "_total", last_coefficient, nested_sum),
     Twin("N4", "residual lost", sum_affine, "_scale", without_the_value_itself, residual_scale),
+    Twin("N6", "composed the other way round", merge_movement, "_composed", other_way_round, moved_twice),
     Twin("N5", "coefficients lost", hoist_movement, "terms", unweighted, moved_terms),
 )
 

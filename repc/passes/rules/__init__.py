@@ -17,18 +17,22 @@ from repc.passes.rules.fold_norm_forward import FoldNormForward
 from repc.passes.rules.hoist_movement import HoistMovement
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.rules.merge_affine import MergeAffine
+from repc.passes.rules.merge_movement import MergeMovement
 from repc.passes.rules.remove_identity import RemoveIdentity
+from repc.passes.rules.stack_siblings import StackSiblings
 from repc.passes.rules.sum_affine import SumAffine
 from repc.passes.rules.sum_parallel import SumParallel
 
 RULES: tuple[Rule[Any], ...] = (
     RemoveIdentity(),
+    MergeMovement(),
     CollectTerms(),
     FoldAffine(),
     FoldAffineForward(),
     FoldNormForward(),
     SumParallel(),
     SumAffine(),
+    StackSiblings(),
     ConvAsLinear(),
     HoistMovement(),
 )
