@@ -58,11 +58,11 @@ class Map:
         sizes = [there[axis] for axis in axes]
         return self._over(axes, lambda part: build.reshape(build.expand(build.reshape(part, split), whole), sizes))
 
-    def part(self, axis: int, start: int, stop: int, step: int = 1) -> Map:
-        """The map of a part of an axis."""
+    def picked(self, axis: int, places: Sequence[int]) -> Map:
+        """The map of some places of an axis."""
         if axis not in self.axes:
             return self
-        return self._over(self.axes, lambda part: build.take(part, self.axes.index(axis), start, stop, step))
+        return self._over(self.axes, lambda part: build.pick(part, self.axes.index(axis), places))
 
     def among(self, axis: int, shape: Shape, parts: Sequence[tuple[Dim, bool]]) -> Map | None:
         """The map of some parts of an axis, for which the flag stands, as a map that leaves the other parts alone.

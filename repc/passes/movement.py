@@ -2,8 +2,8 @@
 
 A map that varies along some axes is moved as the elements are: ``move(s·x + t) = move(s)·move(x) + move(t)``.
 Reshapes, permutations, slices and concatenations move elements; averages and interpolations mix them, with weights that
-add up to one, along axes that the map must be constant along.  A nonlinearity with ``f(r·x) = r·f(x)`` for r ≥ 0 lets
-a scale pass whose sign is known.  Backwards, a map distributes over what is concatenated or added.
+add up to one, along axes that the map must be constant along.  Backwards, a map distributes over what is concatenated
+or added; and where that is asked for, a scale whose sign is known passes a nonlinearity with ``f(r·x) = r·f(x)``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from repc.ir.trace import Fact
 from repc.ops import build
 from repc.ops.arithmetic import Sum
 from repc.ops.function import Function, PRelu
-from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.pool import AdaptiveAvgPool, AvgPool
 from repc.ops.reduce import Reduce
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
 from repc.passes.maps import Map
@@ -29,7 +29,7 @@ from repc.passes.workspace import Workspace
 
 HOMOGENEOUS = ("relu", "leaky_relu", "abs")
 MOVES = (Reshape, Permute, Slice, Expand, Pad, Upsample, AvgPool, AdaptiveAvgPool, Reduce)
-SIGNED = (Function, PRelu, MaxPool)
+SIGNED = (Function, PRelu)
 
 Distributed: TypeAlias = tuple[tuple[NodeId, Map], ...]
 
@@ -47,12 +47,17 @@ def passed(graph: Graph, id: NodeId) -> bool:
     return isinstance(graph[id].op, (*MOVES, *SIGNED, Concat, Sum))
 
 
-def before(work: Workspace, id: NodeId, map: Map) -> Distributed | None:
-    """The map after the node `id` as maps on its operands, or None where no such maps do the same."""
+def before(work: Workspace, id: NodeId, map: Map, *, signed: bool) -> Distributed | None:
+    """The map after the node `id` as maps on its operands, or None where no such maps do the same.
+
+    With `signed`, nonlinearities pass what they may.
+    """
     node = work.graph[id]
+    if isinstance(node.op, SIGNED):
+        return _through_nonlinearity(work, node, map) if signed else None
     if isinstance(node.op, Concat | Sum):
         return _distributed(work, id, map)
-    if len(node.inputs) != 1 or not passed(work.graph, id):
+    if not isinstance(node.op, MOVES) or len(node.inputs) != 1:
         return None
     (source,) = node.inputs
     admitted = _admitted(work, node, map, back=True)
@@ -65,7 +70,7 @@ def behind(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | None:
     node = work.graph[id]
     if isinstance(node.op, Concat):
         return _among_others(work, node, source, map)
-    if len(node.inputs) != 1 or isinstance(node.op, Sum) or not passed(work.graph, id):
+    if not isinstance(node.op, MOVES) or len(node.inputs) != 1:
         return None
     admitted = _admitted(work, node, map, back=False)
     return admitted and _forward(work, id, source, admitted)
@@ -75,7 +80,7 @@ def behind(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | None:
 
 
 def _admitted(work: Workspace, node: Node, map: Map, *, back: bool) -> Map | None:
-    """The map where the operator lets its shift and its sign pass, apart from the axes."""
+    """The map where the operator lets its shift pass, apart from the axes."""
     match node.op:
         case Pad(mode="constant"):
             return map if map.shift is None and not node.weights else None
@@ -87,12 +92,6 @@ def _admitted(work: Workspace, node: Node, map: Map, *, back: bool) -> Map | Non
             return replace(map, shift=build.scale(map.shift, times)) if times else None
         case Reduce(kind="norm"):
             return None
-        case Function() if node.op.function not in HOMOGENEOUS:
-            return None
-        case Function() | PRelu() if map.shift is not None:
-            return None
-        case Function() | PRelu() | MaxPool():
-            return _signed(work, map)
         case _:
             return map
 
@@ -102,12 +101,13 @@ def _counts_padding(op: AvgPool) -> bool:
     return op.count_include_pad and any(any(pair) for pair in op.padding)
 
 
-def _signed(work: Workspace, map: Map) -> Map | None:
-    """The map where its scale is known not to be negative."""
-    if map.scale is None:
-        return map
+def _through_nonlinearity(work: Workspace, node: Node, map: Map) -> Distributed | None:
+    """A scale that is known not to be negative, before a function that scales alike."""
+    alike = not isinstance(node.op, Function) or node.op.function in HOMOGENEOUS
+    if not alike or map.shift is not None or map.scale is None or len(node.inputs) != 1:
+        return None
     fact = Fact("nonnegative", map.scale)
-    return replace(map, facts=(*map.facts, fact)) if work.holds(fact) else None
+    return ((node.inputs[0], replace(map, facts=(*map.facts, fact))),) if work.holds(fact) else None
 
 
 # ---------------------------------------------------------------- where it goes
@@ -125,7 +125,7 @@ def _backward(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | No
 def _forward(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | None:
     op, inner, outer = work.graph[id].op, work.graph[source].type.shape, work.graph[id].type.shape
     if isinstance(op, Slice):
-        return map.part(op.axis, op.start, op.stop, op.step)
+        return map.taken(op.axis, op)
     if isinstance(op, Reshape):
         return map.reshaped(inner, outer)
     return map.renamed(dict(_kept_axes(op, inner, outer)))
@@ -144,8 +144,6 @@ def _kept_axes(op: Operator, inner: Shape, outer: Shape) -> Iterable[tuple[int, 
             return [(axis, axis if keep else i) for i, axis in enumerate(left)]
         case Pad(widths=widths):
             return [(axis, axis) for axis, pair in enumerate(widths) if not any(pair)]
-        case Function() | PRelu():
-            return [(axis, axis) for axis in range(len(inner))]
         case _:
             return [(0, 0), (1, 1)]
 
@@ -156,9 +154,7 @@ def _widened(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | Non
     assert isinstance(op, Slice)
     if op.axis not in map.axes and work.other_reader(source, [id]) is None:
         return map
-    length = size[op.axis]
-    assert isinstance(length, int)
-    parts = [(op.start, False), (op.stop - op.start, True), (length - op.stop, False)]
+    parts = [(op.start, False), (op.stop - op.start, True), (size[op.axis] - op.stop, False)]
     return map.among(op.axis, work.graph[id].type.shape, parts) if op.step == 1 else None
 
 
@@ -195,7 +191,9 @@ def _parts(work: Workspace, node: Node, map: Map) -> Distributed:
     start, axis = 0, node.op.axis
     for source in node.inputs:
         size = work.graph[source].type.shape[axis]
-        stop = start + size if isinstance(size, int) else start
-        found.append((source, map.part(axis, start, stop)))
-        start = stop
+        if axis in map.axes and isinstance(size, int):
+            found.append((source, map.taken(axis, Slice(map.axes.index(axis), start, start + size))))
+            start += size
+        else:
+            found.append((source, map))
     return tuple(found)

@@ -15,6 +15,8 @@ from repc.passes import legality, movement
 from repc.passes.options import Options
 from repc.passes.remaining import why_remaining
 from repc.passes.rules import RULES
+from repc.passes.rules.centre_writers import CentreWriters
+from repc.passes.rules.drop_constant_channels import DropConstantChannels
 from repc.passes.share import share
 from repc.passes.workspace import Workspace
 
@@ -126,5 +128,7 @@ PASSES = (
     Pass(drop_dead, frozenset(), frozenset({"live"})),
     Pass(share, frozenset({"live"}), frozenset({"distinct"})),
     Pass(apply_rules, frozenset({"live", "distinct"}), frozenset({"folded"})),
+    Pass(CentreWriters().run, frozenset({"folded"}), frozenset({"folded"})),
+    Pass(DropConstantChannels().run, frozenset({"folded"}), frozenset({"folded"})),
     Pass(why_remaining, frozenset({"folded"}), frozenset()),
 )

@@ -39,10 +39,10 @@ class AffineMatch:
     outputs: tuple[tuple[NodeId, ...], ...] = ()
 
 
-def upward(work: Workspace, id: NodeId) -> AffineMatch | None:
+def upward(work: Workspace, id: NodeId, *, signed: bool = False) -> AffineMatch | None:
     """The ways up from a node that is an affine map; None for any other node, and for the identity.
 
-    They part where values are added or concatenated.
+    They part where values are added or concatenated; `signed` ones lead through nonlinearities, too.
     """
     view = work.affine(id)
     if view is None or view.identity:
@@ -52,19 +52,21 @@ def upward(work: Workspace, id: NodeId) -> AffineMatch | None:
     ways: list[tuple[tuple[NodeId, ...], Map | None]] = [((view.source, id), maps.of(view))]
     while ways:
         way, map = ways.pop()
-        operands = _operands(work, way[0], map, parted)
+        operands = _operands(work, way[0], map, parted, signed=signed)
         if not operands:
             ends.append(End(way[0], way, map and map.view(way[0]), map.facts if map is not None else ()))
         ways.extend(((source, *way), moved) for source, moved in reversed(operands))
     return AffineMatch(id, tuple(ends))
 
 
-def _operands(work: Workspace, at: NodeId, map: Map | None, parted: set[NodeId]) -> Sequence[tuple[NodeId, Map | None]]:
+def _operands(
+    work: Workspace, at: NodeId, map: Map | None, parted: set[NodeId], *, signed: bool
+) -> Sequence[tuple[NodeId, Map | None]]:
     """The operands of a value that would have to take the map, none where the way ends at the value.
 
     Ways part at values that are read once, and at each of them once, so that their number cannot double and double.
     """
-    operands = movement.before(work, at, map) if map is not None else None
+    operands = movement.before(work, at, map, signed=signed) if map is not None else None
     if operands is not None and len(operands) > 1:
         if at in parted or work.graph.sole_user(at) is None:
             return ()

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from repc.ir.expr import Expr
-from repc.ops import BatchNorm, Concat, Dropout, LayerNorm, Permute, build
-from repc.passes import catalogue, kernels, parallel, views
+from repc.ops import BatchNorm, Concat, Dropout, Function, LayerNorm, Permute, build
+from repc.passes import catalogue, kernels, parallel, views, workspace
 from repc.passes.frames import Placement, Window
 from repc.passes.rules import (
+    centre_writers,
     collect_terms,
     conv_as_linear,
+    drop_constant_channels,
     fold_affine_forward,
     fold_norm_forward,
     hoist_movement,
@@ -29,6 +31,7 @@ from repc.passes.rules import (
 from repc.passes.views import AffineView, LinearView, plus
 from tests.passes.build import EPS, EXACT, Net, folded
 from tests.passes.test_conv_as_linear import locality
+from tests.passes.test_facts import looking
 
 FAR = 1e-5
 
@@ -44,6 +47,8 @@ class Twin:
     wrong: Any
     network: Callable[[Net], int]
     sizes: tuple[tuple[str, int], ...] = ()
+    refused: bool = False  # by the right rule
+    options: Callable[[Net], dict[str, Any]] = lambda net: {}
 
 
 # ---------------------------------------------------------------- networks
@@ -88,6 +93,20 @@ def norm_before_linear(net: Net) -> int:
 
 def scaled_dropout(net: Net) -> int:
     return net.relu(net.affine(net.node(Dropout(0.5), x=net.relu(net.input(2, 4, 6))), "scale", shift=False))
+
+
+def centred_stream(net: Net) -> int:
+    y = net.linear(net.input(4, 3), "a", 6)
+    return net.linear(net.node(LayerNorm(1, EPS), "norm", x=y), "b", 5)
+
+
+def scale_after_relu(net: Net) -> int:
+    return net.affine(net.relu(net.conv(net.input(2, 4, 6, 6), "conv", 4)), "r", shift=False)
+
+
+def constant_channel(net: Net) -> int:
+    y = net.batch_norm(net.linear(net.input(4, 3), "a", 6), "bn")
+    return net.linear(net.node(Function("sigmoid"), x=y), "b", 5)
 
 
 def two_affine(net: Net) -> int:
@@ -211,8 +230,35 @@ TWINS = (
         norm_after_transposed,
     ),
     Twin("F1", "bias not scaled", AffineView, "shifted", unscaled_bias, norm_after_conv),
+    Twin(
+        "F10",
+        "writers not centred",
+        centre_writers,
+        "_centred",
+        lambda part, axis: part,
+        centred_stream,
+        options=lambda net: {"objective": "macs"},
+    ),
+    Twin("F12", "sign ignored", workspace, "nonnegative", lambda expr: True, scale_after_relu, refused=True),
+    Twin(
+        "F13",
+        "constants lost",
+        drop_constant_channels,
+        "plus",
+        lambda bias, constants: bias,
+        constant_channel,
+        options=lambda net: {"values": looking(net)},
+    ),
     Twin("F14", "biases in another order", stack_siblings, "_bias", in_front, side_by_side),
-    Twin("F2", "border ignored", fold_affine_forward, "_reads_everything", lambda _: True, norm_before_padded_conv),
+    Twin(
+        "F2",
+        "border ignored",
+        fold_affine_forward,
+        "reads_everything",
+        lambda _: True,
+        norm_before_padded_conv,
+        refused=True,
+    ),
     Twin("F2", "columns not grouped", views, "scale_columns", ungrouped_columns, grouped_conv_behind_scale),
     Twin("F3", "kernels centred", kernels, "place", centred, even_and_odd),
     Twin("F4", "plain diagonal", parallel, "regroup", plain_diagonal, grouped_identity),
@@ -236,14 +282,14 @@ def test_every_rule_has_a_twin() -> None:
 def test_the_comparison_catches_it(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
     net = Net()
     net.output(twin.network(net))
-    right = folded(net)
+    options = twin.options(net)
+    right = folded(net, **options)
     assert right.error(dict(twin.sizes)) < EXACT
-    if twin.fault != "border ignored":
-        assert twin.rule in right.rules()
+    assert (twin.rule in right.rules()) != twin.refused
     if isinstance(twin.owner, dict):
         monkeypatch.setitem(twin.owner, BatchNorm, twin.wrong)
     else:
         monkeypatch.setattr(twin.owner, twin.name, twin.wrong)
-    wrong = folded(net)
+    wrong = folded(net, **options)
     assert twin.rule in wrong.rules()
     assert wrong.error(dict(twin.sizes)) > FAR

@@ -8,10 +8,13 @@ affine ones, so that the identity joins a convolution where there is one.
 from typing import Any
 
 from repc.passes.rule import Lemma, Rule
+from repc.passes.rules.centre_writers import CentreWriters
 from repc.passes.rules.collect_terms import CollectTerms
 from repc.passes.rules.conv_as_linear import ConvAsLinear
+from repc.passes.rules.drop_constant_channels import DropConstantChannels
 from repc.passes.rules.fold_affine import FoldAffine
 from repc.passes.rules.fold_affine_forward import FoldAffineForward
+from repc.passes.rules.fold_homogeneous import FoldHomogeneous
 from repc.passes.rules.fold_norm_affine import FoldNormAffine
 from repc.passes.rules.fold_norm_forward import FoldNormForward
 from repc.passes.rules.hoist_movement import HoistMovement
@@ -30,6 +33,7 @@ RULES: tuple[Rule[Any], ...] = (
     FoldAffine(),
     FoldAffineForward(),
     FoldNormForward(),
+    FoldHomogeneous(),
     SumParallel(),
     SumAffine(),
     StackSiblings(),
@@ -37,5 +41,11 @@ RULES: tuple[Rule[Any], ...] = (
     HoistMovement(),
 )
 
-# Identities that other rules use.
-LEMMAS: tuple[Lemma, ...] = (IdentityAsConv(), FoldNormAffine(), MergeAffine())
+# Identities that other rules use, and those of passes over the whole graph.
+LEMMAS: tuple[Lemma, ...] = (
+    IdentityAsConv(),
+    FoldNormAffine(),
+    MergeAffine(),
+    CentreWriters(),
+    DropConstantChannels(),
+)

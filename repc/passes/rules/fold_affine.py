@@ -37,7 +37,7 @@ class FoldAffine(Rule[AffineMatch], Absorber):
     id = "F1"
 
     def match(self, work: Workspace, id: NodeId) -> AffineMatch | None:
-        found = upward(work, id)
+        found = self._ways(work, id)
         return found if found is not None and any(self._absorber(work, end) for end in found.ends) else None
 
     def check(self, work: Workspace, match: AffineMatch) -> Refusal | None:
@@ -52,6 +52,9 @@ class FoldAffine(Rule[AffineMatch], Absorber):
         return steps
 
     # ------------------------------------------------------------ every end
+
+    def _ways(self, work: Workspace, id: NodeId) -> AffineMatch | None:
+        return upward(work, id)
 
     def _absorber(self, work: Workspace, end: End) -> Absorber | None:
         kinds: Iterable[Absorber] = (self, FoldNormAffine(), MergeAffine())
@@ -69,7 +72,14 @@ class FoldAffine(Rule[AffineMatch], Absorber):
         node = absorbed(work, end.node, (subject,), *absorber.taken(work, end), named)
         detail = f"{work.graph[subject].op.name} into {work.graph[end.node].op.name}"
         work.replace(end.node, node)
-        return Step(absorber.id, node.path, (work.name(subject),), detail, origin=node.origin, facts=end.facts)
+        return Step(
+            self.id if end.facts else absorber.id,
+            node.path,
+            (work.name(subject),),
+            detail,
+            origin=node.origin,
+            facts=end.facts,
+        )
 
     # ------------------------------------------------------------ a linear operator as one of them
 

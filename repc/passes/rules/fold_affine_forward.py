@@ -56,7 +56,7 @@ class FoldAffineForward(Rule[AffineMatch], Absorber):
         if view is None or view.axis not in (None, linear.channel_axis):
             reason = f"{name} does not act on the input channels of {target}"
             return work.refusal(self.id, end.chain, at, reason, "permute the channels onto that axis")
-        if view.shift is not None and not _reads_everything(linear):
+        if view.shift is not None and not reads_everything(linear):
             return work.refusal(self.id, end.chain, at, *_border(linear, name, target))
         return None
 
@@ -130,7 +130,7 @@ def _linear(work: Workspace, end: End) -> LinearView:
     return view
 
 
-def _reads_everything(linear: LinearView) -> bool:
+def reads_everything(linear: LinearView) -> bool:
     """Whether every output sees the shift through every tap."""
     if linear.transposed:
         single = all(window.taps == 1 and not window.extra for window in linear.frame)
