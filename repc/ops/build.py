@@ -12,6 +12,7 @@ from repc.ops.constant import Eye, Fill
 from repc.ops.function import Function
 from repc.ops.linear import MatMul
 from repc.ops.reduce import Reduce
+from repc.ops.select import Take
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 
 
@@ -94,9 +95,16 @@ def pad(a: Expr, widths: Sequence[tuple[int, int]]) -> Expr:
     return apply(Pad(tuple(widths)), x=a) if any(any(pair) for pair in widths) else a
 
 
-def take(a: Expr, axis: int, start: int, stop: int, step: int = 1) -> Expr:
-    """Every `step`-th element of an axis from `start` until before `stop`; a itself where that is the whole axis."""
-    return a if (start, stop, step) == (0, a.type.shape[axis], 1) else apply(Slice(axis, start, stop, step), x=a)
+def take(a: Expr, axis: int, start: int, stop: int) -> Expr:
+    """The part of an axis from `start` until before `stop`; a itself where that is the whole axis."""
+    return a if (start, stop) == (0, a.type.shape[axis]) else apply(Slice(axis, start, stop), x=a)
+
+
+def pick(a: Expr, axis: int, places: Sequence[int]) -> Expr:
+    """The elements at some places of an axis, as a part of the axis where they follow each other."""
+    if places and list(places) == list(range(places[0], places[-1] + 1)):
+        return take(a, axis, places[0], places[-1] + 1)
+    return apply(Take(axis, tuple(places)), x=a)
 
 
 def fill(shape: Sequence[int], value: Fraction | int) -> Expr:

@@ -9,6 +9,7 @@ from collections.abc import Sequence, Set
 from itertools import pairwise
 
 from repc.ir.node import Node, NodeId
+from repc.ir.operator import Operator
 from repc.ir.trace import Refusal
 from repc.ops.arithmetic import Divide, Multiply, Sum
 from repc.ops.attention import Attention
@@ -56,14 +57,14 @@ def read_elsewhere(work: Workspace, rule: str, chain: Sequence[NodeId], at: Node
 def _elsewhere(work: Workspace, value: NodeId, reader: NodeId) -> list[NodeId]:
     """The readers of other parts of a value than the one that a slice takes."""
     own = work.graph[reader].op
-    if not isinstance(own, Slice):
-        return []
-    parts = ((user, work.graph[user].op) for user in work.graph.users(value))
-    return [
-        user
-        for user, op in parts
-        if isinstance(op, Slice) and op.axis == own.axis and (op.stop <= own.start or own.stop <= op.start)
-    ]
+    return [user for user in work.graph.users(value) if _apart(own, work.graph[user].op)]
+
+
+def _apart(one: Operator, two: Operator) -> bool:
+    """Whether two operators take parts of one axis that have nothing in common."""
+    if not (isinstance(one, Slice) and isinstance(two, Slice) and one.axis == two.axis):
+        return False
+    return any(isinstance(a.stop, int) and a.stop <= b.start for a, b in ((one, two), (two, one)))
 
 
 def shared(

@@ -59,9 +59,7 @@ class Map:
         return self._over(axes, lambda part: build.reshape(build.expand(build.reshape(part, split), whole), sizes))
 
     def picked(self, axis: int, places: Sequence[int]) -> Map:
-        """The map of some places of an axis."""
-        if axis not in self.axes:
-            return self
+        """The map of some places of an axis that it varies along."""
         return self._over(self.axes, lambda part: build.pick(part, self.axes.index(axis), places))
 
     def among(self, axis: int, shape: Shape, parts: Sequence[tuple[Dim, bool]]) -> Map | None:

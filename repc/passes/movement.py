@@ -8,7 +8,7 @@ or added; and where that is asked for, a scale whose sign is known passes a nonl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TypeAlias
@@ -23,12 +23,14 @@ from repc.ops.arithmetic import Sum
 from repc.ops.function import Function, PRelu
 from repc.ops.pool import AdaptiveAvgPool, AvgPool
 from repc.ops.reduce import Reduce
-from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.ops.resample import Upsample
+from repc.ops.select import Roll, Take
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 from repc.passes.maps import Map
 from repc.passes.workspace import Workspace
 
 HOMOGENEOUS = ("relu", "leaky_relu", "abs")
-MOVES = (Reshape, Permute, Slice, Expand, Pad, Upsample, AvgPool, AdaptiveAvgPool, Reduce)
+MOVES = (Reshape, Permute, Slice, Take, Roll, Expand, Pad, Upsample, AvgPool, AdaptiveAvgPool, Reduce)
 SIGNED = (Function, PRelu)
 
 Distributed: TypeAlias = tuple[tuple[NodeId, Map], ...]
@@ -115,7 +117,7 @@ def _through_nonlinearity(work: Workspace, node: Node, map: Map) -> Distributed 
 
 def _backward(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | None:
     op, inner, outer = work.graph[id].op, work.graph[source].type.shape, work.graph[id].type.shape
-    if isinstance(op, Slice):
+    if isinstance(op, Slice | Take):
         return _widened(work, id, source, map)
     if isinstance(op, Reshape):
         return map.reshaped(outer, inner)
@@ -124,8 +126,8 @@ def _backward(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | No
 
 def _forward(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | None:
     op, inner, outer = work.graph[id].op, work.graph[source].type.shape, work.graph[id].type.shape
-    if isinstance(op, Slice):
-        return map.taken(op.axis, op)
+    if isinstance(op, Slice | Take):
+        return map.picked(op.axis, _places(op)) if op.axis in map.axes else map
     if isinstance(op, Reshape):
         return map.reshaped(inner, outer)
     return map.renamed(dict(_kept_axes(op, inner, outer)))
@@ -144,18 +146,30 @@ def _kept_axes(op: Operator, inner: Shape, outer: Shape) -> Iterable[tuple[int, 
             return [(axis, axis if keep else i) for i, axis in enumerate(left)]
         case Pad(widths=widths):
             return [(axis, axis) for axis, pair in enumerate(widths) if not any(pair)]
+        case Roll(axes=axes):
+            return [(axis, axis) for axis in range(len(inner)) if axis not in axes]
         case _:
             return [(0, 0), (1, 1)]
+
+
+def _places(op: Slice | Take) -> Sequence[int]:
+    """What it takes of an axis of known size."""
+    if isinstance(op, Take):
+        return op.positions
+    assert isinstance(op.stop, int)
+    return range(op.start, op.stop, op.step)
 
 
 def _widened(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | None:
     """The map on a part as a map on the whole; what nobody else reads may change, other parts may not."""
     op, size = work.graph[id].op, work.graph[source].type.shape
-    assert isinstance(op, Slice)
+    assert isinstance(op, Slice | Take)
     if op.axis not in map.axes and work.other_reader(source, [id]) is None:
         return map
+    if isinstance(op, Take) or op.step != 1:
+        return None
     parts = [(op.start, False), (op.stop - op.start, True), (size[op.axis] - op.stop, False)]
-    return map.among(op.axis, work.graph[id].type.shape, parts) if op.step == 1 else None
+    return map.among(op.axis, work.graph[id].type.shape, parts)
 
 
 def _among_others(work: Workspace, node: Node, source: NodeId, map: Map) -> Map | None:
@@ -192,7 +206,7 @@ def _parts(work: Workspace, node: Node, map: Map) -> Distributed:
     for source in node.inputs:
         size = work.graph[source].type.shape[axis]
         if axis in map.axes and isinstance(size, int):
-            found.append((source, map.taken(axis, Slice(map.axes.index(axis), start, start + size))))
+            found.append((source, map.picked(axis, range(start, start + size))))
             start += size
         else:
             found.append((source, map))

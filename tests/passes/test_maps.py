@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from repc.evaluate.expressions import evaluate
 from repc.evaluate.floating import TorchField
-from repc.ir.dims import Shape, symbol
+from repc.ir.dims import Dim, Shape, symbol
 from repc.ir.expr import Param
 from repc.ir.types import TensorType
 from repc.passes.maps import Map
@@ -58,9 +58,9 @@ def test_a_reshaped_map_is_the_map_of_what_is_reshaped(
         ((6,), (2, 1, 3), [(2, 0, 0), (3, 0, 2)]),
     ],
 )
-def test_common_factors(left: Shape, right: Shape, factors: list[tuple[object, int, int]] | None) -> None:
-    expected = [Factor(24, (0, 1), (0, 1))] if factors is None else [Factor(s, (l,), (r,)) for s, l, r in factors]  # type: ignore[arg-type]
-    assert refine(left, right) == expected
+def test_common_factors(left: Shape, right: Shape, factors: list[tuple[Dim, int, int]] | None) -> None:
+    plain = [Factor(size, (here,), (there,)) for size, here, there in factors or []]
+    assert refine(left, right) == (plain or [Factor(24, (0, 1), (0, 1))])
 
 
 def test_sizes_that_are_sums_divide_together() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, groupby
 
 from repc.ir.expr import Expr, apply
 from repc.ir.node import NodeId
@@ -61,18 +60,18 @@ class DropConstantChannels(Lemma):
     def _drop(self, work: Workspace, pair: Pair, dropped: Sequence[int]) -> Step:
         (first, *between, last), one, two = pair.chain, pair.first, pair.second
         kept = [c for c in range(one.out_channels) if c not in dropped]
-        facts = [Fact("zero", _picked(one.weight, _rows(one), dropped))]
-        constants = _picked(pair.constants, 0, dropped)
+        facts = [Fact("zero", build.pick(one.weight, _rows(one), dropped))]
+        constants = build.pick(pair.constants, 0, dropped)
         if reads_everything(two):
-            removed = replace(two, weight=_picked(two.weight, _columns(two), dropped))
+            removed = replace(two, weight=build.pick(two.weight, _columns(two), dropped))
             bias = plus(two.bias, removed.response(constants))
         else:
             facts.append(Fact("zero", constants))
             bias = two.bias
-        reader = {"weight": _picked(two.weight, _columns(two), kept), "bias": bias}
+        reader = {"weight": build.pick(two.weight, _columns(two), kept), "bias": bias}
         writer = {
-            "weight": _picked(one.weight, _rows(one), kept),
-            "bias": one.bias and _picked(one.bias, 0, kept),
+            "weight": build.pick(one.weight, _rows(one), kept),
+            "bias": one.bias and build.pick(one.bias, 0, kept),
         }
         work.replace(last, absorbed(work, last, (), two.op, reader))
         work.replace(first, absorbed(work, first, (), one.op, writer))
@@ -127,9 +126,3 @@ def _rows(view: LinearView) -> int:
 
 def _columns(view: LinearView) -> int:
     return 1 - _rows(view)
-
-
-def _picked(part: Expr, axis: int, wanted: Sequence[int]) -> Expr:
-    """The wanted places of an axis, in ascending order: as few slices as there are runs of them."""
-    runs = [list(run) for _, run in groupby(wanted, lambda place, count=count(): place - next(count))]
-    return build.concat([build.take(part, axis, run[0], run[-1] + 1) for run in runs], axis)
