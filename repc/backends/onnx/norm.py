@@ -28,10 +28,11 @@ def batch_norm(e: Emitter, op: BatchNorm, given: Mapping[str, Value]) -> str:
 def layer_norm(e: Emitter, op: LayerNorm, given: Mapping[str, Value]) -> str:
     """LayerNormalization over the trailing axes."""
     x = given["x"]
-    if not has_norm(e, given, since=17):
+    scale = trailing_scale(e, given, op.axes) if has_norm(e, x, since=17) else None
+    if scale is None:
         return affine(e, standardized(e, x, trailing(x, op.axes), op.eps), given, x.type.rank - op.axes)
     bias = [given["bias"].name] if "bias" in given else []
-    return e.add("LayerNormalization", x.name, given["weight"].name, *bias, axis=-op.axes, epsilon=float(op.eps))
+    return e.add("LayerNormalization", x.name, scale, *bias, axis=-op.axes, epsilon=float(op.eps))
 
 
 def group_norm(e: Emitter, op: GroupNorm, given: Mapping[str, Value]) -> str:
@@ -40,7 +41,7 @@ def group_norm(e: Emitter, op: GroupNorm, given: Mapping[str, Value]) -> str:
     Before, each group is an instance of InstanceNormalization.
     """
     x, eps = given["x"], float(op.eps)
-    if has_norm(e, given, since=21):
+    if has_norm(e, x, since=21):
         return e.add("GroupNormalization", x.name, *scale_and_bias(e, given), num_groups=op.groups, epsilon=eps)
     grouped = e.add("Reshape", x.name, e.ints([0, op.groups, -1]))
     ones, zeros = e.filled(x, 1, [op.groups]), e.filled(x, 0, [op.groups])
@@ -52,15 +53,24 @@ def group_norm(e: Emitter, op: GroupNorm, given: Mapping[str, Value]) -> str:
 def rms_norm(e: Emitter, op: RMSNorm, given: Mapping[str, Value]) -> str:
     """RMSNormalization from opset 23 on, else x / √(mean(x²) + eps)."""
     x = given["x"]
-    if has_norm(e, given, since=23):
-        return e.add("RMSNormalization", x.name, given["weight"].name, axis=-op.axes, epsilon=float(op.eps))
+    scale = trailing_scale(e, given, op.axes) if has_norm(e, x, since=23) else None
+    if scale is not None:
+        return e.add("RMSNormalization", x.name, scale, axis=-op.axes, epsilon=float(op.eps))
     normal = divided_by_root(e, x, mean_square(e, x, trailing(x, op.axes)), op.eps)
     return affine(e, normal, given, x.type.rank - op.axes)
 
 
-def has_norm(e: Emitter, given: Mapping[str, Value], since: int) -> bool:
-    """Whether an operator that ONNX has from an opset on serves: it needs a weight, and computes in float32."""
-    return e.opset >= since and "weight" in given and e.element(given["x"].type) != ELEMENTS["f64"]
+def has_norm(e: Emitter, x: Value, since: int) -> bool:
+    """Whether an operator that ONNX has from an opset on serves: it computes in float32."""
+    return e.opset >= since and e.element(x.type) != ELEMENTS["f64"]
+
+
+def trailing_scale(e: Emitter, given: Mapping[str, Value], axes: int) -> str | None:
+    """What norms over the last axes require: the weight, ones where there is none, nothing where their size is free."""
+    if "weight" in given:
+        return given["weight"].name
+    shape = [size for size in given["x"].type.shape[-axes:] if isinstance(size, int)]
+    return e.filled(given["x"], 1, shape) if len(shape) == axes else None
 
 
 def scale_and_bias(e: Emitter, given: Mapping[str, Value]) -> tuple[str, str]:
