@@ -29,6 +29,7 @@ from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
 from repc.evaluate.raw import raw
+from repc.ir.expr import Expr
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
@@ -134,16 +135,18 @@ class Model:
         """Fold the graph for a target and compute the deployed weights, in float64 and rounded once to `dtype`."""
         chosen = target if isinstance(target, Target) else self.target(target)
         given = weights if isinstance(weights, Parameters) else self.parameters(weights, container)
-        return Fused(self.bound(chosen.bind), chosen, given, *self.fold(chosen), dtype)
+        return Fused(self.bound(chosen.bind), chosen, given, *self.fold(chosen, given), dtype)
 
     def bound(self, values: Mapping[str, Bound]) -> Model:
         """The model with inputs pinned, so that what depends on them alone is a weight."""
         return replace(self, graph=bind(self.graph, values)) if values else self
 
     @_uninterrupted()
-    def fold(self, target: Target) -> tuple[Graph, Trace]:
-        """The folded graph and how it came about, for which no weights are needed."""
-        return fold(self.bound(target.bind).graph, Options(target.keep, target.objective, target.overrides))
+    def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
+        """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
+        values = weights.flat if weights is not None and target.facts else None
+        options = Options(target.keep, target.objective, target.overrides, values)
+        return fold(self.bound(target.bind).graph, options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +158,10 @@ class Parameters:
     layout: str
     share: float
     notes: tuple[str, ...] = ()
+
+    def flat(self, expr: Expr) -> list[float]:
+        """The values of a weight expression in float64, in row-major order."""
+        return evaluate({"": expr}, TorchField(torch.float64), self.values)[""].flatten().tolist()
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,6 +275,7 @@ class Fused:
             options=checks or Checks(),
             model=(file or self.onnx()) if "ort" in against else None,
             module=to_torch.inference_module(self.graph, tensors or self.values) if "torch" in against else None,
+            facts=self.trace.facts,
             progress=progress,
         )
 

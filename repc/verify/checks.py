@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
+from torch import Tensor
+
+from repc.evaluate import evaluate
+from repc.evaluate.floating import TorchField
+from repc.ir.trace import Fact
 from repc.verify.cuts import Cut
 from repc.verify.report import Check, Figure, Part
 from repc.verify.subject import Subject
@@ -63,6 +69,15 @@ def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Chec
         measure = f"the noise {wrong.reference:.2e} of the unfused network (limit {noise.limit:g})"
         reason = f"{_where(wrong)} is off by {wrong.error:.2e}, {wrong.ratio:.3g} times {measure}"
     return _check(name, "pass", _detail(figures, largest, noise.limit), fault or reason, figures)
+
+
+def true_facts(facts: Sequence[Fact], parameters: Mapping[str, Tensor]) -> Check:
+    """What a fold relies on is true of the parameters."""
+    exprs = {str(i): fact.expr for i, fact in enumerate(facts)}
+    values = evaluate(exprs, TorchField(torch.float64), parameters)
+    wrong = [fact for i, fact in enumerate(facts) if not fact.holds(values[str(i)].flatten().tolist())]
+    reason = f"{len(wrong)} of them {'is' if len(wrong) == 1 else 'are'} not {wrong[0].kind}" if wrong else ""
+    return _check("facts about the weights", "true", f"{len(facts)} of the fold", reason, ())
 
 
 def _detail(figures: Sequence[Figure], largest: float, limit: float) -> str:

@@ -16,9 +16,11 @@ from repc.backends.onnx import value_names
 from repc.backends.torch.plan import inference_plan
 from repc.evaluate import evaluate, sizes
 from repc.evaluate.floating import TorchField
+from repc.ir.expr import parameters as expressions
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
-from repc.verify.checks import RANDOM_TOLERANCE, Noise, accuracy, agreement
+from repc.ir.trace import Fact
+from repc.verify.checks import RANDOM_TOLERANCE, Noise, accuracy, agreement, true_facts
 from repc.verify.cuts import Correspondence, Cut, correspondence, deployed, longest_sums, outputs
 from repc.verify.drawing import random_parameters
 from repc.verify.options import Options
@@ -40,13 +42,15 @@ def verify(
     options: Options | None = None,
     model: onnx.ModelProto | Path | None = None,
     module: nn.Module | None = None,
+    facts: Sequence[Fact] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Compare the network as trained with the network as deployed, on a sample of inputs.
 
     `parameters` are those of the training graph, `values` the stored tensors of the fused one, in the deployed type;
-    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module.  The
-    reference is the training graph in float64.  Against it, at every value that both graphs have:
+    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module; `facts` are
+    what the fold relies on, which has to be true of the parameters.  The reference is the training graph in float64.
+    Against it, at every value that both graphs have:
 
     - the fused graph in float64 agrees to 1e-11 relative (‖Δ‖∞/‖y‖∞);
     - with random parameters in place of the given ones, which may hide a wrong fold, it agrees to 1e-10;
@@ -57,7 +61,8 @@ def verify(
     Raises `Failure` where parameters, inputs or sizes do not fit the graph.
     """
     with torch.no_grad():
-        task = _Task(train, fused, parameters, values, correspondence(train, fused), options or Options())
+        same = correspondence(train, fused)
+        task = _Task(train, fused, parameters, values, same, options or Options(), tuple(facts))
         return _verify(task, model, module, progress or quiet)
 
 
@@ -71,6 +76,7 @@ class _Task:
     values: Tensors
     same: Correspondence
     options: Options
+    facts: tuple[Fact, ...]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -102,6 +108,8 @@ def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module
         checks = [weights, *_internal_checks(task, *internal), *_artifact_checks(task, internal[1], artifacts, sample)]
         if not unfit:
             checks.insert(1, algebra)
+        if task.facts:
+            checks.insert(1, true_facts(task.facts, task.parameters))
     kind = "given" if task.options.inputs else f"random (seed {task.options.seed})"
     absent = tuple(_absent(unfit, artifacts, model, module))
     return Report(task.train.name, describe(sample, kind), tuple(checks), (*NOT_COVERED, *absent))
@@ -125,9 +133,11 @@ def _exact(task: _Task, parameters: Tensors) -> Tensors:
 def _algebra(task: _Task) -> tuple[Check, str]:
     """Whether both graphs agree in float64 with random parameters in place of the given ones.
 
-    Also why that says nothing, where the training graph is not finite with such parameters; empty where it is.
+    Also why that says nothing, where the training graph is not finite with such parameters; empty where it is.  What
+    the facts speak of keeps its given values, of which they are true.
     """
     drawn = random_parameters(task.train, task.parameters, task.options.seed)
+    drawn |= {path: task.parameters[path] for path in expressions(fact.expr for fact in task.facts)}
     original = Subject("train form", GraphRun(task.train, task.same.train, drawn, torch.float64))
     run = GraphRun(deployed(task.fused), task.same.fused, _exact(task, drawn), torch.float64)
     folded = Subject("folded", run)
