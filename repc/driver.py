@@ -268,6 +268,7 @@ class Fused:
             options=checks or Checks(),
             model=(file or self.onnx()) if "ort" in against else None,
             module=to_torch.inference_module(self.graph, tensors or self.values) if "torch" in against else None,
+            steps=self.trace.steps,
             progress=progress,
         )
 
