@@ -61,3 +61,8 @@ class Trace:
 
     steps: list[Step] = field(default_factory=list[Step])
     refusals: list[Refusal] = field(default_factory=list[Refusal])
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What the weights have to be like for all steps to be right."""
+        return tuple(fact for step in self.steps for fact in step.facts)
