@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 import onnx
@@ -28,7 +27,7 @@ from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, ma
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
-from repc.evaluate.raw import raw
+from repc.evaluate.raw import digest
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
@@ -36,8 +35,8 @@ from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
 from repc.ops.norm import BatchNorm
 from repc.ops.work import multiply_adds, nominal_sizes
-from repc.passes import Options, bind, fold
-from repc.semantics import FileLibrary, elaborate, open_spec, targets
+from repc.passes import Options, fold
+from repc.semantics import FileLibrary, bind, elaborate, open_spec, targets
 from repc.semantics import load as load_module
 from repc.semantics.values import Value
 from repc.verify import Options as Checks
@@ -329,16 +328,6 @@ def deployed(graph: Graph, parameters: Mapping[str, Tensor], dtype: torch.dtype)
         name: tensor.to(dtype).contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in computed.items()
     }
-
-
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """A hash of names, shapes, types and values, whatever file they came from."""
-    total = sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        total.update(raw(tensor).data)
-    return total.hexdigest()
 
 
 def _checkpoint(weights: Weights, container: str | None) -> Checkpoint:

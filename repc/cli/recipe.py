@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repc.cli.arguments import bindings, refuse_other_kinds, settings, sizes
-from repc.passes import bind
-from repc.semantics import FileLibrary, elaborate, load, open_spec
+from repc.semantics import FileLibrary, bind, elaborate, load, open_spec
 
 if TYPE_CHECKING:
     from repc.driver import Model

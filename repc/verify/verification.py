@@ -48,8 +48,8 @@ def verify(
     """Compare the network as trained with the network as deployed: by proof, and on a sample of inputs.
 
     `parameters` are those of the training graph, `values` the stored tensors of the fused one, in the deployed type;
-    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module, `steps` what
-    folding did.  At level "certify" the two graphs are proved equal over a prime field, whatever the parameters are.
+    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module, `steps`
+    what folding did.  At level "certify" the two graphs are proved equal over a prime field, whatever the parameters are.
     The further reference is the training graph in float64.  Against it, at every value that both graphs have:
 
     - the fused graph in float64 agrees to 1e-11 relative (‖Δ‖∞/‖y‖∞);
