@@ -14,7 +14,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -23,11 +25,12 @@ from torch import Tensor, nn
 from repc.backends import onnx as to_onnx
 from repc.backends import source as to_source
 from repc.backends import torch as to_torch
-from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match, read, read_peft
+from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match_adapted, read, read_peft
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
 from repc.evaluate.raw import digest
+from repc.ir.codec import fingerprint
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
@@ -111,16 +114,8 @@ class Model:
         if weights is None:
             raise Failure(_adapter_without_base(self.name))
         checkpoint = _checkpoint(weights, container)
-        if self.adapter is None:
-            found = match(checkpoint, declared, LAYOUTS)
-            return Parameters(found.values, checkpoint.name, found.layout, found.share, _notes(checkpoint, found.notes))
-        own = set(self.adapter.key_map.values())
-        base = match(checkpoint, {path: p for path, p in declared.items() if path not in own}, LAYOUTS)
-        extra = match(
-            self.adapter.checkpoint, {path: p for path, p in declared.items() if path in own}, [self.adapter.layout]
-        )
-        notes = _notes(checkpoint, (*base.notes, *extra.notes, *self.adapter.notes))
-        return Parameters({**base.values, **extra.values}, checkpoint.name, base.layout, base.share, notes)
+        found = match_adapted(checkpoint, declared, LAYOUTS, self.adapter)
+        return Parameters(found.values, checkpoint.name, found.layout, found.share, found.notes)
 
     def fuse(
         self,
@@ -154,6 +149,11 @@ class Parameters:
     layout: str
     share: float
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of names, shapes, types and values."""
+        return digest(self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,6 +271,22 @@ class Fused:
             progress=progress,
         )
 
+    def certificate(self, report: Report) -> dict[str, Any] | None:
+        """What `python -m repc.checker` needs to prove a report again; None where nothing was proved of an ONNX file.
+
+        How the model was loaded and what the file is are for the caller to add.
+        """
+        if report.certificate is None:
+            return None
+        return {
+            "repc": version("repc"),
+            "model": self.model.name,
+            "spec": {"name": self.model.spec, "sha256": fingerprint(self.model.graph)},
+            "weights": {"name": self.parameters.source, "sha256": self.parameters.sha256},
+            "target": self.target.name,
+            **report.certificate,
+        }
+
     def provenance(self) -> dict[str, str]:
         """What a deployed file says of where it is from."""
         return {
@@ -278,7 +294,7 @@ class Fused:
             "repc.model": self.model.name,
             "repc.target": self.target.name,
             "repc.weights": self.parameters.source,
-            "repc.weights.sha256": digest(self.parameters.values),
+            "repc.weights.sha256": self.parameters.sha256,
         }
 
 
@@ -334,10 +350,6 @@ def _checkpoint(weights: Weights, container: str | None) -> Checkpoint:
     if isinstance(weights, (str, Path)):
         return read(weights, container)
     return from_memory(weights, container=container)
-
-
-def _notes(checkpoint: Checkpoint, notes: Sequence[str]) -> tuple[str, ...]:
-    return (*checkpoint.notes, *notes)
 
 
 def _unknown_target(name: str, model: str, known: Sequence[str]) -> Diagnostic:

@@ -76,7 +76,7 @@ class Remark:
 class Report:
     """Whether networks are equivalent, as far as it was checked; true or false, printable, and JSON.
 
-    `fragility` has no part in that.
+    `fragility` has no part in that.  `certificate` is what `repc.checker` needs to prove it again, if it was proved.
     """
 
     model: str
@@ -84,6 +84,7 @@ class Report:
     checks: tuple[Check, ...]
     not_covered: tuple[str, ...]
     fragility: tuple[Remark, ...] = ()
+    certificate: Mapping[str, Any] | None = None
 
     @property
     def equivalent(self) -> bool:

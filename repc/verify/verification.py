@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import onnx
 import torch
@@ -19,7 +19,8 @@ from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
 from repc.ir.trace import Step
-from repc.verify.certify import certify
+from repc.verify.certificate import certificate
+from repc.verify.certify import Proof, certify
 from repc.verify.checks import Noise, accuracy, agreement, algebra
 from repc.verify.cuts import Correspondence, Cut, correspondence, deployed, longest_sums, outputs
 from repc.verify.fragility import fragility
@@ -49,7 +50,7 @@ def verify(
 
     `parameters` are those of the training graph, `values` the stored tensors of the fused one, in the deployed type;
     `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module, `steps`
-    what folding did.  At level "certify" the two graphs are proved equal over a prime field, whatever the parameters are.
+    what folding did.  At level "certify" the two graphs are proved equal over a prime field for all parameters.
     The further reference is the training graph in float64.  Against it, at every value that both graphs have:
 
     - the fused graph in float64 agrees to 1e-11 relative (‖Δ‖∞/‖y‖∞);
@@ -92,6 +93,7 @@ class _Task:
 
 def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None, progress: Progress) -> Report:
     checks: list[Check] = []
+    proof = None
     if task.options.level == "certify":
         progress("algebra", 0.0)
         proof = certify(task.train, task.fused, task.steps, seed=task.options.seed)
@@ -111,7 +113,21 @@ def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module
     kind = "given" if task.options.inputs else f"random (seed {task.options.seed})"
     absent = tuple(_absent(task, artifacts, model, module))
     remarks = fragility(task.train, task.fused, task.parameters, exact, internal[0].tally)
-    return Report(task.train.name, describe(sample, kind), tuple(checks), (*NOT_COVERED, *absent), remarks)
+    return Report(
+        task.train.name,
+        describe(sample, kind),
+        tuple(checks),
+        (*NOT_COVERED, *absent),
+        remarks,
+        _certificate(task, proof) if proof and model is not None else None,
+    )
+
+
+def _certificate(task: _Task, proof: Proof) -> dict[str, Any] | None:
+    try:
+        return certificate(task.fused, task.steps, proof, value_names(task.fused))
+    except ValueError:  # a weight is made by a call without a meaning
+        return None
 
 
 def _untrue(task: _Task) -> str:
