@@ -13,7 +13,7 @@ from repc.ir.dims import evaluate as size_at
 from repc.ir.field import Field, T
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
-from repc.ir.types import TensorType
+from repc.ir.types import ShapeError, TensorType
 
 
 def sizes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
@@ -48,12 +48,15 @@ def run(
     """The values of the wanted nodes (the outputs, if none are named), in evaluation mode.
 
     Only what they depend on is computed, and every other value is dropped after its last use.  Raises `Failure` where
-    inputs or parameters are missing or do not fit.
+    inputs or parameters are missing or do not fit, or where the inputs are too small for an operator.
     """
     bound = sizes(graph, {name: field.shape(value) for name, value in inputs.items()})
     keep = set(graph.outputs.values() if wanted is None else wanted)
     needed = graph.upstream(keep)
     order = [id for id in graph.order() if id in needed]
+    too_small = list(_size_misfits(graph, order, bound)) if bound else []
+    if too_small:
+        raise Failure(too_small)
     weights = evaluate(
         {(id, name): expr for id in order for name, expr in graph[id].weights.items()}, field, parameters
     )
@@ -74,6 +77,23 @@ def run(
             if not uses[source] and source not in keep:
                 del values[source]
     return {id: values[id] for id in keep}
+
+
+def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int]) -> Iterator[Diagnostic]:
+    """The operators that do not accept their operands at these sizes; what reads a wrong value is not asked."""
+    wrong: set[NodeId] = set()
+    types = {id: graph[id].type.with_shape([size_at(dim, bound) for dim in graph[id].type.shape]) for id in order}
+    for id in order:
+        node = graph[id]
+        if not wrong.isdisjoint(node.inputs):
+            wrong.add(id)
+        elif node.inputs:
+            operands = {n: types[of] if isinstance(of, int) else of.type for n, of in node.operands().items()}
+            try:
+                node.op.at(bound).infer(operands)
+            except ShapeError as fault:
+                wrong.add(id)
+                yield errors.size_misfit(node, bound, fault)
 
 
 def _misfits(name: str, type: TensorType, shape: Sequence[int], bound: Mapping[str, int]) -> Iterator[Diagnostic]:

@@ -137,7 +137,9 @@ class AdaptiveAvgPool(Operator):
         rank = len(self.output)
         check_window(rank, ((0, 0),) * rank, output=self.output)
         x = of_rank(given, "x", rank + 2, f"a {rank}-d pool")
-        for size, count in zip(x.shape[2:], self.output, strict=True):
+        for axis, (size, count) in enumerate(zip(x.shape[2:], self.output, strict=True), start=2):
+            if size == 0:
+                raise ShapeError(f"there is nothing to average along axis {axis}", "x", "use a larger input")
             if count != 1 and not isinstance(size, int):
                 raise ShapeError(f"windows of {size} elements for {count} results are not known", "x", "pin the size")
         return x.with_shape((*x.shape[:2], *self.output))
