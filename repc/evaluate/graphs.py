@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from repc.diagnostics import Diagnostic, Failure
 from repc.evaluate import errors
 from repc.evaluate.expressions import evaluate
 from repc.ir.dims import Dim, free_dimension, symbols
 from repc.ir.dims import evaluate as size_at
+from repc.ir.expr import Expr
 from repc.ir.field import Field, T
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
@@ -51,27 +52,41 @@ def run(
     inputs or parameters are missing or do not fit, or where the inputs are too small for an operator.
     """
     bound = sizes(graph, {name: field.shape(value) for name, value in inputs.items()})
+    given = {id: inputs[name] for name, id in graph.inputs.items()}
     keep = set(graph.outputs.values() if wanted is None else wanted)
-    needed = graph.upstream(keep)
-    order = [id for id in graph.order() if id in needed]
-    too_small = list(_size_misfits(graph, order, bound)) if bound else []
+    too_small = list(_size_misfits(graph, between(graph, keep, given), bound)) if bound else []
     if too_small:
         raise Failure(too_small)
+    return compute(graph, field, given, parameters, keep, bound)
+
+
+def compute(
+    graph: Graph,
+    field: Field[T],
+    given: Mapping[NodeId, T],
+    parameters: Mapping[str, T],
+    wanted: Iterable[NodeId],
+    bound: Mapping[str, int],
+) -> dict[NodeId, T]:
+    """The values of the wanted nodes from the given ones, the free dimensions being bound.
+
+    Raises `Failure` where parameters are missing or do not fit.
+    """
+    keep = set(wanted)
+    order = between(graph, keep, given)
     weights = evaluate(
         {(id, name): expr for id in order for name, expr in graph[id].weights.items()}, field, parameters
     )
     uses = Counter(source for id in order for source in graph[id].inputs)
-    values = {id: field.lift(inputs[name]) for name, id in graph.inputs.items() if id in needed}
+    values = {id: field.lift(value) for id, value in given.items() if id in uses or id in keep}
     for id in order:
         node = graph[id]
-        if id in values:
-            continue
-        given = {
+        operands = {
             name: values[source] if isinstance(source, int) else weights.pop((id, name))
             for name, source in node.operands().items()
         }
-        values[id] = node.op.at(bound).apply(field, given)
-        del given
+        values[id] = node.op.at(bound).apply(field, operands)
+        del operands
         for source in node.inputs:
             uses[source] -= 1
             if not uses[source] and source not in keep:
@@ -82,18 +97,35 @@ def run(
 def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int]) -> Iterator[Diagnostic]:
     """The operators that do not accept their operands at these sizes; what reads a wrong value is not asked."""
     wrong: set[NodeId] = set()
-    types = {id: graph[id].type.with_shape([size_at(dim, bound) for dim in graph[id].type.shape]) for id in order}
+
+    def type_of(operand: NodeId | Expr) -> TensorType:
+        type = graph[operand].type if isinstance(operand, int) else operand.type
+        return type.with_shape([size_at(dim, bound) for dim in type.shape])
+
     for id in order:
         node = graph[id]
         if not wrong.isdisjoint(node.inputs):
             wrong.add(id)
         elif node.inputs:
-            operands = {n: types[of] if isinstance(of, int) else of.type for n, of in node.operands().items()}
             try:
-                node.op.at(bound).infer(operands)
+                node.op.at(bound).infer({name: type_of(operand) for name, operand in node.operands().items()})
             except ShapeError as fault:
                 wrong.add(id)
                 yield errors.size_misfit(node, bound, fault)
+
+
+def between(graph: Graph, wanted: Iterable[NodeId], given: Container[NodeId]) -> list[NodeId]:
+    """The nodes that compute the wanted values from the given ones, each after its operands."""
+    order: dict[NodeId, None] = {}
+    waiting = [(id, False) for id in sorted(wanted, reverse=True)]
+    while waiting:
+        id, ready = waiting.pop()
+        if ready:
+            order[id] = None
+        elif id not in order and id not in given:
+            waiting.append((id, True))
+            waiting.extend((source, False) for source in reversed(graph[id].inputs))
+    return list(order)
 
 
 def _misfits(name: str, type: TensorType, shape: Sequence[int], bound: Mapping[str, int]) -> Iterator[Diagnostic]:

@@ -94,7 +94,7 @@ class Call:
             raise self.wrong(name, f"an integer or a list of {count}, each at least {least}")
         return found
 
-    def pairs(self, name: str, count: int) -> tuple[tuple[int, int], ...]:
+    def pairs(self, name: str, count: int, negative: bool = False) -> tuple[tuple[int, int], ...]:
         """Widths before and after each axis: one integer, one for each axis, or a pair for each axis."""
         value = self.attributes[name]
         items = value if isinstance(value, tuple) else (value,) * count
@@ -102,10 +102,11 @@ class Call:
         for item in items:
             pair = [as_integer(side) for side in (item if isinstance(item, tuple) else (item, item))]
             match pair:
-                case [int(before), int(after)] if before >= 0 and after >= 0:
+                case [int(before), int(after)] if negative or (before >= 0 and after >= 0):
                     found.append((before, after))
                 case _:
-                    raise self.wrong(name, "a non-negative integer, or a list of integers or of [before, after] pairs")
+                    kind = "an" if negative else "a non-negative"
+                    raise self.wrong(name, f"{kind} integer, or a list of integers or of [before, after] pairs")
         if len(found) != count:
             raise self.wrong(name, f"one entry for each of the {count} spatial axes")
         return tuple(found)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from repc.ops.arithmetic import Detach
+from repc.ops.constant import Eye
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import FUNCTIONS as ELEMENTWISE
 from repc.ops.function import Dropout, PRelu, Softmax
@@ -20,7 +21,7 @@ from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
 from repc.ops.shape import Upsample
-from repc.semantics import errors, movement
+from repc.semantics import constants, errors, movement
 from repc.semantics.call import REQUIRED, Call
 from repc.semantics.errors import Rejected
 from repc.semantics.values import LAYERS, Along, Block, Value
@@ -125,6 +126,10 @@ _REDUCE: Mapping[str, Value] = {"axis": REQUIRED, "keep": False}
 _EPS = Fraction(1, 100_000)
 
 _TABLE = (
+    Function("tensor", (), constants.tensor, {"values": REQUIRED}, positional=1),
+    Function("fill", (), constants.fill, {"shape": REQUIRED, "value": REQUIRED}, positional=2),
+    Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),
+    Function("arange", (), constants.arange, {"size": REQUIRED}, positional=1),
     Function("conv", ("x", "weight", "bias?"), _conv, {**_CONV, "mode": "zeros"}),
     Function("conv_transpose", ("x", "weight", "bias?"), _conv_transpose, {**_CONV, "output_pad": 0}),
     Function("linear", ("x", "weight", "bias?"), lambda c: c.emit(Linear())),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from tests.fuzz import layers
-from tests.fuzz.pen import SYMMETRIES, Layer, Line, Pen, Shape, Value, truth
+from tests.fuzz.pen import SYMMETRIES, Layer, Line, Pen, Shape, Value
 
 PRELUDE = """repc 1
 

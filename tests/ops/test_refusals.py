@@ -126,7 +126,8 @@ REFUSALS: list[tuple[Operator, dict[str, TensorType], str | None, str]] = [
     (Concat(1), {"0": t(B, 4), "1": t(H, 4)}, "1", "differ beside axis 1"),
     (Concat(2), {"0": t(B, 4)}, "x", "no axis 2"),
     (Pad(((0, 0),)), {"x": t(B, 4)}, "x", "1 pairs of widths"),
-    (Pad(((0, 0), (-1, 0))), {"x": t(B, 4)}, "x", "is negative"),
+    (Pad(((0, 0), (-1, 0)), "reflect"), {"x": t(B, 4)}, "x", "is negative"),
+    (Pad(((0, 0), (-1, -3))), {"x": t(B, 4)}, "x", "leaves nothing"),
     (Pad(((0, 0), (4, 0)), "reflect"), {"x": t(B, 4)}, "x", "reflect padding of 4"),
     (Pad(((0, 0), (1, 0)), "reflect"), {"x": t(B, 4), "value": t()}, "value", "has no value"),
     (Pad(((0, 0), (1, 0))), {"x": t(B, 4), "value": t(4)}, "value", "no padding there|the value is"),
@@ -163,7 +164,7 @@ def test_a_refusal_names_reason_operand_and_remedy(
 
 
 def test_every_operator_that_can_refuse_does() -> None:
-    accepting = {"detach", "fill", "eye", "input"}
+    accepting = {"detach", "fill", "constant", "eye", "input"}
     assert {op.name for op, *_ in REFUSALS} | accepting == {op.name for op in OPERATORS}
 
 
