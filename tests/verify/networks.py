@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ def graph(text: str, name: str) -> Graph:
     return elaborate(load(Source("tiny.rep", HEADER + text), FileLibrary()), name)
 
 
-@cache
+@lru_cache(maxsize=32)
 def random_parameters(train: Graph, seed: int = 0) -> dict[str, Tensor]:
     """Values near unit scale for every parameter, negative and zero γ among them."""
     return drawing.random_parameters(train, initial_values(train.parameters, seed=seed), seed)
