@@ -26,6 +26,7 @@ from torch.nn import functional
 P = 2**19 - 1
 LARGEST = (P - 1) // 2
 TERMS = 2**15  # products that are summed at once
+PIECE = 2**15  # elements that are reduced at once
 
 Attributes = tuple[Fraction, ...]
 
@@ -51,7 +52,9 @@ class PrimeField:
 
     def lift(self, x: Tensor) -> Tensor:
         """The bound on residues is asserted here; every operation keeps it."""
-        assert not x.is_floating_point() or not x.numel() or float(x.abs().max()) <= LARGEST, "no centred residues"
+        if x.is_floating_point() and x.numel():
+            low, high = x.aminmax()
+            assert -LARGEST <= float(low) and float(high) <= LARGEST, "no centred residues"
         return x
 
     def fill(self, shape: Sequence[int], value: Fraction) -> Tensor:
@@ -211,8 +214,15 @@ def _residue(value: Fraction) -> int:
 
 
 def _reduced(x: Tensor) -> Tensor:
-    """The centred residues of integers below 2⁵¹, where 1/p rounded puts the quotient on the right side of one half."""
-    return x.sub((x * (1 / P)).round_(), alpha=P)
+    """The centred residues of integers below 2⁵¹, where 1/p rounded puts the quotient on the right side of one half.
+
+    It works in the place of x, a result of torch that nobody else holds and that has no gaps, and piece by piece, so
+    that the quotients stay in the cache.  Integers stay what they are.
+    """
+    if x.is_floating_point():
+        for piece in x.as_strided((x.numel(),), (1,)).split(PIECE):
+            piece.sub_((piece * (1 / P)).round_(), alpha=P)
+    return x
 
 
 def _places(x: Tensor) -> Tensor:

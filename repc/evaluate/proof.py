@@ -28,37 +28,10 @@ from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
-from repc.ops import (
-    AdaptiveAvgPool,
-    Affine,
-    AvgPool,
-    Concat,
-    Conv,
-    ConvTranspose,
-    Detach,
-    Divide,
-    Dropout,
-    Einsum,
-    Expand,
-    Eye,
-    Fill,
-    Linear,
-    MatMul,
-    Multiply,
-    Pad,
-    Permute,
-    Reshape,
-    Slice,
-    Sum,
-    Upsample,
-)
+from repc.ops import BatchNorm, Concat, Function, GroupNorm, LayerNorm, MaxPool, PRelu, RMSNorm, Softmax, Sum
 
 CHANCE = 1e-9
 REDRAWS = 4  # where a divisor was drawn as zero
-MULTILINEAR = (
-    *(Conv, ConvTranspose, Linear, MatMul, Einsum, Multiply, Divide, Affine, AvgPool, AdaptiveAvgPool, Upsample),
-    *(Reshape, Permute, Expand, Slice, Pad, Detach, Dropout, Fill, Eye),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,18 +141,29 @@ def _degree(graph: Graph, nodes: tuple[NodeId, ...]) -> int:
     """A bound on the degree of the last node's value in what is drawn."""
     of_weights: dict[Expr, int] = {}
     for expr in walk(_weights(graph, nodes)):
-        args = [of_weights[arg] for arg in expr.args.values()] if isinstance(expr, Apply) else [1]
-        of_weights[expr] = _step(expr.op, args) if isinstance(expr, Apply) else 1
+        if isinstance(expr, Apply):
+            of_weights[expr] = _step(expr.op, {name: of_weights[arg] for name, arg in expr.args.items()})
+        else:
+            of_weights[expr] = 1
     found: dict[NodeId, int] = {}
     for id in nodes:
-        operands = graph[id].operands().values()
-        args = [found.get(of, 1) if isinstance(of, int) else of_weights[of] for of in operands]
-        found[id] = _step(graph[id].op, args)
+        operands = graph[id].operands().items()
+        degrees = {name: found.get(of, 1) if isinstance(of, int) else of_weights[of] for name, of in operands}
+        found[id] = _step(graph[id].op, degrees)
     return found[nodes[-1]] if nodes else 1
 
 
-def _step(op: Operator, operands: list[int]) -> int:
-    """The degree after an operator; the value of a table is a variable more, and no norm multiplies more often."""
-    if isinstance(op, (Sum, Concat)):
-        return max(operands)
-    return sum(operands) if isinstance(op, MULTILINEAR) else 3 * sum(operands) + 1
+def _step(op: Operator, operands: Mapping[str, int]) -> int:
+    """The degree after an operator; what a table gives is a variable more."""
+    total = sum(operands.values())
+    match op:
+        case Sum() | Concat():
+            return max(operands.values())
+        case Function() | PRelu() | Softmax() | MaxPool():
+            return total + 1
+        case LayerNorm() | GroupNorm() | RMSNorm():
+            return 3 * total + 1
+        case BatchNorm():
+            return (total if "running_var" in operands else 3 * total) + 1
+        case _:
+            return total

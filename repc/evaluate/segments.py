@@ -53,7 +53,10 @@ def _segment(
     result: NodeId,
     twin: NodeId,
 ) -> Segment:
-    """Back to values that both sides start from: one that a single side starts from is computed by that side too."""
+    """Back to values that both sides start from.
+
+    One that a single side starts from is computed by that side too, but first is computed what depends on it.
+    """
     opened = {twin}
     while True:
         stops = {id: other for id, other in cuts.items() if other not in opened and id != result}
@@ -64,7 +67,9 @@ def _segment(
         inner = one_sided.difference(fused.inputs.values())
         if not inner:
             return Segment(result, twin, ours, theirs, given)
-        opened.add(max(inner, key=lambda id: rank[id]))
+        latest = max(inner, key=lambda id: rank[id])
+        later = [id for id in given.values() if rank[id] > rank[latest] and latest in fused.upstream([id])]
+        opened.add(max(later, key=lambda id: rank[id], default=latest))
 
 
 def _sources(graph: Graph, nodes: tuple[NodeId, ...]) -> set[NodeId]:
