@@ -54,7 +54,7 @@ class PrimeField:
         """The bound on residues is asserted here; every operation keeps it."""
         if x.is_floating_point() and x.numel():
             low, high = x.aminmax()
-            assert -LARGEST <= float(low) and float(high) <= LARGEST, "no centred residues"
+            assert float(low) >= -LARGEST and float(high) <= LARGEST, "no centred residues"
         return x
 
     def fill(self, shape: Sequence[int], value: Fraction) -> Tensor:

@@ -108,9 +108,9 @@ def _values(
     train: Graph, fused: Graph, segment: Segment, field: PrimeField, sizes: Mapping[str, int]
 ) -> tuple[Tensor, Tensor]:
     twins = {twin: _drawn(field, train[id].type, f"value {twin}", sizes) for id, twin in segment.given.items()}
-    twins.update(
-        (id, _drawn(field, fused[id].type, f"value {id}", sizes)) for id in fused.inputs.values() if id not in twins
-    )
+    read = {source for id in segment.fused for source in fused[id].inputs}
+    others = read.intersection(fused.inputs.values()).difference(twins)
+    twins.update((id, _drawn(field, fused[id].type, f"value {id}", sizes)) for id in others)
     given = {id: twins[twin] for id, twin in segment.given.items()}
     exprs = [*_weights(train, segment.train), *_weights(fused, segment.fused)]
     drawn = {path: _drawn(field, expr.type, f"parameter {path}", {}) for path, expr in parameters(exprs).items()}

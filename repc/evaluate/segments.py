@@ -64,12 +64,11 @@ def _segment(
         ours, theirs = tuple(between(train, [result], stops)), tuple(between(fused, [twin], ends))
         given = {id: stops[id] for id in _sources(train, ours)}
         one_sided = set(given.values()) ^ _sources(fused, theirs)
-        inner = one_sided.difference(fused.inputs.values())
-        if not inner:
+        starts = {*given.values(), *_sources(fused, theirs)}.difference(fused.inputs.values())
+        related = [id for id in starts if not one_sided.isdisjoint(fused.upstream([id]))]
+        if not related:
             return Segment(result, twin, ours, theirs, given)
-        latest = max(inner, key=lambda id: rank[id])
-        later = [id for id in given.values() if rank[id] > rank[latest] and latest in fused.upstream([id])]
-        opened.add(max(later, key=lambda id: rank[id], default=latest))
+        opened.add(max(related, key=lambda id: rank[id]))
 
 
 def _sources(graph: Graph, nodes: tuple[NodeId, ...]) -> set[NodeId]:

@@ -19,6 +19,7 @@ from repc.semantics import FileLibrary, elaborate, load
 from repc.syntax import parse
 from repc.syntax.printer import print_file
 from repc.verify import Options, certify, verify
+from repc.verify.runs import tensors_of
 from repc.verify.sampling import few_batches
 from tests.fuzz.networks import Network
 from tests.mutants.refute import FAR, apart, difference
@@ -75,8 +76,7 @@ def modules(train: Graph, fused: Graph) -> list[str]:
             exact = run(made, TorchField(), batch.inputs, given)
             with torch.no_grad():
                 found = network(*batch.inputs.values())
-            results = [found] if isinstance(found, Tensor) else [*found]
-            for id, value in zip(made.outputs.values(), results, strict=True):
+            for id, value in zip(made.outputs.values(), tensors_of(found), strict=True):
                 assert apart(value, exact[id]) < FAR, f"{module.__name__} module: off by {apart(value, exact[id])}"
     return refusals
 

@@ -23,7 +23,8 @@ def max_pool(e: Emitter, op: MaxPool, given: Mapping[str, Value]) -> str:
         lowest = Value(e.filled(x, float("-inf")), x.type.with_shape(()))
         values = padded(e, values, ((0, 0), (0, 0), *padding), "constant", lowest)
         padding = ((0, 0),) * len(padding)
-    return e.add(
+    before = e.maker(values)
+    pooled = e.add(
         "MaxPool",
         values,
         kernel_shape=op.kernel,
@@ -32,6 +33,11 @@ def max_pool(e: Emitter, op: MaxPool, given: Mapping[str, Value]) -> str:
         dilations=op.dilation,
         ceil_mode=ceil,
     )
+    if before is not None and before.op_type == "Pad":
+        # ONNX Runtime (1.31) merges a Pad of zeros into the pool, whose own padding never wins as a zero may; it does
+        # not where the positions of the largest elements are asked for.
+        e.nodes[-1].output.append(e.name("Indices"))
+    return pooled
 
 
 def avg_pool(e: Emitter, op: AvgPool, given: Mapping[str, Value]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,7 +47,7 @@ from repc.ops import (
 )
 from repc.ops.function import FUNCTIONS
 from repc.ops.padding import MODES
-from tests.backends.onnx.networks import Network, deviation, newest_runnable
+from tests.backends.onnx.networks import Network, deviation, execute, newest_runnable
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 TOLERANCE = 1e-5
@@ -377,3 +378,15 @@ def test_the_comparison_sees_a_wrong_lowering(monkeypatch: pytest.MonkeyPatch) -
     assert deviation(net, net.model(), inputs) <= TOLERANCE
     monkeypatch.setitem(LOWERINGS, AvgPool, defaulted)
     assert deviation(net, net.model(), inputs) > 1000 * TOLERANCE
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_zeros_before_a_max_pool_are_not_lost(opset: int, kernel: int) -> None:
+    """ONNX Runtime's optimizer takes a Pad of zeros for the pool's own padding, which is below every value."""
+    net = Network()
+    x = net.add(Pad(((0, 0), (0, 0), (1, 1), (1, 1))), net.input("x", "b", 2, "h", "w"))
+    net.output(net.add(MaxPool((kernel,) * 2, (1, 1), ((0, 0),) * 2, (1, 1)), x))
+    below = {"x": -1 - torch.rand(1, 2, 4, 5)}
+    found = execute(net.model(opset), below, optimized=True)["y"]
+    np.testing.assert_array_equal(found, net.reference(below)["y"].numpy().astype(np.float32))
