@@ -112,7 +112,7 @@ class Emitter:
 
     def add(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
         """A node with one output, whose name is returned."""
-        output = self.name(op_type)
+        output = self._names.take(f"{self._site}/{op_type}")
         node = helper.make_node(op_type, inputs, [output], output, documentation(self.origin))
         node.attribute.extend(helper.make_attribute(name, value) for name, value in sorted(attributes.items()))
         self.nodes.append(node)
@@ -122,10 +122,6 @@ class Emitter:
         """The node that makes a value; None for inputs and stored tensors."""
         return next((node for node in reversed(self.nodes) if value in node.output), None)
 
-    def name(self, hint: str) -> str:
-        """A name at this site that no other value has."""
-        return self._names.take(f"{self._site}/{hint}")
-
     def carried(self, call: OnnxCall, inputs: Sequence[str]) -> list[str]:
         """The results of a node that came from another model and is written as it was, once for all its results."""
         known = self._carried.get((call, *inputs))
@@ -133,7 +129,7 @@ class Emitter:
             return known
         node = onnx.NodeProto.FromString(call.node)
         renamed(node, dict(zip(call.names, inputs, strict=True)))
-        outputs = [name and self.name(call.op_type) for name in node.output]
+        outputs = [name and self._names.take(f"{self._site}/{call.op_type}") for name in node.output]
         node.output[:] = outputs
         node.name, node.doc_string = next(filter(None, outputs)), documentation(self.origin)
         self.nodes.append(node)
@@ -142,7 +138,7 @@ class Emitter:
 
     def array(self, array: np.ndarray) -> str:
         """A constant, which becomes an initializer."""
-        name = self.name("constant")
+        name = self._names.take(f"{self._site}/constant")
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
