@@ -1,4 +1,4 @@
-"""Random networks through the whole path, the same ones in every run; `make fuzz` draws others, and as many as asked."""
+"""Random networks through the whole path, the same in every run; `make fuzz` draws others, as many as asked."""
 
 from __future__ import annotations
 

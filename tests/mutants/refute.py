@@ -14,10 +14,13 @@ from tests.verify.networks import random_parameters
 FAR = 1e-10  # what two computations of one network in float64 may differ by
 
 
-def difference(train: Graph, fused: Graph, seed: int = 0) -> float:
-    """The largest ‖Δ‖∞/‖y‖∞ of an output in float64, with random parameters, for inputs of two sizes."""
-    given, field, largest = random_parameters(train, seed), TorchField(), 0.0
-    for batch in few_batches(train, Options(seed=seed)):
+def difference(train: Graph, fused: Graph, **sizes: int) -> float:
+    """The largest ‖Δ‖∞/‖y‖∞ of an output in float64, with random parameters, for inputs of two sizes.
+
+    `sizes` sets free dimensions that are otherwise large enough for every stage.
+    """
+    given, field, largest = random_parameters(train), TorchField(), 0.0
+    for batch in few_batches(train, Options(sizes=sizes)):
         before, after = (run(graph, field, batch.inputs, given) for graph in (train, fused))
         for name, id in train.outputs.items():
             largest = max(largest, apart(after[fused.outputs[name]], before[id]))

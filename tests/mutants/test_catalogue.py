@@ -32,3 +32,16 @@ def test_the_right_fold_is_not(witness: Witness) -> None:
     fused, trace = mutated(train, ())
     assert certify(train, fused, trace.steps)
     assert difference(train, fused) < FAR
+
+
+def test_a_whole_network_at_a_small_input_misses_what_its_last_stage_gets_wrong() -> None:
+    """So that the proof has to be one of segments, each of which sees all of its kernels."""
+    (mutant,) = [m for m in MUTANTS if m.fault == "kernel transposed"]
+    train = mutant.witness.build()
+    fused, trace = mutated(train, mutant.patches)
+    assert difference(train, fused, h=8, w=8) < FAR
+    proof = certify(train, fused, trace.steps)
+    assert {cut.label for cut, verdict in proof.segments if not verdict.equal} == {
+        "stage4.0.rbr_reparam",
+        "stage4.1.rbr_reparam",
+    }
