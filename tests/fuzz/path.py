@@ -27,6 +27,8 @@ from tests.verify.networks import random_parameters
 
 REFUSALS = ("E712", "E713", "E723")
 """What a backend may say of a network that it cannot express."""
+TORCH_LIMITS = ("more than 1 value per channel", "smaller than kernel size")
+"""Of norms by the statistics of a single value, and of pools in 3-d whose kernel exceeds what it pads."""
 
 
 def check(network: Network, *, runtime: bool = False) -> list[str]:
@@ -91,12 +93,12 @@ def modules(train: Graph, fused: Graph) -> list[str]:
 
 
 def _outputs(network: nn.Module, batch: Batch) -> list[Tensor]:
-    """What a module makes of a batch; nothing where torch's norms do not take a single value, as its own do not."""
+    """What a module makes of a batch; nothing where torch says that it does not take such sizes."""
     try:
         with torch.no_grad():
             return tensors_of(network(*batch.inputs.values()))
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
+    except (ValueError, RuntimeError) as error:
+        if not any(limit in str(error) for limit in TORCH_LIMITS):
             raise
         return []
 
