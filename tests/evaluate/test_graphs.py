@@ -139,7 +139,7 @@ def test_a_fixed_size_is_checked() -> None:
         ("MaxPool(2) >> small: Conv(3, 3) >> Conv(3, 3)", (1, 2, 9, 5), "conv at small: a window of 3 does not fit"),
         ('wide: Conv(3, 5, pad=3, mode="reflect")', (1, 2, 9, 2), "conv at wide: reflect padding of 3 needs more than"),
         ("cut: ConvTranspose(3, 2, pad=2)", (1, 2, 2, 9), "conv_transpose at cut: padding (2, 2) leaves nothing"),
-        ("GlobalAvgPool()", (1, 2, 0, 9), "adaptive_avg_pool at the top: there is nothing to average"),
+        ("GlobalAvgPool()", (1, 2, 0, 9), "adaptive_avg_pool at the top: axis 2 of f32[1, 2, 0, 9] has nothing in it"),
     ],
 )
 def test_a_free_size_that_is_too_small_is_refused_where_it_matters(

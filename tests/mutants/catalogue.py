@@ -9,13 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from repc.ops import BatchNorm
-from repc.passes import kernels, movement, parallel, views, workspace
+from repc.passes import kernels, parallel, views, workspace
+from repc.passes.maps import Map
 from repc.passes.rules import (
+    centre_writers,
     collect_terms,
     conv_as_linear,
+    drop_constant_channels,
     fold_affine,
     fold_affine_forward,
+    fold_norm_forward,
     hoist_movement,
+    merge_movement,
+    stack_siblings,
     sum_affine,
     sum_parallel,
 )
@@ -51,12 +57,16 @@ MUTANTS = (
     twin("F1", "shift lost", w.CONV_NORM, AffineView, "shifted", f.lost_shift),
     twin("F1", "input channels scaled", w.CONV_NORM, LinearView, "scale_out", LinearView.scale_in),
     twin("F1", "transposed: axis 0", w.TRANSPOSED_NORM, LinearView, "scale_out", f.rows_of_anything),
-    twin("F1", "entries repeated in the wrong order", w.SPLIT_NORM, movement, "_repeat", f.repeated_whole),
+    twin("F1", "entries repeated in the wrong order", w.SPLIT_NORM, Map, "reshaped", f.repeated_whole),
     twin("F1", "second reader ignored", w.READ_TWICE, Workspace, "other_reader", lambda *_: None),
     Mutant(
         "F1", "tied weight folded twice", w.TIED, (IGNORED_SHARING, Patch(fold_affine, "absorbed", f.folded_in_place))
     ),
-    twin("F2", "border ignored", w.AFFINE_PADDED_CONV, fold_affine_forward, "_reads_everything", lambda _: True),
+    twin("F10", "writers not centred", w.CENTRED, centre_writers, "_centred", lambda part, axis: part),
+    twin("F12", "sign ignored", w.SCALE_RELU, workspace, "nonnegative", lambda _: True),
+    twin("F13", "constants lost", w.CONSTANT_CHANNEL, drop_constant_channels, "plus", lambda bias, constants: bias),
+    twin("F14", "biases in another order", w.SIBLINGS, stack_siblings, "_bias", f.biases_reversed),
+    twin("F2", "border ignored", w.AFFINE_PADDED_CONV, fold_affine_forward, "reads_everything", lambda _: True),
     twin("F2", "columns not grouped", w.SCALE_GROUPED_CONV, views, "scale_columns", f.ungrouped_columns),
     twin("F2", "shift read by one tap", w.AFFINE_CONV, LinearView, "response", f.centre_response),
     twin("F3", "kernels centred", w.EVEN_ODD, kernels, "place", f.centred),
@@ -74,9 +84,11 @@ MUTANTS = (
     twin("F4", "bias lost", w.NORMED_IDENTITY, IdentityAsConv, "kernel", f.identity_without_shift),
     twin("F7", "matrix transposed", w.LOCALITY, conv_as_linear, "_columns", f.transposed_columns),
     twin("F8", "β not scaled", w.NORM_AFFINE, AffineView, "shifted", f.unscaled_bias),
+    twin("F9", "β lost", w.NORM_LINEAR, fold_norm_forward, "_own", f.norm_without_bias),
     twin("N1", "a scale taken for the identity", w.DROPOUT_SCALE, AffineView, "identity", True),
     twin("N2", "inner shift not scaled", w.TWO_AFFINE, AffineView, "shifted", f.unscaled_bias),
     twin("N3", "repeated terms counted once", w.NESTED, collect_terms, "_total", f.last_coefficient),
     twin("N4", "residual lost", w.RESIDUAL, sum_affine, "_scale", f.without_the_value_itself),
     twin("N5", "coefficients lost", w.MOVED, hoist_movement, "terms", f.unweighted),
+    twin("N6", "composed the other way round", w.MOVED_TWICE, merge_movement, "_composed", f.other_way_round),
 )

@@ -10,12 +10,13 @@ from typing import Any
 from repc.ir.expr import Expr
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
-from repc.ops import BatchNorm, build
+from repc.ops import BatchNorm, Permute, build
 from repc.ops.conv import Conv
-from repc.passes import absorb, kernels, movement, parallel, views
+from repc.passes import absorb, kernels, parallel, views
 from repc.passes.frames import Placement, Window
+from repc.passes.maps import Map
 from repc.passes.parallel import Kernel
-from repc.passes.rules import conv_as_linear, hoist_movement, sum_affine
+from repc.passes.rules import conv_as_linear, fold_norm_forward, hoist_movement, sum_affine
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.views import AffineView, LinearView, plus
 from repc.passes.workspace import Workspace
@@ -85,9 +86,17 @@ def centre_response(self: LinearView, shift: Expr) -> Expr:
     return build.reduce(kernel, "sum", range(1, kernel.type.rank))
 
 
-def repeated_whole(part: Expr | None, carry: Any) -> Expr | None:
+def repeated_whole(self: Map, here: Any, there: Any) -> Map | None:
     """The vector repeated as a whole where each of its entries is to be repeated."""
-    return RIGHT_REPEAT(part, replace(carry, outer=carry.outer * carry.inner, inner=1))
+    right = RIGHT_RESHAPED(self, here, there)
+    return right and replace(right, scale=_tiled(self.scale, right.scale), shift=_tiled(self.shift, right.shift))
+
+
+def _tiled(part: Expr | None, right: Expr | None) -> Expr | None:
+    if part is None or right is None:
+        return None
+    (size,), (whole,) = part.type.concrete(), right.type.concrete()
+    return build.reshape(build.expand(build.reshape(part, (1, size)), (whole // size, size)), (whole,))
 
 
 def folded_in_place(work: Workspace, absorber: NodeId, *rest: Any) -> Node:
@@ -179,7 +188,17 @@ def transposed_columns(conv: Conv, weight: Expr, inputs: Any, outputs: Any) -> E
     return build.reshape(build.permute(split, (0, 2, 1)), (rows, columns))
 
 
-# ------------------------------------------------------------------------------------------------ sums
+def biases_reversed(views: Any) -> Expr | None:
+    """As of siblings that were sorted."""
+    return build.concat([view.bias for view in reversed(views)], 0)
+
+
+def norm_without_bias(node: Any) -> Any:
+    found = RIGHT_OWN(node)
+    return found and replace(found, shift=None)
+
+
+# ------------------------------------------------------------------------------------------------ sums and movement
 
 
 def last_coefficient(terms: Any) -> list[tuple[Fraction, int]]:
@@ -195,11 +214,16 @@ def unweighted(node: Any) -> Any:
     return type(found)(tuple((Fraction(1), id) for _, id in found.activations), found.constants)
 
 
-RIGHT_REPEAT = movement._repeat
+def other_way_round(inner: Permute, outer: Permute) -> Permute:
+    return Permute(tuple(outer.axes[axis] for axis in inner.axes))
+
+
+RIGHT_RESHAPED = Map.reshaped
 RIGHT_EMBED = kernels.embed
 RIGHT_OPERATOR = LinearView.operator
 RIGHT_IDENTITY = IdentityAsConv.kernel
 RIGHT_COMBINED = parallel.combined
 RIGHT_COLUMNS = conv_as_linear._columns
 RIGHT_SCALE = sum_affine._scale
+RIGHT_OWN = fold_norm_forward._own
 RIGHT_TERMS = hoist_movement.terms

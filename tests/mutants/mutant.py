@@ -12,7 +12,7 @@ from repc.ir.expr import Apply, Param, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import Node
 from repc.ir.trace import Trace
-from repc.passes import fold
+from repc.passes import Options, fold
 from repc.passes.views import LinearView
 
 
@@ -46,26 +46,32 @@ def _paths(value: object) -> Sequence[str]:
 
 @dataclass(frozen=True, eq=False)
 class Witness:
-    """A small network on which a fault shows, if the fold is to apply a rule to it."""
+    """A small network on which a fault shows, and the options by which the fold applies the rule to it."""
 
     name: str
     build: Callable[[], Graph]
+    options: Callable[[Graph], Options]
 
 
 @dataclass(frozen=True, eq=False)
 class Mutant:
-    """A rule (or what all rules rely on), what is wrong with it, the witness, and how the fault is made."""
+    """A rule, what is wrong with it, the witness, and how the fault is made."""
 
     rule: str
     fault: str
     witness: Witness
     patches: tuple[Patch, ...]
 
+    def fold(self) -> tuple[Graph, Graph, Trace]:
+        """The witness, and the wrong fold of it."""
+        train = self.witness.build()
+        return train, *mutated(train, self.patches, self.witness.options(train))
+
     def __str__(self) -> str:
         return f"{self.rule} {self.fault}"
 
 
-def mutated(graph: Graph, patches: Sequence[Patch]) -> tuple[Graph, Trace]:
+def mutated(graph: Graph, patches: Sequence[Patch], options: Options | None = None) -> tuple[Graph, Trace]:
     """The graph folded while the patches are in place."""
     with pytest.MonkeyPatch.context() as patching:
         for patch in patches:
@@ -73,4 +79,4 @@ def mutated(graph: Graph, patches: Sequence[Patch]) -> tuple[Graph, Trace]:
                 patching.setitem(patch.owner, patch.name, patch.wrong)
             else:
                 patching.setattr(patch.owner, patch.name, patch.wrong)
-        return fold(graph)
+        return fold(graph, options)

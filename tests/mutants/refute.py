@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from torch import Tensor
 
-from repc.evaluate import run
+from repc.evaluate import evaluate, run
 from repc.evaluate.floating import TorchField
+from repc.ir.expr import Expr
 from repc.ir.graph import Graph
-from repc.verify import Options
+from repc.ir.trace import Trace
+from repc.verify import Options, Proof, certify
 from repc.verify.sampling import few_batches
 from tests.verify.networks import random_parameters
 
@@ -25,6 +29,18 @@ def difference(train: Graph, fused: Graph, **sizes: int) -> float:
         for name, id in train.outputs.items():
             largest = max(largest, apart(after[fused.outputs[name]], before[id]))
     return largest
+
+
+def proved(train: Graph, fused: Graph, trace: Trace) -> Proof | None:
+    """The proof of a fold; None where a fact that it rests on does not hold for the random parameters."""
+    values = weights_of(train)
+    sound = all(fact.holds(values(fact.expr)) for fact in trace.facts)
+    return certify(train, fused, trace.steps) if sound else None
+
+
+def weights_of(train: Graph) -> Callable[[Expr], Sequence[float]]:
+    """What weights are with the random parameters, for folds that look at them."""
+    return lambda expr: evaluate({"": expr}, TorchField(), random_parameters(train))[""].flatten().tolist()
 
 
 def apart(found: Tensor, exact: Tensor) -> float:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
 
 from repc.diagnostics import Source
 from repc.ir.graph import Graph
+from repc.passes import Options
 from repc.semantics import FileLibrary, elaborate, load
 from tests.mutants.mutant import Witness
+from tests.mutants.refute import weights_of
+
+OptionsFor: TypeAlias = Callable[[Graph], Options]
 
 PRELUDE = """repc 1
 import adapters.ssf
@@ -28,10 +34,24 @@ def elaborated(text: str) -> Graph:
     return elaborate(load(Source("witness.rep", PRELUDE + text), FileLibrary()), "M")
 
 
-def witness(name: str, value: str, *lets: str, port: str = IMAGE) -> Witness:
+def default(train: Graph) -> Options:
+    return Options()
+
+
+def cheapest(train: Graph) -> Options:
+    """Multiply-adds count, and not the size of the weights."""
+    return Options(objective="macs")
+
+
+def looking(train: Graph) -> Options:
+    """Folding may look at the values of the weights."""
+    return Options(values=weights_of(train))
+
+
+def witness(name: str, value: str, *lets: str, port: str = IMAGE, options: OptionsFor = default) -> Witness:
     """A network that makes `value` of its input x, perhaps by names that statements give."""
     body = f"= {value}" if not lets else "{\n  " + "\n  ".join(lets) + f"\n  return {value}\n}}"
-    return Witness(name, lambda: elaborated(f"model M({port}) {body}\n"))
+    return Witness(name, lambda: elaborated(f"model M({port}) {body}\n"), options)
 
 
 CONV_NORM = witness("conv, norm", "x >> conv: Conv(4, 3) >> bn: BatchNorm()")
@@ -82,6 +102,26 @@ LOCALITY = witness(
     "let tile = reshape(flat >> fc3: Conv(60, 1, groups=4), [n, 4, 3, 5])",
     port="x: f32[n, 4, 3, 5]",
 )
+CONSTANT_CHANNEL = witness(
+    "norm with γ = 0, linear",
+    "sigmoid(x >> a: Linear(16) >> bn: BatchNorm()) >> b: Linear(4)",
+    port="x: f32[b, 4]",
+    options=looking,
+)
+SCALE_RELU = witness("conv, relu, scale", "relu(x >> conv: Conv(4, 3)) >> scale: Scale()")
+CENTRED = witness(
+    "linear, layer norm",
+    "x >> a: Linear(6) >> norm: LayerNorm(affine=false) >> b: Linear(5)",
+    port="x: f32[b, 3]",
+    options=cheapest,
+)
+SIBLINGS = witness(
+    "concatenated transposed convs", "concat { a: x >> ConvTranspose(2, 3) | b: x >> ConvTranspose(3, 3) }"
+)
+NORM_LINEAR = witness("layer norm, linear", "x >> norm: LayerNorm() >> fc: Linear(5)", port="x: f32[b, 6]")
+MOVED_TWICE = witness(
+    "permuted twice", "relu(permute(permute(relu(x), [1, 2, 0, 3]), [3, 0, 2, 1]))", port="x: f32[3, 3, 3, 3]"
+)
 NORM_AFFINE = witness("layer norm, shift", "x >> norm: LayerNorm() >> ssf: SSF()", port="x: f32[b, 6]")
 DROPOUT_SCALE = witness("dropout, scale", "relu(x) >> Dropout() >> scale: Scale() >> ReLU()")
 TWO_AFFINE = witness("two shifts", "relu(x) >> a: SSF() >> b: SSF()")
@@ -99,4 +139,4 @@ def deep(group: int = 1) -> Graph:
 
 
 LAST_STAGE = "stage4."
-DEEP = Witness("RepVGG, last stage only", deep)
+DEEP = Witness("RepVGG, last stage only", deep, default)
