@@ -234,7 +234,7 @@ RIGHT_TERMS = hoist_movement.terms
 
 def window_without_stride(outer: Window, inner: Window, stride: int) -> Window:
     """The taps of the second convolution as if the first one made a value at every place."""
-    return compose._window(outer, inner, 1)
+    return RIGHT_WINDOW(outer, inner, 1)
 
 
 def doubled_average(graph: Graph, id: NodeId) -> LinearView | None:
@@ -243,4 +243,4 @@ def doubled_average(graph: Graph, id: NodeId) -> LinearView | None:
     return view and replace(view, weight=build.scale(view.weight, Fraction(2)))
 
 
-RIGHT_AVERAGE = forms._average
+RIGHT_AVERAGE, RIGHT_WINDOW = forms._average, compose._window
