@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from repc.ops.arithmetic import Detach
+from repc.ops.arithmetic import Affine, Detach
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import FUNCTIONS as ELEMENTWISE
 from repc.ops.function import Dropout, PRelu, Softmax
@@ -181,6 +181,9 @@ _TABLE = (
     Function("sum", ("x",), _reduce("sum"), _REDUCE),
     Function("mean", ("x",), _reduce("mean"), _REDUCE),
     Function("norm", ("x",), _reduce("norm"), _REDUCE),
+    Function(
+        "affine", ("x", "weight?", "bias?"), lambda c: c.emit(Affine(c.axis("axis"))), {"axis": 1}
+    ),
     Function("along", ("x",), _along, {"axis": REQUIRED}, positional=1),
     Function("detach", ("x",), lambda c: c.emit(Detach())),
 )
