@@ -181,9 +181,7 @@ _TABLE = (
     Function("sum", ("x",), _reduce("sum"), _REDUCE),
     Function("mean", ("x",), _reduce("mean"), _REDUCE),
     Function("norm", ("x",), _reduce("norm"), _REDUCE),
-    Function(
-        "affine", ("x", "weight?", "bias?"), lambda c: c.emit(Affine(c.axis("axis"))), {"axis": 1}
-    ),
+    Function("affine", ("x", "weight?", "bias?"), lambda c: c.emit(Affine(c.axis("axis"))), {"axis": 1}),
     Function("along", ("x",), _along, {"axis": REQUIRED}, positional=1),
     Function("detach", ("x",), lambda c: c.emit(Detach())),
 )

@@ -41,7 +41,9 @@ class Lifted:
 
 def lift(graph: Graph, classes: Mapping[str, str] | None = None) -> tree.File:
     """The spec of a graph; `classes` names the class of the module at each path, where known."""
-    return _Lifter(graph, classes or {}).file()
+    live = graph.copy()
+    live.drop_dead()
+    return _Lifter(live, classes or {}).file()
 
 
 class _Lifter:
@@ -126,19 +128,14 @@ class _Lifter:
 
     def _model(self, template: Template) -> tree.Definition:
         writer = Writer(template, self.functions)
-        reads = {cell: number for number, cell in enumerate(template.body.region.reads)}
-        ports: list[tree.Port] = []
-        for port, id in self.graph.inputs.items():
-            text = writer.named(Port(reads.get(id, -1 - len(ports))), port)
-            ports.append(tree.Port(NOWHERE, text, self._port_type(id)))
-        names = list(self.graph.outputs)
-        plain = names == (["output"] if len(names) == 1 else [f"output{i}" for i in range(len(names))])
-        ids = list(template.body.region.results)
-        template.body.results = [template.body.results[ids.index(id)] for id in self.graph.outputs.values()]
-        body = writer.content([] if plain else [writer.named(Port(-100 - i), n) for i, n in enumerate(names)])
+        ports = tuple(
+            tree.Port(NOWHERE, writer.named(Port(number), port), self._port_type(id))
+            for number, (port, id) in enumerate(self.graph.inputs.items())
+        )
+        body = writer.content(list(self.graph.outputs))
         requires = tuple(self._requirements())
         body = tree.Body(NOWHERE, (*requires, *body.statements), body.results, body.braces or bool(requires))
-        return tree.Definition(NOWHERE, "model", title(self.graph.name), (), tuple(ports), None, body)
+        return tree.Definition(NOWHERE, "model", title(self.graph.name), (), ports, None, body)
 
     def _port_type(self, id: int) -> tree.TypeExpr:
         type = self.graph[id].type

@@ -31,7 +31,9 @@ def resolve(template: Template, functions: set[str], *, network: bool = False) -
         resolver.argument(next(columns), owner) for owner, slots in slotted(template.body) for _ in slots
     )
     template.axes = resolver.axes
-    template.parameters = tuple(sorted(map(_with_default, resolver.parameters), key=lambda p: p.default is not REQUIRED))
+    template.parameters = tuple(
+        sorted(map(_with_default, resolver.parameters), key=lambda p: p.default is not REQUIRED)
+    )
 
 
 def _with_default(parameter: Parameter) -> Parameter:

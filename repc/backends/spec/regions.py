@@ -83,12 +83,12 @@ def divide(graph: Graph, classes: Mapping[str, str], standards: Container[NodeId
 
     The parameters of `standards`, which are blocks of specs/std, are declared by these.
     """
-    needed = graph.upstream(graph.outputs.values())
-    order = [id for id in graph.order() if id in needed and not isinstance(graph[id].op, Input)]
+    order = [id for id in graph.order() if not isinstance(graph[id].op, Input)]
     root = _Divider(graph, classes, standards).divide("", None, order)
     homes = _homes(graph, root, standards)
     for region in root.inside():
         _ports(graph, region, homes, standards)
+    root.reads, root.results = tuple(graph.inputs.values()), tuple(graph.outputs.values())
     return Regions(root, homes)
 
 
@@ -112,7 +112,9 @@ class _Divider:
                 ids.setdefault(place(graph[id]), []).append(id)
         keyed = {module_path(key) for key in graph.parameters}
         self.keyed = {path for key in keyed for path in _prefixes(key)}
-        single = {path for path, some in ids.items() if len(some) == 1 and (some[0] in standards or path not in self.keyed)}
+        single = {
+            path for path, some in ids.items() if len(some) == 1 and (some[0] in standards or path not in self.keyed)
+        }
         around = {module_path(path) for path in (*ids, *keyed)}
         self.containers = _containers(set(ids), keyed, classes) | (single - {a for p in around for a in _prefixes(p)})
 
@@ -131,14 +133,18 @@ class _Divider:
             members: dict[str, list[NodeId]] = {}
             group_of: dict[NodeId, NodeId | _Call] = dict.fromkeys(ids, -1)
             for id in ids:
-                paths = (path for path in _prefixes(place(self.graph[id])) if region.below(path) and path != region.path)
+                paths = (
+                    path for path in _prefixes(place(self.graph[id])) if region.below(path) and path != region.path
+                )
                 path = next((path for path in paths if path not in dissolved), None)
                 group_of[id] = id if path is None else _Call(path)
                 if path is not None:
                     members.setdefault(path, []).append(id)
             for path, some in members.items():
                 if path in split or path not in self.keyed:
-                    group_of.update((id, _Call(path, n)) for n, part in enumerate(self._parts(path, some)) for id in part)
+                    group_of.update(
+                        (id, _Call(path, n)) for n, part in enumerate(self._parts(path, some)) for id in part
+                    )
             order, stuck = schedule(group_of, self.graph.users)
             if not stuck:
                 return order
@@ -207,7 +213,13 @@ def _homes(graph: Graph, root: Region, standards: Container[NodeId]) -> dict[Exp
             for part in expr.args.values():
                 read(part, homes[expr])
     declared: dict[str, Region] = {}
-    owned = {part.path for id in graph if id in standards for part in walk(graph[id].weights.values()) if isinstance(part, Param)}
+    owned = {
+        part.path
+        for id in graph
+        if id in standards
+        for part in walk(graph[id].weights.values())
+        if isinstance(part, Param)
+    }
     rest = [parameter for path, parameter in graph.parameters.items() if path not in owned]
     for parameter in sorted(rest, key=lambda p: isinstance(p.init, Apply) and not p.init.args):
         declared[parameter.path] = home = _home(parameter, readers.get(parameter.path), root)

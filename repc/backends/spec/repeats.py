@@ -131,6 +131,4 @@ def _run(run: Sequence[Step]) -> Step:
     columns = zip(*(step.form.slots for step in run), strict=True)
     slots = (Slot("count", len(run)), *(Slot(column[0].name, Series(column)) for column in columns))
     start = _number(first)
-    return replace(
-        first, form=replace(first.form, slots=slots), label=first.label.rpartition(".")[0], loop=start
-    )
+    return replace(first, form=replace(first.form, slots=slots), label=first.label.rpartition(".")[0], loop=start)

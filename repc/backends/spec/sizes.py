@@ -57,7 +57,9 @@ def _quotient(column: Column, known: Mapping[str, Column]) -> Iterator[tree.Expr
     for text, sizes in known.items():
         pairs = list(zip(column, sizes, strict=True))
         for factor in DIVISORS:
-            if all(size == other // factor and not (isinstance(other, int) and other % factor) for size, other in pairs):
+            if all(
+                size == other // factor and not (isinstance(other, int) and other % factor) for size, other in pairs
+            ):
                 yield binary("//", name(text), integer(factor))
 
 
@@ -68,4 +70,3 @@ def _shifted(column: Column, known: Mapping[str, Column]) -> Iterator[tree.Expr]
         if isinstance(offset, int) and not isinstance(sizes[0], int):
             if all(size == other + offset for size, other in zip(column, sizes, strict=True)):
                 yield binary("+" if offset > 0 else "-", name(text), integer(abs(offset)))
-

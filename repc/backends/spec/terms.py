@@ -40,7 +40,9 @@ def binary(operator: str, left: tree.Expr, right: tree.Expr) -> tree.Expr:
     return tree.Binary(NOWHERE, operator, left, right)
 
 
-def call(function: str, arguments: Iterable[tree.Expr] = (), keywords: Mapping[str, tree.Expr] | None = None) -> tree.Call:
+def call(
+    function: str, arguments: Iterable[tree.Expr] = (), keywords: Mapping[str, tree.Expr] | None = None
+) -> tree.Call:
     """``function(arguments, keyword=…)``."""
     given = [tree.Argument(NOWHERE, None, value) for value in arguments]
     given += [tree.Argument(NOWHERE, key, value) for key, value in (keywords or {}).items()]

@@ -51,23 +51,29 @@ class Writer:
 
     def named(self, ref: Ref, wanted: str) -> str:
         """Give a value a name of its own."""
-        self.names[ref] = found = unused(variable(wanted), self.taken)
+        self.names[ref] = self._fresh(wanted)
+        return self.names[ref]
+
+    def _fresh(self, wanted: str) -> str:
+        found = unused(variable(wanted), self.taken)
         self.taken.add(found)
         return found
 
-    def content(self, results: Sequence[str] = ()) -> tree.Body:
-        """Statements and results, which are to have the names given, if any."""
+    def content(self, outputs: Sequence[str] = ()) -> tree.Body:
+        """Statements and results; those of a network have names, which a name in the spec gives them."""
+        wanted = [self._fresh(text) for text in outputs]
         for declared in self.body.declared:
             self._declare(declared)
         for alias, key in self.body.aliases:
             self.statements.append(tree.Alias(NOWHERE, alias, name(self.names[Weight(key)])))
         for step in self.body.steps:
             self._step(step)
-        exprs = tuple(self._expr(ref) for ref in self.body.results)
-        if results:
-            self.statements += [tree.Let(NOWHERE, (text,), expr) for text, expr in zip(results, exprs, strict=True)]
-            exprs = tuple(map(name, results))
-        return tree.Body(NOWHERE, tuple(self.statements), exprs, bool(self.statements) or len(exprs) > 1)
+        results = tuple(self._expr(ref) for ref in self.body.results)
+        usual = ["output"] if len(wanted) == 1 else [f"output{i}" for i in range(len(wanted))]
+        if wanted != usual or any(isinstance(result, tree.Name) for result in results):
+            self.statements += [tree.Let(NOWHERE, (text,), expr) for text, expr in zip(wanted, results, strict=False)]
+            results = tuple(map(name, wanted)) or results
+        return tree.Body(NOWHERE, tuple(self.statements), results, bool(self.statements) or len(results) > 1)
 
     # ------------------------------------------------------------ parameters
 
@@ -184,7 +190,9 @@ class Writer:
         if isinstance(ref, Value) and ref.step.parallel:
             assert isinstance(inner, tree.Repeat)
             inner, part, loop = inner.body, stage.label or inner.label, tree.Loop(NOWHERE, LOOP, inner.range)
-        return tree.Branch(NOWHERE, part, tree.Pipe(NOWHERE, value.first, (tree.Stage(NOWHERE, None, inner),)), loop, None)
+        return tree.Branch(
+            NOWHERE, part, tree.Pipe(NOWHERE, value.first, (tree.Stage(NOWHERE, None, inner),)), loop, None
+        )
 
     def _applied(self, step: Step, operands: Sequence[tree.Expr]) -> tree.Expr:
         """A step with all its operands in place."""
@@ -270,7 +278,9 @@ def _wanted(step: Step) -> str:
 
 
 def _parameter(parameter: Parameter) -> tree.Parameter:
-    default = None if isinstance(parameter.default, str) and parameter.default == "<required>" else literal(parameter.default)
+    default = (
+        None if isinstance(parameter.default, str) and parameter.default == "<required>" else literal(parameter.default)
+    )
     return tree.Parameter(NOWHERE, parameter.name, default)
 
 

@@ -368,9 +368,9 @@ def bad_key(span: Span, key: str) -> Diagnostic:
     )
 
 
-def merge_arguments(span: Span, kind: str) -> Diagnostic:
+def merge_arguments(span: Span, kind: str, known: str | None) -> Diagnostic:
     """A merge with arguments that it does not take."""
-    takes = "one argument, the axis" if kind == "concat" else "no arguments"
+    takes = f"one argument, `{known}`" if known else "no arguments"
     return error("E236", f"`{kind}` of branches takes {takes}", span, "one too many", "leave it out")
 
 
