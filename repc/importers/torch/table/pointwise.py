@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from repc.importers.torch.site import Number, Site, Unknown, Value
-from repc.ir.types import REAL, WHOLE
+from repc.ir.types import REAL
 from repc.ops import Binary, Divide, LogSoftmax, PRelu, Softmax, Where
 
 
@@ -36,9 +36,9 @@ def named(function: str, at: Site, x: Value) -> Value:
 
 def add(at: Site, a: Value | Number, b: Value | Number, alpha: Number = 1) -> Value:
     """``a + alpha·b``"""
-    one, two = at.operands(a, b)
-    if at.result.dtype not in (*REAL, *WHOLE):
+    if at.result.dtype not in REAL:
         raise Unknown(f"a sum of {at.result.dtype}")
+    one, two = at.operands(a, b)
     return at.combine((1, one), (alpha, two))
 
 
@@ -54,13 +54,11 @@ def subtract_from(at: Site, a: Value, b: Value | Number, alpha: Number = 1) -> V
 
 def multiply(at: Site, a: Value | Number, b: Value | Number) -> Value:
     """``a·b``; a number is a coefficient."""
-    if at.result.dtype not in (*REAL, *WHOLE):
+    if at.result.dtype not in REAL:
         raise Unknown(f"a product of {at.result.dtype}")
     for x, factor in ((a, b), (b, a)):
         if isinstance(factor, Number) and not isinstance(x, Number):
-            whole = at.operands(factor)  # refuses what is no constant
-            assert whole
-            return at.combine((factor, at.cast(x, at.result.dtype)))
+            return at.combine((factor, *at.operands(x)))
     return at.times(*at.operands(a, b))
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from repc.importers.torch.site import Number, Site, Unknown, Value
-from repc.ir.dims import Dim, divide
+from repc.ir.dims import Dim, Polynomial, divide
 from repc.ops import Concat, Expand, Pad, Permute, Reshape, Roll, Slice, Take
+
+END = 2**63 - 1  # what torch writes for a slice that goes on to the end
 
 
 def reshape(at: Site, x: Value, *rest: object) -> Value:
@@ -67,19 +69,24 @@ def slice_(
         return x
     axis %= x.type.rank
     size = x.type.shape[axis]
-    if not isinstance(size, int) or not isinstance(start or 0, int) or not isinstance(stop or 0, int):
-        raise Unknown(f"a part of a free size: {start}:{stop} of {x.type}")
-    taken = range(size)[start:stop:step]
-    return _sliced(at, x, axis, taken.start, taken.stop, step)
+    if isinstance(size, int) and not isinstance(start, Polynomial) and not isinstance(stop, Polynomial):
+        taken = range(size)[start:stop:step]
+        return _sliced(at, x, axis, taken.start, taken.stop, step)
+    first, last = start or 0, size if stop is None or stop == END else stop
+    if isinstance(last, int) and last < 0:
+        last = size + last
+    if not isinstance(first, int) or first < 0:
+        raise Unknown(f"a part of {x.type} that begins at {first} of {size}")
+    return _sliced(at, x, axis, first, last, step)
 
 
 def select(at: Site, x: Value, axis: int, index: Dim) -> Value:
     """``x[index]`` along one axis, which disappears."""
     axis %= x.type.rank
     size = x.type.shape[axis]
-    if not isinstance(size, int) or not isinstance(index, int):
-        raise Unknown(f"element {index} of a free size in {x.type}")
-    first = index % size
+    first = index % size if isinstance(size, int) and isinstance(index, int) else index
+    if not isinstance(first, int) or first < 0:
+        raise Unknown(f"element {index} of {size} in {x.type}")
     return at.reshape(_sliced(at, x, axis, first, first + 1), at.result.shape)
 
 
@@ -135,8 +142,6 @@ def pad(at: Site, x: Value, widths: Sequence[Dim], mode: str = "constant", value
     for axis, (before, after) in enumerate(pairs):
         size = x.type.shape[axis]
         if min(before, after) < 0:
-            if not isinstance(size, int):
-                raise Unknown(f"a part of a free size of {x.type}")
             x = _sliced(at, x, axis, max(-before, 0), size - max(-after, 0))
     wide = tuple((max(before, 0), max(after, 0)) for before, after in pairs)
     if not any(map(any, wide)):
@@ -208,7 +213,7 @@ def channel_shuffle(at: Site, x: Value, groups: int) -> Value:
     return at.reshape(y, at.result.shape)
 
 
-def _sliced(at: Site, x: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
+def _sliced(at: Site, x: Value, axis: int, start: int, stop: Dim, step: int = 1) -> Value:
     if (start, stop, step) == (0, x.type.shape[axis], 1):
         return x
     return at.add(Slice(axis, start, stop, step), x=x)
