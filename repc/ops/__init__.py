@@ -7,13 +7,17 @@ from zero, padding is (before, after) for each axis, constants are exact rationa
 
 from repc.ir.operator import Operator
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
+from repc.ops.attention import Attention
+from repc.ops.binary import Binary, Where
 from repc.ops.constant import Eye, Fill, Input, Random
 from repc.ops.conv import Conv, ConvTranspose
-from repc.ops.function import Dropout, Function, PRelu, Softmax
+from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from repc.ops.opaque import Opaque
 from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
+from repc.ops.select import CumSum, Gather, Roll, Take
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
 
 OPERATORS: tuple[type[Operator], ...] = (
@@ -22,13 +26,18 @@ OPERATORS: tuple[type[Operator], ...] = (
     Linear,
     MatMul,
     Einsum,
+    Attention,
     BatchNorm,
     LayerNorm,
     GroupNorm,
     RMSNorm,
     Function,
+    Binary,
+    Where,
     PRelu,
     Softmax,
+    LogSoftmax,
+    Cast,
     Dropout,
     Sum,
     Multiply,
@@ -39,6 +48,9 @@ OPERATORS: tuple[type[Operator], ...] = (
     Permute,
     Expand,
     Slice,
+    Take,
+    Gather,
+    Roll,
     Concat,
     Pad,
     Upsample,
@@ -46,8 +58,10 @@ OPERATORS: tuple[type[Operator], ...] = (
     AvgPool,
     AdaptiveAvgPool,
     Reduce,
+    CumSum,
     Fill,
     Eye,
     Random,
     Input,
+    Opaque,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -10,7 +10,7 @@ from math import prod
 from repc.ir.field import Field, T
 from repc.ir.operator import Operator
 from repc.ir.types import ShapeError, TensorType
-from repc.ops.operands import of_rank
+from repc.ops.operands import of_rank, weighted
 from repc.ops.padding import Pairs
 from repc.ops.windows import Ints, check_window, window_count
 
@@ -149,7 +149,7 @@ class AdaptiveAvgPool(Operator):
             if count == 1:
                 x = field.mul(field.sum(x, (axis,), keep=True), field.fill((), Fraction(1, size)))
             else:
-                x = _weighted(field, x, axis, _averages(size, count))
+                x = weighted(field, x, axis, _averages(size, count))
         return x
 
 
@@ -157,12 +157,3 @@ def _averages(size: int, count: int) -> list[list[Fraction]]:
     """Row i averages the elements from ⌊i·size/count⌋ until before ⌈(i+1)·size/count⌉."""
     bounds = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
     return [[Fraction(int(low <= j < high), high - low) for j in range(size)] for low, high in bounds]
-
-
-def _weighted(field: Field[T], x: T, axis: int, rows: Sequence[Sequence[Fraction]]) -> T:
-    """x times a constant matrix along one axis."""
-    rank = len(field.shape(x))
-    matrix = field.constant((len(rows), len(rows[0])), [value for row in rows for value in row])
-    order = [i for i in range(rank) if i != axis]
-    product = field.matmul(field.permute(x, (*order, axis)), field.permute(matrix, (1, 0)))
-    return field.permute(product, [rank - 1 if i == axis else order.index(i) for i in range(rank)])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from repc.ir.dims import Shape, evaluate, volume
+from repc.ir.dims import Dim, Shape, evaluate, least, volume
 from repc.ir.field import Field, T
 from repc.ir.notation import Term, call, show
 from repc.ir.operator import Operator
@@ -97,33 +97,53 @@ class Expand(Operator):
 
 @dataclass(frozen=True)
 class Slice(Operator):
-    """Every `step`-th element of an axis from `start` until before `stop`."""
+    """Every `step`-th element of an axis from `start` until before `stop`.
+
+    Of an axis whose size is free, `stop` is that size less a number, or a number that the size surely reaches.
+    """
 
     name = "slice"
     required = ("x",)
 
     axis: int
     start: int
-    stop: int
+    stop: Dim
     step: int = 1
 
     def infer(self, given: Mapping[str, TensorType]) -> TensorType:
         x = given["x"]
         check_axes((self.axis,), x)
         size = x.shape[self.axis]
-        if not isinstance(size, int):
-            raise ShapeError(f"axis {self.axis} of {x} has no known size to slice", "x", "pin the size")
-        if not (0 <= self.start < self.stop <= size and self.step >= 1):
+        if not isinstance(size, int) and not self._fits(size):
             raise ShapeError(
-                f"{self.start}:{self.stop}:{self.step} takes no valid part of {size} elements",
-                "x",
-                f"use 0 <= start < stop <= {size} and a step of at least 1",
+                f"{self.start}:{self.stop} of axis {self.axis} of {x} is not known to be there", "x", "pin the size"
             )
-        kept = len(range(self.start, self.stop, self.step))
+        if isinstance(size, int) and not (isinstance(self.stop, int) and 0 <= self.start < self.stop <= size):
+            raise self._no_part(size)
+        if self.step < 1 or self.start < 0:
+            raise self._no_part(size)
+        kept = (self.stop - self.start + self.step - 1) // self.step
         return x.with_shape((*x.shape[: self.axis], kept, *x.shape[self.axis + 1 :]))
 
     def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
-        return field.take(given["x"], self.axis, range(self.start, self.stop, self.step))
+        return field.take(given["x"], self.axis, range(self.start, evaluate(self.stop, {}), self.step))
+
+    def at(self, sizes: Mapping[str, int]) -> Slice:
+        return replace(self, stop=evaluate(self.stop, sizes))
+
+    def _fits(self, size: Dim) -> bool:
+        """Whether it is known that a free size has the part; one of the two places must be a number of elements."""
+        left = size - self.stop
+        bounds = least(left), least(self.stop - self.start)
+        plain = isinstance(self.stop, int) or isinstance(left, int)
+        return plain and all(bound is not None and bound >= 0 for bound in bounds)
+
+    def _no_part(self, size: Dim) -> ShapeError:
+        return ShapeError(
+            f"{self.start}:{self.stop}:{self.step} takes no valid part of {size} elements",
+            "x",
+            f"use 0 <= start < stop <= {size} and a step of at least 1",
+        )
 
 
 @dataclass(frozen=True)

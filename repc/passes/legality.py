@@ -11,12 +11,16 @@ from itertools import pairwise
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal
 from repc.ops.arithmetic import Divide, Multiply, Sum
-from repc.ops.function import Function, PRelu, Softmax
+from repc.ops.attention import Attention
+from repc.ops.binary import Binary, Where
+from repc.ops.function import Function, LogSoftmax, PRelu, Softmax
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from repc.ops.opaque import Opaque
 from repc.ops.pool import AvgPool, MaxPool
 from repc.passes.workspace import Workspace
 
 NORMS = (BatchNorm, LayerNorm, GroupNorm, RMSNorm)
+NONLINEAR = (Function, Binary, Where, PRelu, Softmax, LogSoftmax, MaxPool, Attention)
 SEPARATE = "only branches of one value merge"
 REACH = 16  # how far a refusal looks for the operator that could have been meant
 
@@ -63,7 +67,9 @@ def shared(
 def between(work: Workspace, id: NodeId) -> tuple[str, str]:
     """Why no linear map passes a node, and what to do about it."""
     node, name = work.graph[id], work.name(id)
-    if isinstance(node.op, Function | PRelu | Softmax | MaxPool):
+    if isinstance(node.op, Opaque):
+        return f"{name} is the opaque operator {node.op.call.target}", "fold on its own side of it"
+    if isinstance(node.op, NONLINEAR):
         return f"{name} is not linear", "fold on its own side of the nonlinearity"
     view = work.affine(id)
     if view is not None:

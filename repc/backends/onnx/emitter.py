@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 from repc.backends.onnx.errors import unknown_size
 from repc.diagnostics import Span
 from repc.ir.dims import Dim, Floor, Polynomial, Shape, Symbol, free_dimension, symbol
+from repc.ir.foreign import OnnxCall
 from repc.ir.types import TensorType
 
 ELEMENTS = {
@@ -22,6 +23,11 @@ ELEMENTS = {
     "f64": onnx.TensorProto.DOUBLE,
     "i64": onnx.TensorProto.INT64,
     "bool": onnx.TensorProto.BOOL,
+    "i8": onnx.TensorProto.INT8,
+    "i16": onnx.TensorProto.INT16,
+    "i32": onnx.TensorProto.INT32,
+    "u8": onnx.TensorProto.UINT8,
+    "c64": onnx.TensorProto.COMPLEX64,
 }
 Attribute = int | float | str | Sequence[int]
 
@@ -64,16 +70,18 @@ class Emitter:
         self._dtype = dtype
         self._names = names
         self._site = ""
-        self._origin: Sequence[Span] = ()
+        self.origin: Sequence[Span] = ()
         self._first = 0
         self._places: dict[Polynomial, tuple[str, int]] = {}
         self._sizes: dict[Polynomial, str] = {}
+        self._carried: dict[object, list[str]] = {}
+        self.opsets: dict[str, int] = {"": opset}
 
     # ------------------------------------------------------------ sites
 
     def enter(self, name: str, origin: Sequence[Span]) -> None:
         """Begin the node called `name`, a name already taken."""
-        self._site, self._origin, self._first = name, origin, len(self.nodes)
+        self._site, self.origin, self._first = name, origin, len(self.nodes)
 
     def leave(self, result: str) -> str:
         """Name the value `result` after this site, and return its name.
@@ -89,8 +97,8 @@ class Emitter:
     def rename(self, names: Mapping[str, str]) -> None:
         """Give values other names, wherever they are made and read."""
         for node in self.nodes:
-            node.output[0] = names.get(node.output[0], node.output[0])
-            node.input[:] = [names.get(name, name) for name in node.input]
+            node.output[:] = [names.get(name, name) for name in node.output]
+            renamed(node, names)
 
     def element(self, type: TensorType) -> int:
         """The ONNX element type; f32 stands for the compute type."""
@@ -105,10 +113,24 @@ class Emitter:
     def add(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
         """A node with one output, whose name is returned."""
         output = self._names.take(f"{self._site}/{op_type}")
-        node = helper.make_node(op_type, inputs, [output], output, documentation(self._origin))
+        node = helper.make_node(op_type, inputs, [output], output, documentation(self.origin))
         node.attribute.extend(helper.make_attribute(name, value) for name, value in sorted(attributes.items()))
         self.nodes.append(node)
         return output
+
+    def carried(self, call: OnnxCall, inputs: Sequence[str]) -> list[str]:
+        """The results of a node that came from another model and is written as it was, once for all its results."""
+        known = self._carried.get((call, *inputs))
+        if known is not None:
+            return known
+        node = onnx.NodeProto.FromString(call.node)
+        renamed(node, dict(zip(call.names, inputs, strict=True)))
+        outputs = [name and self._names.take(f"{self._site}/{call.op_type}") for name in node.output]
+        node.output[:] = outputs
+        node.name, node.doc_string = next(filter(None, outputs)), documentation(self.origin)
+        self.nodes.append(node)
+        self.opsets.setdefault(call.domain, call.opset)
+        return self._carried.setdefault((call, *inputs), [name for name in outputs if name])
 
     def array(self, array: np.ndarray) -> str:
         """A constant, which becomes an initializer."""
@@ -171,7 +193,7 @@ class Emitter:
         if isinstance(atom, Symbol):
             plain = symbol(atom.name)
             if plain not in self._places:
-                raise unknown_size(str(plain), self._origin)
+                raise unknown_size(str(plain), self.origin)
             return self._size(plain)
         # Div truncates, which is the floor of what a size can be.
         return self.add("Div", self._size(atom.numerator), self.ints([atom.denominator]))
@@ -181,6 +203,30 @@ class Emitter:
         for operand in operands[1:]:
             total = self.add(op_type, total, operand)
         return total
+
+
+def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Let a node read values by other names, and the graphs in its attributes too, but for what these make."""
+    node.input[:] = [names.get(name, name) for name in node.input]
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            own = {*(value.name for value in graph.input), *(value.name for value in graph.initializer)}
+            own.update(name for inner in graph.node for name in inner.output)
+            outer = {name: other for name, other in names.items() if name not in own}
+            for inner in graph.node:
+                renamed(inner, outer)
+            for result in graph.output:
+                result.name = outer.get(result.name, result.name)
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """The values that a node and the graphs in its attributes read, those that these graphs make included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            yield from (result.name for result in graph.output)
+            for inner in graph.node:
+                yield from reads(inner)
 
 
 def documentation(origin: Sequence[Span]) -> str:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from repc.backends.onnx import arithmetic, constant, conv, function, linear, norm, pool, reduce, shape
+from repc.backends.onnx import arithmetic, constant, conv, function, linear, norm, opaque, pool, reduce, shape
 from repc.backends.onnx.emitter import Emitter, Value
 from repc.ir.operator import Operator
 from repc.ops import (
     AdaptiveAvgPool,
     Affine,
+    Attention,
     AvgPool,
     BatchNorm,
+    Binary,
+    Cast,
     Concat,
     Conv,
     ConvTranspose,
+    CumSum,
     Detach,
     Divide,
     Dropout,
@@ -24,13 +28,16 @@ from repc.ops import (
     Eye,
     Fill,
     Function,
+    Gather,
     GroupNorm,
     Input,
     LayerNorm,
     Linear,
+    LogSoftmax,
     MatMul,
     MaxPool,
     Multiply,
+    Opaque,
     Pad,
     Permute,
     PRelu,
@@ -38,10 +45,13 @@ from repc.ops import (
     Reduce,
     Reshape,
     RMSNorm,
+    Roll,
     Slice,
     Softmax,
     Sum,
+    Take,
     Upsample,
+    Where,
 )
 
 # Writes nodes to the emitter and returns the name of the result. Each takes its own class of operator.
@@ -53,13 +63,18 @@ LOWERINGS: dict[type[Operator], Lowering] = {
     Linear: linear.linear,
     MatMul: linear.matmul,
     Einsum: linear.einsum,
+    Attention: linear.attention,
     BatchNorm: norm.batch_norm,
     LayerNorm: norm.layer_norm,
     GroupNorm: norm.group_norm,
     RMSNorm: norm.rms_norm,
     Function: function.function,
+    Binary: function.binary,
+    Where: function.where,
     PRelu: function.prelu,
     Softmax: function.softmax,
+    LogSoftmax: function.log_softmax,
+    Cast: function.cast,
     Dropout: function.dropout,
     Sum: arithmetic.sum_of,
     Multiply: arithmetic.multiply,
@@ -70,6 +85,9 @@ LOWERINGS: dict[type[Operator], Lowering] = {
     Permute: shape.permute,
     Expand: shape.expand,
     Slice: shape.slice_of,
+    Take: shape.take,
+    Gather: shape.gather,
+    Roll: shape.roll,
     Concat: shape.concat,
     Pad: shape.pad,
     Upsample: shape.upsample,
@@ -77,8 +95,10 @@ LOWERINGS: dict[type[Operator], Lowering] = {
     AvgPool: pool.avg_pool,
     AdaptiveAvgPool: pool.adaptive_avg_pool,
     Reduce: reduce.reduce,
+    CumSum: reduce.cumsum,
     Fill: constant.fill,
     Eye: constant.eye,
+    Opaque: opaque.opaque,
 }
 
 WITHOUT: tuple[tuple[type[Operator], str], ...] = (

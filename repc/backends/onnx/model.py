@@ -40,7 +40,7 @@ def build(
         raise unknown_opset(opset, OLDEST_OPSET, newest)
     stored = storage(graph)
     writer = Writer(graph, stored, opset, dtype)
-    model = _model(writer.graph_proto(), opset, metadata or {})
+    model = _model(writer.graph_proto(), writer.opsets(), metadata or {})
     weights = [writer.value_info(name, stored.tensors[name].type) for name in writer.weights()]
     _check(model, weights, opset, dtype)
     model.graph.initializer.extend(_tensor(weight, values[weight.name]) for weight in weights)
@@ -81,13 +81,13 @@ def _counts(graph: onnx.GraphProto) -> dict[str, int]:
     return dict(sorted(Counter(node.op_type for node in graph.node).items()))
 
 
-def _model(graph: onnx.GraphProto, opset: int, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def _model(graph: onnx.GraphProto, opsets: Mapping[str, int], metadata: Mapping[str, str]) -> onnx.ModelProto:
     """The model around a graph.  The oldest IR version that has the opset, as runtimes lag behind the newest."""
-    opsets = [helper.make_opsetid("", opset)]
+    ids = [helper.make_opsetid(domain, opset) for domain, opset in opsets.items()]
     model = helper.make_model(
         graph,
-        opset_imports=opsets,
-        ir_version=helper.find_min_ir_version_for(opsets),
+        opset_imports=ids,
+        ir_version=helper.find_min_ir_version_for(ids, ignore_unknown=True),
         producer_name="repc",
         producer_version=version("repc"),
     )

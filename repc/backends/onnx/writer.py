@@ -5,9 +5,10 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from repc.backends.onnx.emitter import Emitter, Names, Value
+from repc.backends.onnx.emitter import Emitter, Names, Value, reads
 from repc.backends.onnx.errors import no_form
 from repc.backends.onnx.lowerings import LOWERINGS
+from repc.backends.onnx.opaque import check_calls
 from repc.diagnostics import Diagnostic, Failure
 from repc.ir.graph import Graph, value_names
 from repc.ir.node import Node, NodeId
@@ -27,13 +28,14 @@ class Writer:
         self._values: dict[NodeId, str] = dict(self._inputs)
         for id, name in self._inputs.items():
             self._emitter.see_input(name, graph[id].type.shape)
+        check_calls(graph)
         self._lower()
         self._name_outputs()
 
     def graph_proto(self) -> onnx.GraphProto:
         """The graph with its constants, but without the stored tensors; every value has its type."""
         e, graph = self._emitter, self._graph
-        made = {node.output[0] for node in e.nodes} - {name for name, _ in self._outputs}
+        made = {name for node in e.nodes for name in node.output} - {name for name, _ in self._outputs}
         types = {self._values[id]: graph[id].type for id in graph.order()}
         return helper.make_graph(
             e.nodes,
@@ -46,8 +48,12 @@ class Writer:
 
     def weights(self) -> list[str]:
         """The stored tensors that the model reads, in the order of the graph."""
-        read = {name for node in self._emitter.nodes for name in node.input}
+        read = {name for node in self._emitter.nodes for name in reads(node)}
         return [name for name in self._stored.tensors if name in read]
+
+    def opsets(self) -> dict[str, int]:
+        """The opset of each domain that the model uses."""
+        return dict(self._emitter.opsets)
 
     def values(self) -> dict[NodeId, str]:
         """What every value of the graph is called in the model."""
@@ -96,7 +102,7 @@ class Writer:
 
     def _name_outputs(self) -> None:
         """Call values as the outputs are called; one that already has such a name, or no node, is copied."""
-        made = {node.output[0] for node in self._emitter.nodes}
+        made = {name for node in self._emitter.nodes for name in node.output}
         renamed: dict[str, str] = {}
         for output, id in self._outputs:
             value = self._values[id]

@@ -93,7 +93,7 @@ class _Divider:
             for id in ids:
                 owners = self.owners[id]
                 below = owners[owners.index(branch.path) + 1 :]
-                group_of[id] = next((path for path in below if path not in dissolved), id)
+                group_of[id] = next((path for path in below if path not in dissolved), self.plan.first(id))
             order, stuck = self._schedule(ids, group_of)
             if stuck is None:
                 return order
@@ -172,7 +172,7 @@ class _Divider:
             return 0
         for call, following in pairwise(run):
             result = call.step.results[0]
-            private = self.readers.get(result, set[NodeId]()) <= set(following.members)
+            private = result is not None and self.readers.get(result, set[NodeId]()) <= set(following.members)
             if following.step.reads != (result,) or not private or result in self.plan.graph.outputs.values():
                 return 0
         return len(run)

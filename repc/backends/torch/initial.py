@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from repc.backends.torch.dtypes import DTYPES
 from repc.evaluate import evaluate
+from repc.evaluate.dtypes import DTYPES
 from repc.evaluate.floating import TorchField
 from repc.ir.expr import parameters as parameters_of
 from repc.ir.node import Parameter

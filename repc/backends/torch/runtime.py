@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repc.backends.torch.dtypes import DTYPES
+from repc.evaluate.dtypes import DTYPES
 from repc.ir.dims import Polynomial, free_dimension, symbol
 from repc.ir.graph import Graph
 from repc.ir.types import TensorType

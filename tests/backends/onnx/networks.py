@@ -73,7 +73,7 @@ class Network:
     def values(self, dtype: str = "f32") -> Values:
         """The stored tensors, rounded."""
         found = evaluate(storage(self.graph).tensors, TorchField(), self.parameters)
-        return {name: value.to(DTYPES[dtype]) for name, value in found.items()}
+        return {name: value.to(DTYPES[dtype]) if value.is_floating_point() else value for name, value in found.items()}
 
     def model(self, opset: int = 18, dtype: str = "f32", **metadata: str) -> onnx.ModelProto:
         return build(self.graph, self.values(dtype), opset=opset, dtype=dtype, metadata=metadata)
@@ -88,7 +88,7 @@ class Network:
 
     def reference(self, inputs: Values, dtype: str = "f32") -> Values:
         """The outputs in float64, of rounded weights."""
-        rounded = {name: value.to(DTYPES[dtype]) for name, value in self.parameters.items()}
+        rounded = {name: x.to(DTYPES[dtype]) if x.is_floating_point() else x for name, x in self.parameters.items()}
         found = run(self.graph, TorchField(), inputs, rounded)
         return {name: found[id] for name, id in self.graph.outputs.items()}
 

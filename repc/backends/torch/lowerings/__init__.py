@@ -10,18 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from repc.backends.torch.lowerings import linear, norm, pool, shape, values
+from repc.backends.torch.lowerings import linear, norm, opaque, pool, shape, values
 from repc.backends.torch.text import Given
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
+from repc.ops.attention import Attention
+from repc.ops.binary import Binary, Where
 from repc.ops.constant import Eye, Fill
 from repc.ops.conv import Conv, ConvTranspose
-from repc.ops.function import Dropout, Function, PRelu, Softmax
+from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from repc.ops.opaque import Opaque
 from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
+from repc.ops.select import CumSum, Gather, Roll, Take
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
 
 LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
@@ -30,13 +34,18 @@ LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     Linear: linear.linear,
     MatMul: linear.matmul,
     Einsum: linear.einsum,
+    Attention: linear.attention,
     BatchNorm: norm.batch_norm,
     LayerNorm: norm.layer_norm,
     GroupNorm: norm.group_norm,
     RMSNorm: norm.rms_norm,
     Function: values.function,
+    Binary: values.binary,
+    Where: values.where,
     PRelu: values.prelu,
     Softmax: values.softmax,
+    LogSoftmax: values.log_softmax,
+    Cast: values.cast,
     Dropout: values.unchanged,
     Sum: values.total,
     Multiply: values.multiply,
@@ -44,18 +53,23 @@ LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     Affine: values.affine,
     Detach: values.unchanged,
     Reduce: values.reduce,
+    CumSum: values.cumsum,
     Fill: values.fill,
     Eye: values.eye,
     Reshape: shape.reshape,
     Permute: shape.permute,
     Expand: shape.expand,
     Slice: shape.take_slice,
+    Take: shape.take,
+    Gather: shape.gather,
+    Roll: shape.roll,
     Concat: shape.concat,
     Pad: shape.pad,
     Upsample: shape.upsample,
     MaxPool: pool.max_pool,
     AvgPool: pool.avg_pool,
     AdaptiveAvgPool: pool.adaptive_avg_pool,
+    Opaque: opaque.opaque,
 }
 
 TRAINING: dict[type[Operator], Callable[[Any, Given, str], str]] = {
@@ -74,4 +88,6 @@ def lower(op: Operator, given: Given, training: str | None = None) -> str:
 
 def sizes_read(op: Operator, types: Mapping[str, TensorType]) -> frozenset[str]:
     """The free dimensions that the text of an operator needs as variables."""
+    if isinstance(op, Opaque):
+        return op.call.symbols
     return frozenset(shape.free_sizes(op, types["x"])) if isinstance(op, Reshape | Expand) else frozenset()

@@ -11,6 +11,7 @@ from repc.diagnostics import Failure
 from repc.ir.dims import Polynomial, Shape, symbols
 from repc.ir.types import TensorType
 from repc.ops.padding import source
+from repc.ops.select import Gather, Roll, Take
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
 
 
@@ -50,9 +51,27 @@ def permute(op: Permute, given: Given) -> str:
 def take_slice(op: Slice, given: Given) -> str:
     """``x[:, start:stop:step]``"""
     x = given["x"]
-    axis = op.axis % x.type.rank
     step = f":{op.step}" if op.step != 1 else ""
-    return f"{x.text}[{':, ' * axis}{op.start or ''}:{op.stop}{step}]"
+    return f"{x.text}[{':, ' * op.axis}{op.start or ''}:{_stop(op, x)}{step}]"
+
+
+def take(op: Take, given: Given) -> str:
+    """``x[:, [2, 0, 1]]``"""
+    return f"{given['x'].text}[{':, ' * op.axis}{list(op.positions)}]"
+
+
+def gather(op: Gather, given: Given) -> str:
+    """``F.embedding(index, x)`` for a table of vectors, else ``x[:, index]``."""
+    x, index = given["x"], given["index"]
+    if op.axis == 0 and x.type.rank == 2 and index.type.rank:
+        return call("F.embedding", index.text, x.text)
+    return f"{x.text}[{':, ' * op.axis}{index.text}]"
+
+
+def roll(op: Roll, given: Given) -> str:
+    """``torch.roll(x, shifts, dims)``"""
+    shifts, axes = (values[0] if len(values) == 1 else values for values in (op.shifts, op.axes))
+    return call("torch.roll", given["x"].text, shifts=shifts, dims=axes)
 
 
 def concat(op: Concat, given: Given) -> str:
@@ -90,6 +109,13 @@ def along(vector: str, axis: int, rank: int) -> str:
     """A vector laid along one axis of a tensor."""
     behind = rank - 1 - axis % rank
     return f"{vector}[:{', None' * behind}]" if behind else vector
+
+
+def _stop(op: Slice, x: Value) -> str:
+    """Where a slice ends; one of a free size counts from the end."""
+    if isinstance(op.stop, int):
+        return str(op.stop)
+    return str(op.stop - x.type.shape[op.axis] or "")
 
 
 def _repeat(op: Pad, x: Value) -> str:
