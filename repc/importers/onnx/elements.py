@@ -6,7 +6,7 @@ that mixes them f32 is itself, and whatever computes in another type is only car
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import onnx
@@ -55,16 +55,16 @@ class Types:
         shape = [size if isinstance(size, int) else self._text(size) for size in type.shape]
         return helper.make_tensor_type_proto(self.element(type.dtype), shape)
 
-    def read(self, proto: onnx.TypeProto, fresh: Callable[[int], str]) -> TensorType | None:
-        """The type that ONNX states; None where the element type or the number of axes is not known.
+    def read(self, proto: onnx.TypeProto, name: str) -> TensorType | None:
+        """The type that ONNX states of a value; None where the element type or the number of axes is not known.
 
-        `fresh` names the size along an axis that has none.
+        A size that it leaves out is called after the value and the axis.
         """
         tensor = proto.tensor_type
         dtype = self.name(tensor.elem_type)
         if not proto.HasField("tensor_type") or not tensor.HasField("shape") or dtype is None:
             return None
-        return TensorType(tuple(self._size(dim, fresh(axis)) for axis, dim in enumerate(tensor.shape.dim)), dtype)
+        return TensorType(tuple(self._size(dim, f"{name}_{axis}") for axis, dim in enumerate(tensor.shape.dim)), dtype)
 
     def _size(self, dim: onnx.TensorShapeProto.Dimension, fresh: str) -> Dim:
         if dim.HasField("dim_value") and dim.dim_value >= 0:
@@ -99,9 +99,5 @@ def contradicts(ours: TensorType, theirs: TensorType) -> bool:
     """Whether two types differ in something that both know."""
     if ours.dtype != theirs.dtype or ours.rank != theirs.rank:
         return True
-    return any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(ours.shape, theirs.shape, strict=True))
-
-
-def shown(shape: Sequence[Dim]) -> str:
-    """A shape as text."""
-    return f"[{', '.join(map(str, shape))}]"
+    sizes = zip(ours.shape, theirs.shape, strict=True)
+    return any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in sizes)

@@ -16,8 +16,8 @@ KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 LAST_CALL = re.compile(r'File "([^"]+)", line (\d+)')
 
 
-def listing(name: str, nodes: Sequence[onnx.NodeProto]) -> list[Span]:
-    """The place of each node in a text with a line for each: its results, operator and operands, and who wrote it."""
+def listing(name: str, nodes: Sequence[onnx.NodeProto]) -> tuple[Source, list[Span]]:
+    """A text with a line for each node, its results, operator and operands, and who wrote it; and where each line is."""
     lines = [_line(node) for node in nodes]
     source = Source(name, "\n".join(lines))
     spans: list[Span] = []
@@ -25,7 +25,7 @@ def listing(name: str, nodes: Sequence[onnx.NodeProto]) -> list[Span]:
     for line in lines:
         spans.append(Span(source, start, start + len(line)))
         start += len(line) + 1
-    return spans
+    return source, spans
 
 
 def _line(node: onnx.NodeProto) -> str:
