@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from repc.ir.graph import Graph
+from repc.ir.node import NodeId
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch.export import ExportedProgram
 
 __all__ = ["Imported", "import_module", "import_onnx", "import_program"]
@@ -32,7 +34,7 @@ class Imported:
     `parameters` has a value for every path of ``graph.parameters``: all keys of the original state_dict, those of one
     tensor being aliases of the first, and the `constants`, which the state_dict does not hold (buffers that are not
     persistent, tensors that the program made).  `classes` maps the paths of modules to the names of their classes.
-    `notes` say what a person should know, a sentence each.
+    `notes` say what a person should know, a sentence each; `names` are what the original calls values of the graph.
     """
 
     graph: Graph
@@ -40,6 +42,7 @@ class Imported:
     notes: tuple[str, ...] = ()
     classes: Mapping[str, str] = field(default_factory=dict[str, str])
     constants: frozenset[str] = frozenset()
+    names: Mapping[NodeId, str] = field(default_factory=dict[NodeId, str])
 
 
 def import_module(
@@ -67,8 +70,12 @@ def import_program(program: str | Path | ExportedProgram) -> Imported:
     return import_program(program)
 
 
-def import_onnx(path: str | Path) -> Imported:
-    """The graph of an ONNX file; tensors that lie beside the file are read too."""
+def import_onnx(model: str | Path | ModelProto, sizes: Mapping[str, int] | None = None) -> Imported:
+    """The graph of an ONNX file, or of a model in memory; tensors that lie beside the file are read too.
+
+    `sizes` pins free sizes of the inputs, by name.  Raises `Failure` where the file cannot be read or is not valid
+    (E520 to E523), where the type of a value is not known (E524), or no size has such a name (E525).
+    """
     from repc.importers.onnx import import_onnx
 
-    return import_onnx(path)
+    return import_onnx(model, sizes)
