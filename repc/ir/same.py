@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from repc.ir.expr import Apply, Expr, Param
+from repc.ir.foreign import Call, OnnxCall, TorchCall
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
+from repc.ir.operator import Operator
 
 
 def difference(one: Graph, other: Graph) -> str | None:
@@ -38,6 +40,8 @@ class _Walk:
         self.one, self.other = one, other
         self.twin: dict[NodeId | Apply, NodeId | Apply] = {}
         self.of: dict[NodeId | Apply, NodeId | Apply] = {}
+        self.calls: dict[Call, Call] = {}
+        self.callers: dict[Call, Call] = {}
 
     def difference(self) -> str | None:
         pairs = [*zip(self.one.inputs.values(), self.other.inputs.values(), strict=True)]
@@ -49,7 +53,7 @@ class _Walk:
                 if not (isinstance(a, Param) and isinstance(b, Param) and a.path == b.path):
                     return f"{where}: {self._say(a, self.one)} and {self._say(b, self.other)}"
                 continue
-            if a in self.twin or b in self.of:
+            if (a in self.twin or b in self.of) and not (_is_constant(a) and _is_constant(b)):
                 if self.twin.get(a) != b:
                     return f"{where}: {self._say(a, self.one)} is read in one place of one and two of the other"
                 continue
@@ -63,7 +67,7 @@ class _Walk:
     def _fault(self, a: NodeId | Apply, b: NodeId | Apply) -> str | None:
         x = self.one[a] if isinstance(a, int) else a
         y = self.other[b] if isinstance(b, int) else b
-        if isinstance(a, int) is not isinstance(b, int) or x.op != y.op or x.type != y.type:
+        if isinstance(a, int) is not isinstance(b, int) or not self._alike(x.op, y.op) or x.type != y.type:
             return f"{self._say(a, self.one)} and {self._say(b, self.other)}"
         if isinstance(a, int) and isinstance(b, int):
             x, y = self.one[a], self.other[b]
@@ -72,6 +76,19 @@ class _Walk:
             if list(x.operands()) != list(y.operands()):
                 return f"{self._say(a, self.one)} has {list(x.operands())} and {list(y.operands())}"
         return None
+
+    def _alike(self, a: Operator, b: Operator) -> bool:
+        """Whether two operators are equal; calls that repc does not know, if each is one call in both graphs."""
+        return type(a) is type(b) and all(
+            self._same_call(x, y) if isinstance(x, TorchCall | OnnxCall) else x == y
+            for x, y in zip(vars(a).values(), vars(b).values(), strict=True)
+        )
+
+    def _same_call(self, a: Call, b: object) -> bool:
+        if not isinstance(b, TorchCall | OnnxCall):
+            return False
+        twins = self.calls.setdefault(a, b) is b and self.callers.setdefault(b, a) is a
+        return twins and (a.target, a.key, a.operands, a.types) == (b.target, b.key, b.operands, b.types)
 
     def _operands(self, a: NodeId | Apply, b: NodeId | Apply) -> list[tuple[NodeId | Expr, NodeId | Expr, str]]:
         where = self._say(a, self.one)
@@ -86,3 +103,8 @@ class _Walk:
             node = graph[value]
             return f"{node.op} at {node.path!r}: {node.type}"
         return f"{value.op}: {value.type}"
+
+
+def _is_constant(value: NodeId | Expr) -> bool:
+    """Whether it is computed from nothing: such a thing may be written as often as it is read."""
+    return isinstance(value, Apply) and not value.args

@@ -11,7 +11,7 @@ from repc.ir.dims import MAX_FACTOR
 from repc.ir.expr import Apply, Expr, Param, apply
 from repc.ir.node import Node
 from repc.ir.operator import Operator
-from repc.ir.types import ShapeError, TensorType
+from repc.ir.types import WHOLE, ShapeError, TensorType
 from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
 from repc.ops.constant import Fill
 from repc.ops.linear import MatMul
@@ -50,7 +50,7 @@ def emit_all(ctx: Context, op: Operator, operands: Sequence[Tensor], span: Span,
 
 def constant(value: Number, like: TensorType | None = None) -> Expr:
     """A number as a weight expression without dimensions, of the element type of what it is combined with."""
-    whole = like is not None and like.dtype in ("i64", "bool")
+    whole = like is not None and like.dtype in (*WHOLE, "bool")
     return apply(Fill((), Fraction(value), like.dtype if like and not (whole and value % 1) else "f32"))
 
 

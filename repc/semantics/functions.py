@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from repc.ir.types import DTYPES
 from repc.ops.arithmetic import Affine, Detach
+from repc.ops.constant import Eye, Fill
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import FUNCTIONS as ELEMENTWISE
 from repc.ops.function import Dropout, PRelu, Softmax
@@ -101,6 +103,13 @@ def _reduce(kind: str) -> Callable[[Call], Value]:
     return lambda c: c.emit(Reduce(kind, c.axes("axis"), c.flag("keep")))
 
 
+def _fill(c: Call) -> Value:
+    """A constant tensor, of no dimensions unless a shape is given."""
+    shape = c.attributes["shape"]
+    sizes = c.integers("shape", len(shape) if isinstance(shape, tuple) else 1, least=0)
+    return c.emit(Fill(sizes, c.fraction("value"), c.choice("dtype", DTYPES)))
+
+
 def _along(c: Call) -> Value:
     if c.type("x").rank != 1:
         raise Rejected(errors.not_a_vector(c.span, c.type("x")))
@@ -183,6 +192,8 @@ _TABLE = (
     Function("norm", ("x",), _reduce("norm"), _REDUCE),
     Function("affine", ("x", "weight?", "bias?"), lambda c: c.emit(Affine(c.axis("axis"))), {"axis": 1}),
     Function("along", ("x",), _along, {"axis": REQUIRED}, positional=1),
+    Function("fill", (), _fill, {"value": REQUIRED, "shape": (), "dtype": "f32"}, positional=2),
+    Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),
     Function("detach", ("x",), lambda c: c.emit(Detach())),
 )
 

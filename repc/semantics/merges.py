@@ -50,8 +50,8 @@ def merged(
     """One n-ary operator; also over a single branch, which may still be named or folded."""
     values = [as_tensor(value, place) for place, value in found]
     if kind == "concat":
-        axis = as_integer(argument)
-        return emit_all(ctx, Concat(checked_axis(1 if axis is None else axis, values[0].type, span)), values, span, name)
+        axis = checked_axis(1 if argument is None else as_integer(argument) or 0, values[0].type, span)
+        return emit_all(ctx, Concat(axis), values, span, name)
     if argument is not None:
         items = argument if isinstance(argument, tuple) else ()
         coefficients = tuple(Fraction(item) for item in map(as_number, items) if item is not None)

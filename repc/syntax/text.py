@@ -84,6 +84,8 @@ def _operand_text(expr: tree.Expr) -> str:
             return string_text(value)
         case tree.Call(_, function, arguments):
             return f"{expression_text(function, OPERAND)}({_joined(map(argument_text, arguments))})"
+        case tree.Typed(_, called, types):
+            return _operand_text(called) + types_text(types)
         case tree.Index() | tree.Attribute():
             return expression_text(expr.value, OPERAND) + access_text(expr)
         case tree.Group(_, label, value):
@@ -202,6 +204,12 @@ def range_text(range_: tree.Range) -> str:
 def type_text(type_: tree.TypeExpr) -> str:
     """``f32[b, c, ...s]``."""
     return f"{type_.dtype or ''}[{_joined(map(_dimension, type_.dims))}]"
+
+
+def types_text(types: tuple[tree.TypeExpr, ...]) -> str:
+    """What a call says that it gives: `` -> f32[b, 5]``."""
+    texts = _joined(map(type_text, types))
+    return f" -> {texts}" if len(types) == 1 else f" -> ({texts})"
 
 
 def _dimension(dim: tree.Expr | tree.Rest) -> str:

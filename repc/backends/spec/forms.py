@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, cast
@@ -12,6 +12,7 @@ from repc.ir.dims import Dim, Shape, volume
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
+from repc.ops.constant import Eye, Fill
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import FUNCTIONS, Dropout, Function, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
@@ -45,14 +46,15 @@ class Slot:
 class Form:
     """What an operator is written as.
 
-    `kind` is one of: block, function, binary, minus, along, merge, slice, entry; `name` says which of these.  `operands`
-    are what a function takes, in order.
+    `kind` is one of: block, function, binary, minus, along, merge, slice, entry, opaque; `name` says which of these.
+    `operands` are what a function takes, in order, `detail` is whatever else has to be equal.
     """
 
     kind: str
     name: str
     slots: tuple[Slot, ...] = ()
     operands: tuple[str, ...] = ("x",)
+    detail: Hashable = None
 
 
 Types = Mapping[str, TensorType]
@@ -82,6 +84,10 @@ def _pads(pairs: Pairs) -> Literal:
     if all(before == after for before, after in pairs):
         return _compact([before for before, _ in pairs])
     return pairs
+
+
+def _whole(value: Fraction) -> int | Fraction:
+    return int(value) if value.denominator == 1 else value
 
 
 def _mode(mode: str) -> Slot:
@@ -280,6 +286,15 @@ _FORMS: Mapping[type[Operator], Callable[[Any, Types], Form]] = {
     MaxPool: _function("max_pool", _max_pool),
     AvgPool: _function("avg_pool", _avg_pool),
     AdaptiveAvgPool: _function("adaptive_avg_pool", lambda op: (Slot("size", _compact(op.output), by_place=True),)),
+    Fill: _function(
+        "fill",
+        lambda op: (
+            Slot("value", _whole(op.value), by_place=True),
+            Slot("shape", op.shape, (), by_place=True),
+            Slot("dtype", op.dtype, "f32"),
+        ),
+    ),
+    Eye: _function("eye", lambda op: (Slot("size", op.size, by_place=True),)),
     Reduce: lambda op, types: Form(
         "function", op.kind, (Slot("axis", _compact(op.axes)), Slot("keep", op.keep, False))
     ),

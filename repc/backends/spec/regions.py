@@ -21,7 +21,8 @@ from repc.ir.expr import Apply, Expr, Param, walk
 from repc.ir.graph import Graph
 from repc.ir.grouping import schedule
 from repc.ir.node import NodeId, Parameter
-from repc.ops.constant import Fill, Input
+from repc.ops.constant import Input
+from repc.ops.opaque import opaque_calls
 
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 
@@ -62,10 +63,14 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """The whole network as a region, and the one that each weight expression is computed in."""
+    """The whole network as a region, and the one that each weight expression is computed in.
+
+    An opaque call is one step, of its first result, which `calls` gives with the others.
+    """
 
     root: Region
     homes: Mapping[Expr, Region]
+    calls: Mapping[NodeId, Sequence[NodeId]]
 
 
 def key(cell: Cell) -> Key:
@@ -73,9 +78,9 @@ def key(cell: Cell) -> Key:
     return cell.path if isinstance(cell, Param) else cell
 
 
-def is_number(cell: Cell) -> bool:
-    """Whether it is a constant without dimensions, which is written where it is used."""
-    return isinstance(cell, Apply) and isinstance(cell.op, Fill) and not cell.op.shape
+def is_constant(cell: Cell) -> bool:
+    """Whether it is computed from nothing, and so written wherever it is used."""
+    return isinstance(cell, Apply) and not cell.args
 
 
 def divide(graph: Graph, classes: Mapping[str, str], standards: Container[NodeId]) -> Regions:
@@ -84,12 +89,13 @@ def divide(graph: Graph, classes: Mapping[str, str], standards: Container[NodeId
     The parameters of `standards`, which are blocks of specs/std, are declared by these.
     """
     order = [id for id in graph.order() if not isinstance(graph[id].op, Input)]
-    root = _Divider(graph, classes, standards).divide("", None, order)
+    calls = {ids[0]: ids for ids in (list(nodes.values()) for nodes in opaque_calls(graph))}
+    root = _Divider(graph, classes, standards, calls).divide("", None, order)
     homes = _homes(graph, root, standards)
     for region in root.inside():
         _ports(graph, region, homes, standards)
     root.reads, root.results = tuple(graph.inputs.values()), tuple(graph.outputs.values())
-    return Regions(root, homes)
+    return Regions(root, homes, calls)
 
 
 # ---------------------------------------------------------------- nodes
@@ -104,8 +110,15 @@ class _Call:
 
 
 class _Divider:
-    def __init__(self, graph: Graph, classes: Mapping[str, str], standards: Container[NodeId]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        classes: Mapping[str, str],
+        standards: Container[NodeId],
+        calls: Mapping[NodeId, Sequence[NodeId]],
+    ) -> None:
         self.graph = graph
+        self.first = {id: first for first, ids in calls.items() for id in ids}
         ids: dict[str, list[NodeId]] = {}
         for id in graph:
             if not isinstance(graph[id].op, Input):
@@ -137,7 +150,7 @@ class _Divider:
                     path for path in _prefixes(place(self.graph[id])) if region.below(path) and path != region.path
                 )
                 path = next((path for path in paths if path not in dissolved), None)
-                group_of[id] = id if path is None else _Call(path)
+                group_of[id] = self.first.get(id, id) if path is None else _Call(path)
                 if path is not None:
                     members.setdefault(path, []).append(id)
             for path, some in members.items():
@@ -158,7 +171,7 @@ class _Divider:
         for id in ids:
             node = self.graph[id]
             params = (part.path for part in walk(node.weights.values()) if isinstance(part, Param))
-            links = {id, *(source for source in node.inputs if source in own), *filter(_below(path), params)}
+            links = {id, self.first.get(id, id), *(source for source in node.inputs if source in own), *filter(_below(path), params)}
             joined = [part for part in parts if part[1] & links]
             parts = [part for part in parts if part not in joined]
             parts.append(([*(n for part in joined for n in part[0]), id], links.union(*(part[1] for part in joined))))
@@ -275,7 +288,7 @@ def _ports(graph: Graph, region: Region, homes: Mapping[Expr, Region], standards
         elif isinstance(cell, Apply) and homes[cell] is region:
             for part in cell.args.values():
                 read(part)
-        elif homes[cell] is not region and not is_number(cell):
+        elif homes[cell] is not region and not is_constant(cell):
             reads[key(cell)] = cell
 
     for step in region.steps:

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
 from repc.backends.spec.forms import Form, Slot, along_form, form
 from repc.backends.spec.initial import initial_form
-from repc.backends.spec.regions import Cell, Key, Region, Regions, is_number, key
+from repc.backends.spec.opaque import opaque_form
+from repc.backends.spec.regions import Cell, Key, Region, Regions, key
 from repc.backends.spec.standard import place
 from repc.backends.spec.terms import Literal
 from repc.ir.expr import Apply
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId, Parameter
-from repc.ir.types import TensorType
+from repc.ir.types import WHOLE, TensorType
 from repc.ops.arithmetic import Affine
 from repc.ops.constant import Fill
+from repc.ops.opaque import Opaque
 from repc.ops.pool import AdaptiveAvgPool
 from repc.ops.shape import Reshape, Slice
 
@@ -80,7 +83,7 @@ class Step:
     def callee(self) -> Hashable:
         """What is called, whatever its arguments."""
         names = tuple(slot.name for slot in self.form.slots)
-        return self.form.kind, self.form.name, names, self.named, self.results, self.block, self.loop, self.parallel
+        return self.form.kind, self.form.name, self.form.detail, names, self.named, self.results, self.block, self.loop, self.parallel
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,27 +152,29 @@ class _Body:
 
     # ------------------------------------------------------------ operands
 
-    def _ref(self, cell: Cell, slots: list[Slot]) -> Ref:
-        """Where a value is found; a number becomes a slot, and a weight that is computed here a step."""
-        if is_number(cell):
-            assert isinstance(cell, Apply) and isinstance(cell.op, Fill)
-            value = cell.op.value
-            slots.append(Slot("factor", int(value) if value.denominator == 1 else value))
-            return Number(len(slots) - 1)
+    def _ref(self, cell: Cell) -> Ref:
+        """Where a value is found; a weight that is computed here becomes a step."""
         if key(cell) not in self.known:
             assert isinstance(cell, Apply), cell
-            self.known[cell] = Value(self._apply(cell))
+            step = self._step(form(cell.op, {name: part.type for name, part in cell.args.items()}), cell.args)
+            self.steps.append(step)
+            if not cell.args:  # a constant is written wherever it is read
+                return Value(step)
+            self.known[cell] = Value(step)
         return self.known[key(cell)]
 
-    def _apply(self, expr: Apply) -> Step:
-        types = {name: part.type for name, part in expr.args.items()}
-        step = self._step(form(expr.op, types), expr.args)
-        self.steps.append(step)
-        return step
-
     def _step(self, said: Form, operands: Mapping[str, Cell], label: str = "") -> Step:
+        """A step; the numbers among its operands become slots where the language makes the same of a number."""
         slots = list(said.slots)
-        refs = {name: self._ref(cell, slots) for name, cell in operands.items()}
+        refs: dict[str, Ref] = {}
+        for name, cell in operands.items():
+            others = [self.builder.type(other).dtype for other in operands.values() if other is not cell]
+            value = number(cell, said, others)
+            if value is None:
+                refs[name] = self._ref(cell)
+            else:
+                slots.append(Slot("factor", value))
+                refs[name] = Number(len(slots) - 1)
         return Step(replace(said, slots=tuple(slots)), refs, label)
 
     # ------------------------------------------------------------ steps
@@ -187,7 +192,7 @@ class _Body:
 
     def _node(self, id: NodeId) -> None:
         node = self.graph[id]
-        for pattern in (self._entry, self._parts, self._global_pool):
+        for pattern in (self._opaque, self._entry, self._parts, self._global_pool):
             if pattern(id):
                 return
         operands = node.operands()
@@ -206,6 +211,21 @@ class _Body:
     def _here(self, id: NodeId | None, like: NodeId) -> bool:
         """Whether a node is a step of this body at the same place."""
         return id in self.own and id is not None and place(self.graph[id]) == place(self.graph[like])
+
+    def _opaque(self, id: NodeId) -> bool:
+        """All results of an opaque call."""
+        node = self.graph[id]
+        if not isinstance(node.op, Opaque):
+            return False
+        call = node.op.call
+        step = self._step(opaque_form(call), node.operands(), self.region.local(place(node)))
+        step = replace(step, results=len(call.types))
+        self.steps.append(step)
+        for other in self.builder.regions.calls[id]:
+            op = self.graph[other].op
+            assert isinstance(op, Opaque)
+            self.known[other] = Value(step, op.result)
+        return True
 
     def _entry(self, id: NodeId) -> bool:
         """``x[i]``: one entry of an axis, which disappears."""
@@ -263,6 +283,20 @@ class _Body:
             return Declared(local, parameter, said, (*sizes, *said.slots))
         before = self.steps, self.known
         self.steps, self.known = [], dict(self.known)
-        ref = self._ref(parameter.init, [])
+        ref = self._ref(parameter.init)
         self.steps, self.known = before
         return Declared(local, parameter, ref, sizes)
+
+
+def number(cell: Cell, said: Form, others: Sequence[str]) -> int | Fraction | None:
+    """The value of a constant that can be written as a number, where the other operands have these element types."""
+    if not isinstance(cell, Apply) or not isinstance(cell.op, Fill) or cell.op.shape or said.kind == "opaque":
+        return None
+    value, dtype = cell.op.value, "f32"
+    if said.kind == "binary":
+        if not others or said.name == "@":
+            return None
+        dtype = "f32" if others[0] in (*WHOLE, "bool") and value.denominator > 1 else others[0]
+    if cell.op.dtype != dtype:
+        return None
+    return int(value) if value.denominator == 1 else value

@@ -8,6 +8,7 @@ from itertools import islice
 
 from repc.backends.spec.forms import Form
 from repc.backends.spec.names import legal, unused, variable
+from repc.backends.spec.opaque import typed
 from repc.backends.spec.steps import Declared, Number, Port, Ref, Step, Value, Weight
 from repc.backends.spec.templates import Parameter, Template, slotted
 from repc.backends.spec.terms import LOOP, NOWHERE, binary, call, integer, label, literal, name, negative
@@ -107,7 +108,7 @@ class Writer:
         if step.results == 1 and self.uses[results[0]] == 1:
             self.inline[results[0]] = expr
             return
-        names = tuple(self.named(result, _wanted(step)) for result in results)
+        names = tuple(self.named(result, _wanted(step)) if self.uses[result] else "_" for result in results)
         self.statements.append(tree.Let(NOWHERE, names, expr))
 
     def _said(self, step: Step) -> tree.Expr:
@@ -204,6 +205,8 @@ class Writer:
             case "along":
                 axis = [argument for argument in arguments if argument is not None]
                 return binary(said.name, operands[0], call("along", [operands[1], *axis]))
+            case "opaque":
+                return typed(said, operands, arguments)
             case "minus":
                 return negative(operands[0])
             case "slice":

@@ -150,7 +150,9 @@ class Network:
         weights = {name: operand for name, operand in operands.items() if not isinstance(operand, NodeId)}
         if len(weights) == len(operands):
             return apply(op, **weights)
-        return self.node(op, operands, op.infer({name: self.type(given) for name, given in operands.items()}), path, place)
+        return self.node(
+            op, operands, op.infer({name: self.type(given) for name, given in operands.items()}), path, place
+        )
 
     def node(self, op: Operator, operands: Mapping[str, Operand], type: TensorType, path: str, place: Span) -> NodeId:
         """A node of that type, whatever its operands are."""

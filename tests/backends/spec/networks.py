@@ -11,18 +11,33 @@ from hypothesis import strategies as st
 from repc.diagnostics import Source, Span
 from repc.ir.dims import symbol
 from repc.ir.expr import Expr, Param, apply
+from repc.ir.foreign import Dtype, Hole, Named, OnnxCall, TorchCall
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId, Parameter
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops import Affine, BatchNorm, Concat, Conv, Fill, Function, Input, Multiply, PRelu, Reduce, Slice, Sum
+from repc.ops.opaque import Opaque
 from repc.ops.build import add, mul, reshape, scale
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 SPAN = Span(Source("test", "text"), 0, 4)
 ONE = Fraction(1)
 CHANNELS = 4
-PLACES = ["", "a", "a.b", "a.b.c", "blocks.0", "blocks.1", "blocks.2", "blocks.0.d", "blocks.1.d", "s.0.0", "s.0.1", "s.1"]
+PLACES = [
+    "",
+    "a",
+    "a.b",
+    "a.b.c",
+    "blocks.0",
+    "blocks.1",
+    "blocks.2",
+    "blocks.0.d",
+    "blocks.1.d",
+    "s.0.0",
+    "s.0.1",
+    "s.1",
+]
 
 
 class Network:
@@ -66,7 +81,11 @@ class Network:
         return f"{place}.{name}" if place else name
 
     def step(self) -> None:
-        make = self.draw(st.sampled_from([conv, conv, norm, function, function, total, product, affine, halves, weighted, gate, prelu]))
+        make = self.draw(
+            st.sampled_from(
+                STEPS
+            )
+        )
         place = self.draw(st.sampled_from(PLACES))
         self.values.append(make(self, place, self.draw))
 
@@ -90,7 +109,12 @@ def conv(net: Network, place: str, draw: Draw) -> NodeId:
     path = f"{place}.conv" if draw(st.booleans()) and place else place
     prefix = f"{path}." if path else ""
     key = prefix if draw(st.integers(0, 4)) else f"shared{groups}{kernel}."
-    if f"{key}weight" in net.graph.parameters and net.graph.parameters[f"{key}weight"].type.shape != (CHANNELS, CHANNELS // groups, kernel, kernel):
+    if f"{key}weight" in net.graph.parameters and net.graph.parameters[f"{key}weight"].type.shape != (
+        CHANNELS,
+        CHANNELS // groups,
+        kernel,
+        kernel,
+    ):
         key = f"other{groups}{kernel}."
     weight = net.weight(f"{key}weight", CHANNELS, CHANNELS // groups, kernel, kernel)
     op = Conv((1, 1), ((kernel // 2,) * 2,) * 2, (1, 1), groups, mode)
@@ -106,20 +130,33 @@ def norm(net: Network, place: str, draw: Draw) -> NodeId:
 
 
 def function(net: Network, place: str, draw: Draw) -> NodeId:
-    op = draw(st.sampled_from([Function("relu"), Function("gelu_tanh"), Function("clip", (Fraction(-1), Fraction(1, 3)))]))
+    op = draw(
+        st.sampled_from([Function("relu"), Function("gelu_tanh"), Function("clip", (Fraction(-1), Fraction(1, 3)))])
+    )
     return net.node(op, draw(st.sampled_from([place, "act", f"{place}.act" if place else "act"])), x=net.value())
 
 
 def total(net: Network, place: str, draw: Draw) -> NodeId:
     terms = [net.value() for _ in range(draw(st.integers(1, 3)))]
-    coefficients = draw(st.sampled_from([(1,) * len(terms), (Fraction(1, len(terms)),) * len(terms), (1, -1)[: len(terms)], (-2, 3, 1)[: len(terms)]]))
+    coefficients = draw(
+        st.sampled_from(
+            [
+                (1,) * len(terms),
+                (Fraction(1, len(terms)),) * len(terms),
+                (1, -1)[: len(terms)],
+                (-2, 3, 1)[: len(terms)],
+            ]
+        )
+    )
     if len(coefficients) < len(terms):
         coefficients = (1,) * len(terms)
     named = draw(st.booleans())
     path = f"{place}.total" if named and place else "total" if named else place
     op = Sum(tuple(map(Fraction, coefficients)))
     plain = len(set(op.coefficients)) == 1 and op.coefficients[0] in (1, Fraction(1, len(terms)))
-    return net.node(op, path if plain or not named else place, named and plain, **{str(i): t for i, t in enumerate(terms)})
+    return net.node(
+        op, path if plain or not named else place, named and plain, **{str(i): t for i, t in enumerate(terms)}
+    )
 
 
 def product(net: Network, place: str, draw: Draw) -> NodeId:
@@ -154,6 +191,22 @@ def halves(net: Network, place: str, draw: Draw) -> NodeId:
     x = net.value()
     parts = [net.node(Slice(1, start, start + 2), place, x=x) for start in (0, 2)]
     return net.node(Concat(1), draw(st.sampled_from(PLACES)), **{"0": parts[1], "1": parts[draw(st.integers(0, 1))]})
+
+
+def unknown(net: Network, place: str, draw: Draw) -> NodeId:
+    """A call that repc does not know, with two results, of which one may be read, or both."""
+    x = net.value()
+    type = net.graph[x].type
+    args = (Hole(0), draw(st.integers(1, 3)), 2.0, -0.5, float("inf"), (type.shape[2], Dtype("f16"), "mode", None), Named("torch.strided"))
+    call = TorchCall("aten.topk.default", args, ("f32",), (type, TensorType((), "i64"), type), {"largest": True})
+    results = [net.node(Opaque(call, result), place, **{"0": x}) for result in (0, 1, 2)]
+    if draw(st.booleans()):
+        return results[draw(st.sampled_from([0, 2]))]
+    node = OnnxCall("Mod", "ai.x", 18, bytes([draw(st.integers(0, 9)), 255]), ("a", "b"), ("f32", "f32"), (type,))
+    return net.node(Opaque(node), draw(st.sampled_from(PLACES)), **{"0": results[0], "1": apply(Fill((), Fraction(1, 3)))})
+
+
+STEPS = [conv, conv, norm, function, function, total, product, affine, halves, weighted, gate, prelu, unknown]
 
 
 @st.composite
