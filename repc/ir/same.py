@@ -71,7 +71,7 @@ class _Walk:
             return f"{self._say(a, self.one)} and {self._say(b, self.other)}"
         if isinstance(a, int) and isinstance(b, int):
             x, y = self.one[a], self.other[b]
-            if (x.path, x.named) != (y.path, y.named):
+            if (x.path, x.named) != (y.path, y.named) and a not in self.one.inputs.values():
                 return f"{self._say(a, self.one)} is at {x.path!r} and {y.path!r}"
             if list(x.operands()) != list(y.operands()):
                 return f"{self._say(a, self.one)} has {list(x.operands())} and {list(y.operands())}"
