@@ -13,7 +13,8 @@ tensors in place, the usual ones are resolved here (`functional`), the rest by t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ from torch.export import ExportedProgram
 from repc.diagnostics import Failure
 from repc.importers import Imported
 from repc.importers.torch import errors
-from repc.importers.torch.capture import Example, NotExported, capture, check_mode, example, hooked, shapes
+from repc.importers.torch.conditions import Condition, conditions
+from repc.importers.torch.export import BATCH, Example, NotExported, capture, check_mode, example, hooked, shapes
 from repc.importers.torch.functional import entangled
-from repc.importers.torch.program import translate
+from repc.importers.torch.program import ports, translate
 from repc.importers.torch.sizes import Unrepresentable
 
 __all__ = ["import_module", "import_program"]
@@ -46,19 +48,22 @@ def import_module(
 
 def module_program(
     given: Example, dynamic: Mapping[str, Any] | None, name: str | None = None
-) -> tuple[ExportedProgram, Imported]:
-    """A module as an exported program and as a graph; the batch is free where the module allows that."""
+) -> tuple[ExportedProgram, Imported, list[Condition]]:
+    """A module as an exported program and as a graph; the batch is free where the module allows that.
+
+    Also the conditions under which the program is the module.
+    """
     check_mode(given.module)
     name = name or type(given.module).__name__
     try:
-        return _attempt(given, dynamic, name, batch=True)
+        return _attempt(given.of_two(), dynamic, name, batch=True)
     except (NotExported, Unrepresentable) as first:
         try:
-            program, imported = _attempt(given, dynamic, name, batch=False)
+            program, imported, asked = _attempt(given, dynamic, name, batch=False)
         except (NotExported, Unrepresentable) as second:
             raise Failure(errors.not_exported(name, str(second), list(dynamic or {}))) from second
-        note = f"all sizes are those of the example, since with a free batch: {_first_line(first)}"
-        return program, replace(imported, notes=(note, *imported.notes))
+        note = f"the batch is fixed at {given.batch}: {_first_line(first)}"
+        return program, replace(imported, notes=(note, *imported.notes)), asked
 
 
 def import_program(program: str | Path | ExportedProgram) -> Imported:
@@ -77,15 +82,32 @@ def import_program(program: str | Path | ExportedProgram) -> Imported:
 
 def _attempt(
     given: Example, dynamic: Mapping[str, Any] | None, name: str, *, batch: bool
-) -> tuple[ExportedProgram, Imported]:
+) -> tuple[ExportedProgram, Imported, list[Condition]]:
     asked = shapes(given, dynamic, batch=batch)
     program = capture(given, asked.spec)
+    needed = conditions(program, given.arguments, asked.names)
+    if batch:
+        _check_batch(program, asked.names, needed)
     imported = translate(program, name, asked.names)
-    hooks = hooked(given.module)
+    return program, replace(imported, notes=(*_notes(given.module, needed), *imported.notes)), needed
+
+
+def _check_batch(program: ExportedProgram, names: Sequence[Mapping[int, str]], needed: Sequence[Condition]) -> None:
+    """Raise `NotExported` unless the program is the same for every batch."""
+    bound = [condition.text for condition in needed if re.search(rf"\b{BATCH}\b", condition.text)]
+    if bound:
+        raise NotExported(f"the network asks whether {' and '.join(bound)}")
+    for port, named in zip(ports(program), names, strict=True):
+        if named.get(0) == BATCH and isinstance(port.meta["val"].shape[0], int):
+            raise NotExported(f"{port.name} has one batch only")
+
+
+def _notes(module: nn.Module, needed: Sequence[Condition]) -> Iterator[str]:
+    hooks = hooked(module)
     if hooks:
-        note = f"forward hooks were called once, while importing, and what they did is part of the graph: {hooks}"
-        imported = replace(imported, notes=(note, *imported.notes))
-    return program, imported
+        yield f"forward hooks were called while importing, and what they did is part of the graph: {', '.join(hooks)}"
+    if needed:
+        yield f"the graph is the network where {' and '.join(condition.text for condition in needed)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from math import isfinite
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from repc.importers.torch.opaque import Argument
+from repc.importers.torch.site import exact
 from repc.ir.dims import Polynomial
 from repc.ir.expr import Apply, Expr, Param
 from repc.ir.types import TensorType
@@ -81,4 +81,4 @@ def _repeated(tensor: Tensor, type: TensorType) -> Apply | None:
     number = first.item()
     if not isfinite(number) or not bool((tensor == first).all()):
         return None
-    return Apply(Fill(type.concrete(), Fraction(number), type.dtype), {}, type)
+    return Apply(Fill(type.concrete(), exact(number), type.dtype), {}, type)

@@ -19,7 +19,7 @@ from repc.diagnostics import Failure
 from repc.evaluate.dtypes import DTYPES
 from repc.importers import Imported
 from repc.importers.torch import errors
-from repc.importers.torch.capture import BATCH
+from repc.importers.torch.export import BATCH
 from repc.importers.torch.functional import Aliases, changed
 from repc.importers.torch.known import Known
 from repc.importers.torch.opaque import Argument
@@ -72,10 +72,14 @@ def _placeholders(program: ExportedProgram) -> list[tuple[InputSpec, fx.Node]]:
     return list(zip(program.graph_signature.input_specs, nodes, strict=True))
 
 
+def ports(program: ExportedProgram) -> list[fx.Node]:
+    """The tensors that a program takes as inputs."""
+    return [node for spec, node in _placeholders(program) if _is_tensor(spec)]
+
+
 def _free(program: ExportedProgram, names: Sequence[Mapping[int, str]]) -> Iterator[tuple[torch.SymInt, str]]:
     """The sizes of inputs that are free, each with its name."""
-    ports = [node for spec, node in _placeholders(program) if _is_tensor(spec)]
-    for position, node in enumerate(ports):
+    for position, node in enumerate(ports(program)):
         named = names[position] if position < len(names) else {}
         for axis, size in enumerate(node.meta["val"].shape):
             if isinstance(size, torch.SymInt):

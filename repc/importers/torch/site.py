@@ -36,6 +36,15 @@ class Unknown(Exception):
     """A call that repc has no operators for; the text says what about it."""
 
 
+def exact(value: Number | Fraction) -> Fraction:
+    """A number as the decimal that it is written as: 1e-05 is one over a hundred thousand."""
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise Unknown(f"the constant {value}")
+        return Fraction(str(value))
+    return Fraction(value)
+
+
 @dataclass(frozen=True, eq=False)
 class Site:
     """One call of the original network: where its operators go, and the types of its results.
@@ -74,9 +83,7 @@ class Site:
 
     def number(self, value: Number, dtype: str = "f32", shape: Sequence[int] = ()) -> Expr:
         """A constant."""
-        if not isfinite(value):
-            raise Unknown(f"the constant {value}")
-        return Apply(Fill(tuple(shape), Fraction(value), dtype), {}, TensorType(tuple(shape), dtype))
+        return Apply(Fill(tuple(shape), exact(value), dtype), {}, TensorType(tuple(shape), dtype))
 
     def operands(self, *given: Value | Dim | Number, dtype: str | None = None) -> list[Value]:
         """Operands of arithmetic in one element type, that of the result if none is named; numbers become constants."""
@@ -84,7 +91,7 @@ class Site:
 
     def combine(self, *terms: tuple[Number | Fraction, Value]) -> Value:
         """The sum of values, each times a number."""
-        return self.add_all(Sum(tuple(Fraction(factor) for factor, _ in terms)), [value for _, value in terms])
+        return self.add_all(Sum(tuple(exact(factor) for factor, _ in terms)), [value for _, value in terms])
 
     def times(self, a: Value, b: Value) -> Value:
         """The product, element by element."""
@@ -92,9 +99,7 @@ class Site:
 
     def function(self, name: str, x: Value, *attributes: Number) -> Value:
         """An elementwise function."""
-        if not all(map(isfinite, attributes)):
-            raise Unknown(f"{name} with {attributes}")
-        return self.add(Function(name, tuple(map(Fraction, attributes))), x=x)
+        return self.add(Function(name, tuple(map(exact, attributes))), x=x)
 
     def reshape(self, x: Value, shape: Sequence[Dim]) -> Value:
         """x in another shape; x itself where it has that shape."""

@@ -167,7 +167,7 @@ def _bound(target: OpOverload, args: Sequence[Argument], keywords: Mapping[str, 
     found: list[Argument] = []
     for position, parameter in enumerate(target._schema.arguments):
         value = args[position] if position < len(args) else keywords.get(parameter.name, parameter.default_value)
-        is_list = isinstance(value, int) and "[" in str(parameter.real_type)
+        is_list = isinstance(value, int) and "List[" in str(parameter.real_type)
         found.append([value] if is_list else value)
     return found
 

@@ -8,7 +8,7 @@ from repc.backends.torch.lowerings.shape import along
 from repc.backends.torch.text import Given, Value, call, literal, texts
 from repc.evaluate.dtypes import DTYPES
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
-from repc.ops.binary import Binary, Where
+from repc.ops.binary import Binary, Not, Where
 from repc.ops.constant import Eye, Fill
 from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.reduce import Reduce
@@ -48,7 +48,6 @@ FUNCTIONS = {
     "celu": "F.celu({}, {})",
     "softsign": "F.softsign({})",
     "logsigmoid": "F.logsigmoid({})",
-    "logical_not": "torch.logical_not({})",
 }
 
 OPERATORS = {
@@ -80,6 +79,11 @@ def binary(op: Binary, given: Given) -> str:
     """``a < b``, ``torch.maximum(a, b)``"""
     a, b = given["a"].text, given["b"].text
     return f"{a} {OPERATORS[op.function]} {b}" if op.function in OPERATORS else call(f"torch.{op.function}", a, b)
+
+
+def logical_not(op: Not, given: Given) -> str:
+    """``~x``"""
+    return f"~{given['x'].text}"
 
 
 def where(op: Where, given: Given) -> str:

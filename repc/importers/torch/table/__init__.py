@@ -19,7 +19,7 @@ Lowering: TypeAlias = "Callable[..., Value | list[Value]]"
 # Functions that repc knows by the same name.
 _SAME = (
     *("relu", "relu6", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid", "mish", "exp", "log", "sqrt", "rsqrt"),
-    *("abs", "sin", "cos", "atan", "erf", "sign", "floor", "ceil", "round", "selu", "logical_not"),
+    *("abs", "sin", "cos", "atan", "erf", "sign", "floor", "ceil", "round", "selu"),
 )
 
 _COMPARISONS = {
@@ -55,13 +55,15 @@ TABLE: dict[str, Lowering] = {
     **{f"aten.max_pool{n}d.default": partial(pool.max_pool, n) for n in (1, 2, 3)},
     **{f"aten.avg_pool{n}d.default": partial(pool.avg_pool, n) for n in (1, 2, 3)},
     **{f"aten.adaptive_avg_pool{n}d.default": partial(pool.adaptive_avg_pool, n) for n in (1, 2, 3)},
-    **{f"aten.adaptive_max_pool{n}d.default": pool.adaptive_max_pool for n in (1, 2, 3)},
+    **{f"aten.adaptive_max_pool{n}d.default": partial(pool.adaptive_max_pool, n) for n in (1, 2, 3)},
     **{f"aten.upsample_nearest{n}d.vec": pool.nearest for n in (1, 2, 3)},
-    "aten.upsample_linear1d.vec": pool.linear,
-    "aten.upsample_bilinear2d.vec": pool.linear,
-    "aten.upsample_trilinear3d.vec": pool.linear,
+    "aten.upsample_linear1d.vec": partial(pool.interpolated, "linear"),
+    "aten.upsample_bilinear2d.vec": partial(pool.interpolated, "linear"),
+    "aten.upsample_trilinear3d.vec": partial(pool.interpolated, "linear"),
+    "aten.upsample_bicubic2d.vec": partial(pool.interpolated, "cubic"),
     # functions, element by element
     **{f"aten.{name}.default": partial(pointwise.named, name) for name in _SAME},
+    "aten.logical_not.default": pointwise.negated,
     "aten.gelu.default": pointwise.gelu,
     "aten.leaky_relu.default": pointwise.leaky_relu,
     "aten.elu.default": pointwise.elu,
@@ -147,6 +149,7 @@ TABLE: dict[str, Lowering] = {
     },
     "aten.expand.default": shape.expand,
     "aten.expand_as.default": shape.expand,
+    "aten.broadcast_to.default": shape.expand,
     "aten.repeat.default": shape.repeat,
     "aten.tile.default": shape.repeat,
     "aten.permute.default": shape.permute,
@@ -168,6 +171,12 @@ TABLE: dict[str, Lowering] = {
     "aten.cat.default": shape.concat,
     "aten.concat.default": shape.concat,
     "aten.stack.default": shape.stack,
+    "aten.copy.default": shape.copy,
+    "aten.slice_scatter.default": shape.slice_scatter,
+    "aten.select_scatter.default": shape.select_scatter,
+    **{f"aten.{name}.default": partial(shape.filled, 0) for name in ("zeros", "zeros_like", "new_zeros")},
+    **{f"aten.{name}.default": partial(shape.filled, 1) for name in ("ones", "ones_like", "new_ones")},
+    **{f"aten.{name}.default": partial(shape.filled, None) for name in ("full", "full_like", "new_full")},
     "aten.pad.default": shape.pad,
     "aten.constant_pad_nd.default": shape.constant_pad,
     **{f"aten.reflection_pad{n}d.default": partial(shape.padding, "reflect") for n in (1, 2, 3)},

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from math import sqrt
-
-from repc.importers.torch.site import Number, Site, Unknown, Value
+from repc.importers.torch.site import Number, Site, Unknown, Value, exact
 from repc.ops import Attention, Conv, ConvTranspose, Einsum, Linear, MatMul
+from repc.ops.attention import usual_scale
 from repc.ops.padding import Pairs
 from repc.ops.windows import Ints
 
@@ -119,7 +117,7 @@ def attention(
     width = q.type.shape[-1]
     if dropout or grouped or not isinstance(width, int) or (mask is not None and mask.type.dtype == "bool"):
         raise Unknown("attention with dropout, grouped heads or a mask of true and false")
-    factor = Fraction(1 / sqrt(width) if scale is None else scale)
+    factor = usual_scale(width) if scale is None else exact(scale)
     return at.add(Attention(factor, causal), q=q, k=k, v=v, mask=mask)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
-from repc.importers.torch.site import Site, Unknown, Value
+from repc.importers.torch.site import Site, Unknown, Value, exact
 from repc.ir.dims import Dim
 from repc.ops import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 
@@ -23,7 +22,7 @@ def batch_norm(
     *rest: object,
 ) -> Value:
     """By running statistics, or without them by those of the batch."""
-    op = BatchNorm(Fraction(eps), momentum)
+    op = BatchNorm(exact(eps), momentum)
     if training:
         if mean is not None:
             raise Unknown("batch norm that updates its running statistics")
@@ -51,21 +50,21 @@ def layer_norm(
     at: Site, x: Value, shape: Sequence[Dim], weight: Value | None, bias: Value | None, eps: float, *rest: object
 ) -> Value:
     """``F.layer_norm``"""
-    return at.add(LayerNorm(len(shape), Fraction(eps)), x=x, weight=weight, bias=bias)
+    return at.add(LayerNorm(len(shape), exact(eps)), x=x, weight=weight, bias=bias)
 
 
 def rms_norm(at: Site, x: Value, shape: Sequence[Dim], weight: Value | None, eps: float | None) -> Value:
     """``F.rms_norm``; an eps that is not given depends on the element type."""
     if eps is None:
         raise Unknown("rms_norm whose eps depends on the element type")
-    return at.add(RMSNorm(len(shape), Fraction(eps)), x=x, weight=weight)
+    return at.add(RMSNorm(len(shape), exact(eps)), x=x, weight=weight)
 
 
 def group_norm(
     at: Site, x: Value, groups: int, weight: Value | None, bias: Value | None, eps: float, *rest: object
 ) -> Value:
     """``F.group_norm``"""
-    return at.add(GroupNorm(groups, Fraction(eps)), x=x, weight=weight, bias=bias)
+    return at.add(GroupNorm(groups, exact(eps)), x=x, weight=weight, bias=bias)
 
 
 def instance_norm(
@@ -86,4 +85,4 @@ def instance_norm(
         return batch_norm(at, x, weight, bias, mean, var, False, momentum, eps)
     if not isinstance(channels, int):
         raise Unknown("a free number of channels")
-    return at.add(GroupNorm(channels, Fraction(eps)), x=x, weight=weight, bias=bias)
+    return at.add(GroupNorm(channels, exact(eps)), x=x, weight=weight, bias=bias)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from repc.importers.torch.site import Number, Site, Unknown, Value
 from repc.ir.types import REAL
-from repc.ops import Binary, Divide, LogSoftmax, PRelu, Softmax, Where
+from repc.ops import Binary, Divide, LogSoftmax, Not, PRelu, Softmax, Where
 
 
 def unchanged(at: Site, x: Value, *rest: object) -> Value:
@@ -120,6 +120,11 @@ def binary(function: str, at: Site, a: Value, b: Value | Number) -> Value:
     dtype = a.type.dtype if a.type.dtype in REAL or other == "bool" else other
     one, two = at.operands(a, b, dtype=dtype)
     return at.add(Binary(function), a=one, b=two)
+
+
+def negated(at: Site, x: Value) -> Value:
+    """``logical_not``"""
+    return at.add(Not(), x=at.cast(x, "bool"))
 
 
 def where(at: Site, condition: Value, a: Value | Number, b: Value | Number) -> Value:

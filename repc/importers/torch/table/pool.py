@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from repc.importers.torch.site import Site, Unknown, Value
+from repc.importers.torch.site import Site, Unknown, Value, exact
 from repc.importers.torch.table.linear import equal_sides, every
-from repc.ir.dims import Dim, divide
+from repc.ir.dims import Dim
 from repc.ir.operator import Operator
-from repc.ops import AdaptiveAvgPool, AvgPool, MaxPool, Reduce, Upsample
+from repc.ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool, Upsample
 
 
 def max_pool(rank: int, at: Site, x: Value, kernel: Sequence[int], *window: object) -> Value:
@@ -34,40 +34,38 @@ def avg_pool(rank: int, at: Site, x: Value, kernel: Sequence[int], *window: obje
 
 def adaptive_avg_pool(rank: int, at: Site, x: Value, output: Sequence[Dim]) -> Value:
     """``adaptive_avg_pool1d`` to ``adaptive_avg_pool3d``."""
-    sizes = tuple(size for size in output if isinstance(size, int))
-    if len(sizes) != len(output):
-        raise Unknown(f"a pool to {list(output)}")
-    return _batched(at, AdaptiveAvgPool(sizes), x, rank)
+    return _batched(at, AdaptiveAvgPool(_known(output)), x, rank)
 
 
-def adaptive_max_pool(at: Site, x: Value, output: Sequence[Dim]) -> list[Value]:
-    """To one element, which is the maximum; where it was, nobody may ask."""
-    if any(size != 1 for size in output):
-        raise Unknown(f"a pool to {list(output)}")
-    axes = tuple(range(x.type.rank - len(output), x.type.rank))
-    return [at.add(Reduce("max", axes, True), x=x)]
+def adaptive_max_pool(rank: int, at: Site, x: Value, output: Sequence[Dim]) -> list[Value]:
+    """``adaptive_max_pool1d`` to ``adaptive_max_pool3d``; where the maxima were, nobody may ask."""
+    return [_batched(at, AdaptiveMaxPool(_known(output)), x, rank)]
 
 
 def nearest(at: Site, x: Value, size: Sequence[Dim] | None, factors: Sequence[float] | None) -> Value:
-    """``upsample_nearest1d`` to ``upsample_nearest3d``, by whole factors."""
-    return at.add(Upsample(_factors(at, x, factors), "nearest"), x=x)
+    """``upsample_nearest1d`` to ``upsample_nearest3d``."""
+    return _upsampled(at, x, "nearest", False, factors)
 
 
-def linear(
-    at: Site, x: Value, size: Sequence[Dim] | None, align_corners: bool, factors: Sequence[float] | None
+def interpolated(
+    mode: str, at: Site, x: Value, size: Sequence[Dim] | None, align_corners: bool, factors: Sequence[float] | None
 ) -> Value:
-    """``upsample_linear1d``, ``upsample_bilinear2d`` and ``upsample_trilinear3d``, by whole factors."""
-    return at.add(Upsample(_factors(at, x, factors), "linear", align_corners), x=x)
+    """``upsample_bilinear2d`` and its like."""
+    return _upsampled(at, x, mode, align_corners, factors)
 
 
-def _factors(at: Site, x: Value, given: Sequence[float] | None) -> tuple[int, ...]:
-    """How many times larger the result is along each spatial axis; factors that are given rule the places."""
-    sizes = zip(at.result.shape[2:], x.type.shape[2:], strict=True)
-    found = [divide(after, before) for after, before in sizes]
-    whole = tuple(factor for factor in found if isinstance(factor, int))
-    if len(whole) != len(found) or (given and list(given) != list(whole)):
-        raise Unknown(f"{x.type} resampled to {at.result}")
-    return whole
+def _upsampled(at: Site, x: Value, mode: str, align_corners: bool, factors: Sequence[float] | None) -> Value:
+    """By the factors where they are given, which then rule the places of elements, else by the size of the result."""
+    if factors:
+        return at.add(Upsample(tuple(map(exact, factors)), mode, align_corners), x=x)
+    return at.add(Upsample((), mode, align_corners, at.result.shape[2:]), x=x)
+
+
+def _known(output: Sequence[Dim]) -> tuple[int, ...]:
+    sizes = tuple(size for size in output if isinstance(size, int))
+    if len(sizes) != len(output):
+        raise Unknown(f"a pool to {list(output)}")
+    return sizes
 
 
 def _ints(given: object, rank: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from repc.importers.torch.site import Number, Site, Unknown, Value
 from repc.ir.dims import Dim, Polynomial, divide
+from repc.ir.types import REAL
 from repc.ops import Concat, Expand, Pad, Permute, Reshape, Roll, Slice, Take
 
 END = 2**63 - 1  # what torch writes for a slice that goes on to the end
@@ -20,7 +21,7 @@ def reshape(at: Site, x: Value, *rest: object) -> Value:
 
 
 def expand(at: Site, x: Value, *rest: object) -> Value:
-    """``expand`` and ``expand_as``"""
+    """``expand``, ``expand_as`` and ``broadcast_to``"""
     return x if x.type.shape == at.result.shape else at.add(Expand(at.result.shape), x=x)
 
 
@@ -126,6 +127,43 @@ def stack(at: Site, parts: Sequence[Value], axis: int = 0) -> Value:
     axis %= at.result.rank
     shape = [1 if i == axis else size for i, size in enumerate(at.result.shape)]
     return concat(at, [at.reshape(part, shape) for part in parts], axis)
+
+
+def copy(at: Site, x: Value, source: Value, *rest: object) -> Value:
+    """``x.copy_(source)``: the source in the shape and type of x."""
+    return expand(at, at.cast(source, at.result.dtype))
+
+
+def slice_scatter(
+    at: Site, x: Value, part: Value, axis: int = 0, start: Dim | None = None, stop: Dim | None = None, step: int = 1
+) -> Value:
+    """``x[start:stop] = part``: what lies before and behind, with the part in between."""
+    axis %= x.type.rank
+    size = x.type.shape[axis]
+    if not isinstance(size, int) or isinstance(start, Polynomial) or isinstance(stop, Polynomial) or step != 1:
+        raise Unknown(f"a part of a free size or every {step}th element put into {x.type}")
+    taken = range(size)[start:stop]
+    ends = [(0, taken.start), (taken.stop, size)]
+    before, behind = ([_sliced(at, x, axis, *end)] if end[0] < end[1] else [] for end in ends)
+    return concat(at, [*before, part, *behind], axis)
+
+
+def select_scatter(at: Site, x: Value, part: Value, axis: int, index: Dim) -> Value:
+    """``x[index] = part`` along one axis."""
+    axis %= x.type.rank
+    size = x.type.shape[axis]
+    if not isinstance(size, int) or not isinstance(index, int):
+        raise Unknown(f"element {index} put into {x.type}")
+    single = at.reshape(part, [1 if i == axis else dim for i, dim in enumerate(x.type.shape)])
+    return slice_scatter(at, x, single, axis, index % size, index % size + 1)
+
+
+def filled(value: Number | None, at: Site, *args: object) -> Value:
+    """``zeros``, ``ones`` and ``full`` of a free size, or of that of another tensor; with None the value is given."""
+    number = next((arg for arg in args[1:] if isinstance(arg, Number)), None) if value is None else value
+    if at.result.dtype not in REAL or not isinstance(number, Number):
+        raise Unknown(f"{number} as {at.result}")
+    return expand(at, at.number(number, at.result.dtype))
 
 
 # ------------------------------------------------------------ padding

@@ -46,6 +46,21 @@ class Example:
         """The tensors among the arguments, in order."""
         return [leaf for leaf in pytree.tree_leaves((self.args, self.kwargs)) if isinstance(leaf, Tensor)]
 
+    @property
+    def batch(self) -> int | None:
+        """The size of the first axis of the first tensor that has one; what shares it is taken to be batched."""
+        return next((tensor.shape[0] for tensor in self.tensors if tensor.dim()), None)
+
+    def of_two(self) -> Example:
+        """The example with a batch of at least two: to torch, a size of one is a matter of its own."""
+        if self.batch != 1:
+            return self
+
+        def twice(leaf: object) -> object:
+            return torch.cat([leaf, leaf]) if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == 1 else leaf
+
+        return Example(self.module, *pytree.tree_map(twice, (self.args, self.kwargs)))
+
 
 def example(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Example:
     """The arguments as `forward` takes them; raises `Failure` where it does not."""
@@ -66,12 +81,11 @@ class Shapes:
 
 def shapes(given: Example, dynamic: Mapping[str, Any] | None, *, batch: bool) -> Shapes:
     """Sizes that are asked to be free, by argument, and with `batch` the first axis of what is batched like the rest."""
-    first = next((tensor.shape[0] for tensor in given.tensors if tensor.dim()), None)
     found = Shapes()
 
     def of(value: Any, wanted: Any) -> Any:
         if isinstance(value, Tensor):
-            free = {0: BATCH} if batch and value.dim() and value.shape[0] == first else dict[int, Any]()
+            free = {0: BATCH} if batch and value.dim() and value.shape[0] == given.batch else dict[int, Any]()
             free |= wanted or {}
             found.names.append({axis: _name(dim) for axis, dim in free.items() if dim is not None})
             return {axis: _dim(dim, axis not in (wanted or {})) for axis, dim in free.items()}
