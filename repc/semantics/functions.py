@@ -219,6 +219,7 @@ _TABLE = (
     Function("permute", ("x",), movement.permute, {"axes": REQUIRED}, positional=1),
     Function("expand", ("x",), movement.expand, {"shape": REQUIRED}, positional=1),
     Function("split", ("x",), movement.split, {"sizes": REQUIRED, "axis": 1}, positional=1),
+    Function("slice", ("x",), movement.part, {"axis": REQUIRED, "start": 0, "stop": None, "step": 1}),
     Function("take", ("x",), movement.take, {"positions": REQUIRED, "axis": REQUIRED}, positional=1),
     Function("roll", ("x",), movement.roll, {"shift": REQUIRED, "axis": REQUIRED}, positional=1),
     Function("gather", ("x", "index"), lambda c: c.emit(Gather(c.axis("axis"))), {"axis": 0}),

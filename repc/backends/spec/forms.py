@@ -12,15 +12,19 @@ from repc.ir.dims import Dim, Shape, volume
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
+from repc.ops.attention import Attention, usual_scale
+from repc.ops.binary import Binary, Not, Where
 from repc.ops.constant import Eye, Fill
 from repc.ops.conv import Conv, ConvTranspose
-from repc.ops.function import FUNCTIONS, Dropout, Function, PRelu, Softmax
+from repc.ops.function import FUNCTIONS, Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.padding import Pairs
-from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
-from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.ops.resample import Upsample
+from repc.ops.select import CumSum, Gather, Roll, Take
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 
 REQUIRED = "<required>"
 """Marks an argument without default."""
@@ -75,7 +79,7 @@ def block_form(op: Operator, types: Types) -> Form | None:
 # ---------------------------------------------------------------- attributes
 
 
-def _compact(values: Sequence[int]) -> Literal:
+def _compact(values: Sequence[int | Fraction]) -> Literal:
     """One number where all axes agree."""
     return values[0] if len(set(values)) == 1 else tuple(values)
 
@@ -177,22 +181,30 @@ def _avg_pool(op: AvgPool) -> tuple[Slot, ...]:
 
 
 def _upsample(op: Upsample) -> tuple[Slot, ...]:
+    size = Slot("size", op.size, width=True)
+    scale = Slot("scale", _compact([_whole(factor) for factor in op.scale]) if op.scale else None, by_place=True)
     return (
-        Slot("scale", _compact(op.scale), by_place=True),
+        scale if op.scale else size,
         Slot("mode", op.mode, "nearest"),
         Slot("align_corners", op.align_corners, False),
     )
 
 
 def _elementwise(op: Function) -> tuple[Slot, ...]:
-    defaults = {"slope": Fraction(1, 100), "alpha": 1} if op.function in ("leaky_relu", "elu") else {}
+    defaults = {"leaky_relu": {"slope": Fraction(1, 100)}, "elu": {"alpha": 1}, "celu": {"alpha": 1}}.get(op.function, {})
     return tuple(
         Slot(attribute, value, defaults.get(attribute, REQUIRED), by_place=True)
         for attribute, value in zip(FUNCTIONS[op.function], op.attributes, strict=True)
     )
 
 
-def _softmax(op: Softmax, types: Types) -> tuple[Slot, ...]:
+def _attention(op: Attention, types: Types) -> Form:
+    length = types["q"].shape[-1]
+    usual = usual_scale(length) if isinstance(length, int) else REQUIRED
+    return Form("function", "attention", (Slot("scale", op.scale, usual), Slot("causal", op.causal, False)))
+
+
+def _softmax(op: Softmax | LogSoftmax, types: Types) -> tuple[Slot, ...]:
     last = types["x"].rank - 1
     return (Slot("axis", -1 if op.axis == last else op.axis, -1, by_place=True),)
 
@@ -234,10 +246,28 @@ def _sizes(shape: Shape, whole: Dim | None = None) -> Slot:
 
 
 def _slice(op: Slice, types: Types) -> Form:
-    slots = (Slot("start", op.start, 0, width=True), Slot("stop", op.stop, types["x"].shape[op.axis], width=True))
+    """What is left out at the end of a free size is counted from there."""
+    size = types["x"].shape[op.axis]
+    left = op.stop - size
+    counted = not isinstance(size, int) and isinstance(left, int) and left != 0
+    start, stop = Slot("start", op.start, 0, width=True), Slot("stop", left if counted else op.stop, size, width=True)
     if op.step == 1:
-        return Form("slice", str(op.axis), slots)
-    return Form("function", "slice", (Slot("axis", op.axis), *slots, Slot("step", op.step, 1)))
+        return Form("slice", str(op.axis), (start, stop))
+    return Form("function", "slice", (Slot("axis", op.axis), start, stop, Slot("step", op.step, 1)))
+
+
+def _roll(op: Roll) -> tuple[Slot, ...]:
+    single = len(op.axes) == 1
+    shift, axis = (op.shifts[0], op.axes[0]) if single else (op.shifts, op.axes)
+    return (Slot("shift", shift, by_place=True), Slot("axis", axis))
+
+
+def _reduce(op: Reduce) -> Form:
+    name = {"max": "amax", "min": "amin"}.get(op.kind, op.kind)
+    axis = op.axes[0] if len(op.axes) == 1 else op.axes
+    return Form(
+        "function", name, (Slot("axis", axis), Slot("keep", op.keep, False), Slot("correction", op.correction, 0))
+    )
 
 
 def _pad(op: Pad, types: Types) -> Form:
@@ -295,9 +325,18 @@ _FORMS: Mapping[type[Operator], Callable[[Any, Types], Form]] = {
         ),
     ),
     Eye: _function("eye", lambda op: (Slot("size", op.size, by_place=True),)),
-    Reduce: lambda op, types: Form(
-        "function", op.kind, (Slot("axis", _compact(op.axes)), Slot("keep", op.keep, False))
-    ),
+    AdaptiveMaxPool: _function("adaptive_max_pool", lambda op: (Slot("size", _compact(op.output), by_place=True),)),
+    Reduce: lambda op, types: _reduce(op),
+    CumSum: _function("cumsum", lambda op: (Slot("axis", op.axis, by_place=True),)),
+    Attention: _attention,
+    Binary: lambda op, types: Form("function", op.function),
+    Not: _function("logical_not"),
+    Where: _function("where"),
+    LogSoftmax: lambda op, types: Form("function", "log_softmax", _softmax(op, types)),
+    Cast: _function("cast", lambda op: (Slot("dtype", op.dtype, by_place=True),)),
+    Gather: _function("gather", lambda op: (Slot("axis", op.axis, 0),)),
+    Take: _function("take", lambda op: (Slot("positions", op.positions, by_place=True), Slot("axis", op.axis))),
+    Roll: _function("roll", _roll),
 }
 
 ACTIVATIONS = {
@@ -346,5 +385,5 @@ _BLOCKS: Mapping[type[Operator], Callable[[Any, Types], Form | None]] = {
     MaxPool: _block("MaxPool", _max_pool),
     AvgPool: _block("AvgPool", _avg_pool),
     AdaptiveAvgPool: _block("AdaptiveAvgPool", lambda op: (Slot("size", _compact(op.output), by_place=True),)),
-    Upsample: _block("Upsample", _upsample),
+    Upsample: lambda op, types: Form("block", "Upsample", _upsample(op)) if op.scale else None,
 }

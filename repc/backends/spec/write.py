@@ -118,15 +118,16 @@ class Writer:
         if first is not None and (step.form.kind == "block" or (step.form.kind == "function" and not others)):
             get = self._named if others else self._expr
             return self._piped(step, [self._operand(step, ref, get) for ref in step.operands.values()])
-        get = self._named if step.label else self._argument
+        get = self._named if step.label or step.form.kind in ("slice", "entry") else self._argument
         return self._labelled(step, self._applied(step, [self._operand(step, r, get) for r in step.operands.values()]))
 
     def _is_merge(self, step: Step) -> bool:
         """Branches in braces, unless it is a sum of two of which one is just a value."""
         if step.form.kind != "binary" or step.form.name != "+":
             return step.form.kind == "merge"
-        pipes = [ref for ref in step.operands.values() if isinstance(self.inline.get(ref), tree.Pipe)]
-        return step.named is not None or (len(pipes) == 2 and not step.label)
+        found = [self.inline.get(ref) for ref in step.operands.values()]
+        stages = [len(expr.stages) for expr in found if isinstance(expr, tree.Pipe)]
+        return step.named is not None or (not step.label and (len(stages) == 2 or sum(stages) > 2))
 
     def _piped(self, step: Step, head: list[tree.Expr]) -> tree.Expr:
         """``head >> label: layer``."""
