@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from repc.ir.types import DTYPES
-from repc.ops.arithmetic import Affine, Detach
+from repc.ops.arithmetic import Affine, Detach, Sum
 from repc.ops.attention import Attention, usual_scale
 from repc.ops.binary import BINARY, Binary, Not, Where
 from repc.ops.constant import Eye, Fill
@@ -26,6 +26,7 @@ from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum, Gather
 from repc.semantics import errors, movement
 from repc.semantics.call import REQUIRED, Call
+from repc.semantics.emission import emit_all
 from repc.semantics.errors import Rejected
 from repc.semantics.values import LAYERS, Along, Block, Value
 
@@ -117,6 +118,10 @@ def _reduce(kind: str) -> Callable[[Call], Value]:
 
 def _binary(name: str) -> Function:
     return Function(name, ("a", "b"), lambda c: c.emit(Binary(name)))
+
+
+def _scale(c: Call) -> Value:
+    return emit_all(c.ctx, Sum((c.fraction("factor"),)), [c.tensor("x")], c.span)
 
 
 def _fill(c: Call) -> Value:
@@ -233,6 +238,7 @@ _TABLE = (
     Function("var", ("x",), _reduce("var"), {**_REDUCE, "correction": 0}),
     Function("cumsum", ("x",), lambda c: c.emit(CumSum(c.axis("axis"))), {"axis": REQUIRED}, positional=1),
     Function("affine", ("x", "weight?", "bias?"), lambda c: c.emit(Affine(c.axis("axis"))), {"axis": 1}),
+    Function("scale", ("x",), _scale, {"factor": REQUIRED}, positional=1),
     Function("along", ("x",), _along, {"axis": REQUIRED}, positional=1),
     Function("fill", (), _fill, {"value": REQUIRED, "shape": (), "dtype": "f32"}, positional=2),
     Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),

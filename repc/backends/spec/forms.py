@@ -64,10 +64,11 @@ class Form:
 Types = Mapping[str, TensorType]
 
 
-def form(op: Operator, types: Types) -> Form:
-    """An operator as a function of its operands, which have these types."""
-    said = _FORMS[type(op)](op, types)
-    return said if op.variadic else replace(said, operands=(*op.required, *op.optional))
+def form(op: Operator, types: Types, *, named: bool = False) -> Form:
+    """An operator as a function of its operands, which have these types; only branches can be `named`."""
+    if named and isinstance(op, Sum):
+        return _merged(op)
+    return replace(_FORMS[type(op)](op, types), operands=tuple(types) if op.variadic else (*op.required, *op.optional))
 
 
 def block_form(op: Operator, types: Types) -> Form | None:
@@ -216,16 +217,23 @@ def _sum(op: Sum, types: Types) -> Form:
     match op.coefficients:
         case (first,) if first == -1:
             return Form("minus", "-")
+        case (first,) if first != 1:
+            return Form("function", "scale", (Slot("factor", _whole(first), by_place=True),))
         case (1, -1):
             return Form("binary", "-")
         case (1, 1):
             return Form("binary", "+")
-        case coefficients if set(coefficients) == {1}:
-            return Form("merge", "sum")
-        case coefficients if set(coefficients) == {Fraction(1, len(coefficients))}:
-            return Form("merge", "mean")
-        case coefficients:
-            return Form("merge", "sum", (Slot("coefficients", coefficients),))
+        case _:
+            return _merged(op)
+
+
+def _merged(op: Sum) -> Form:
+    same = set(op.coefficients)
+    if same == {1}:
+        return Form("merge", "sum")
+    if same == {Fraction(1, len(op.coefficients))}:
+        return Form("merge", "mean")
+    return Form("merge", "sum", (Slot("coefficients", op.coefficients),))
 
 
 def along_form(op: Affine, operand: str) -> Form:

@@ -153,6 +153,10 @@ class _Divider:
                 group_of[id] = self.first.get(id, id) if path is None else _Call(path)
                 if path is not None:
                     members.setdefault(path, []).append(id)
+            rootless = {path for path, some in members.items() if not self._reads(some)}
+            if rootless:  # a block without inputs cannot be applied
+                dissolved |= rootless
+                continue
             for path, some in members.items():
                 if path in split or path not in self.keyed:
                     group_of.update(
@@ -163,6 +167,11 @@ class _Divider:
                 return order
             path = next(group.path for group in stuck if isinstance(group, _Call))
             (dissolved if path in split or path not in self.keyed else split).add(path)
+
+    def _reads(self, ids: Sequence[NodeId]) -> bool:
+        """Whether a module reads a value from around it."""
+        own = set(ids)
+        return any(source not in own for id in ids for source in self.graph[id].inputs)
 
     def _parts(self, path: str, ids: Sequence[NodeId]) -> list[list[NodeId]]:
         """The nodes of a module in parts that share no value and no parameter of the module."""

@@ -202,7 +202,8 @@ class _Body:
         elif isinstance(node.op, Affine) and len(node.inputs) == len(node.weights) == 1 and "x" not in node.weights:
             said = along_form(node.op, *node.weights)
         else:
-            said = form(node.op, {name: self.builder.type(cell) for name, cell in operands.items()})
+            types = {name: self.builder.type(cell) for name, cell in operands.items()}
+            said = form(node.op, types, named=node.named)
         step = self._step(said, operands, self.region.local(place(node)))
         self._add(replace(step, named=node.path.rpartition(".")[2] if node.named else None), [id])
 

@@ -20,7 +20,7 @@ PORTS = ("x", "y", "z", "u", "v", "w")
 def definition(template: Template, functions: set[str]) -> tree.Definition:
     """The block, whose parameters must be known."""
     writer = Writer(template, functions)
-    ports = [writer.named(Port(i), text) for i, text in zip(range(len(template.axes)), PORTS, strict=False)]
+    ports = [writer.named(Port(i), PORTS[i] if i < len(PORTS) else PORTS[0]) for i in range(len(template.axes))]
     types = (tree.TypeExpr(NOWHERE, None, tuple(map(name, axes))) for axes in template.axes)
     return tree.Definition(
         NOWHERE,

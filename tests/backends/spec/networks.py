@@ -153,10 +153,7 @@ def total(net: Network, place: str, draw: Draw) -> NodeId:
     named = draw(st.booleans())
     path = f"{place}.total" if named and place else "total" if named else place
     op = Sum(tuple(map(Fraction, coefficients)))
-    plain = len(set(op.coefficients)) == 1 and op.coefficients[0] in (1, Fraction(1, len(terms)))
-    return net.node(
-        op, path if plain or not named else place, named and plain, **{str(i): t for i, t in enumerate(terms)}
-    )
+    return net.node(op, path, named, **{str(i): term for i, term in enumerate(terms)})
 
 
 def product(net: Network, place: str, draw: Draw) -> NodeId:
