@@ -14,7 +14,7 @@ from repc.backends.spec.sizes import express
 from repc.backends.spec.steps import Declared, Step
 from repc.backends.spec.templates import Parameter, Template, slotted
 from repc.backends.spec.terms import LOOP, NOWHERE, binary, integer, is_symbolic, literal, name
-from repc.ir.dims import Dim, Polynomial, divide, volume
+from repc.ir.dims import Dim, Polynomial, divide, symbols, volume
 from repc.syntax import tree
 
 AXES = {1: ("c",), 2: ("b", "c"), 3: ("b", "n", "c"), 4: ("b", "c", "h", "w"), 5: ("b", "c", "d", "h", "w")}
@@ -51,7 +51,9 @@ class _Resolver:
         self.taken = {*functions, LOOP}
         self.parameters: list[Parameter] = []
         ranks = [type.rank for type in template.calls[0].types]
-        self.axes = () if network else tuple(self._axes(template, port, rank) for port, rank in enumerate(ranks))
+        self.axes = tuple(self._axes(template, port, rank) for port, rank in enumerate(ranks))
+        if network:
+            self.axes = tuple(tuple(sorted(symbols(type.shape))) for type in template.calls[0].types)
         self.taken.update(name for names in self.axes for name in names)
 
     def _axes(self, template: Template, port: int, rank: int) -> tuple[str, ...]:

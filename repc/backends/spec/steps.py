@@ -209,9 +209,9 @@ class _Body:
 
     # ------------------------------------------------------------ several nodes as one step
 
-    def _here(self, id: NodeId | None, like: NodeId) -> bool:
-        """Whether a node is a step of this body at the same place."""
-        return id in self.own and id is not None and place(self.graph[id]) == place(self.graph[like])
+    def _here(self, id: NodeId, like: NodeId) -> bool:
+        """Whether a node is a step of this body, not yet said, at the same place."""
+        return id in self.own and id not in self.known and place(self.graph[id]) == place(self.graph[like])
 
     def _opaque(self, id: NodeId) -> bool:
         """All results of an opaque call."""
@@ -247,7 +247,7 @@ class _Body:
         if not isinstance(node.op, Slice) or node.op.start or node.op.step != 1 or not node.inputs:
             return False
         axis, (source,) = node.op.axis, node.inputs
-        size, end, parts = self.graph[source].type.shape[axis], 0, list[NodeId]()
+        size, end, parts = self.graph[source].type.shape[axis], node.op.stop, [id]
         for other in dict.fromkeys(self.graph.users(source)):
             op = self.graph[other].op
             if isinstance(op, Slice) and (op.axis, op.start, op.step) == (axis, end, 1) and self._here(other, id):

@@ -119,6 +119,8 @@ class Writer:
             get = self._named if others else self._expr
             return self._piped(step, [self._operand(step, ref, get) for ref in step.operands.values()])
         get = self._named if step.label or step.form.kind in ("slice", "entry") else self._argument
+        if step.form.kind in ("function", "opaque"):
+            get = self._named if step.label else self._flat
         return self._labelled(step, self._applied(step, [self._operand(step, r, get) for r in step.operands.values()]))
 
     def _is_merge(self, step: Step) -> bool:
@@ -250,11 +252,17 @@ class Writer:
             case _:
                 return expr
 
+    def _flat(self, ref: Ref) -> tree.Expr:
+        """A value as an argument of a call: what is itself made of calls gets a name."""
+        expr = self._argument(ref)
+        return expr if _is_flat(expr) else self._let(ref, expr)
+
     def _named(self, ref: Ref) -> tree.Expr:
         """A value by its name, which it is given where it has none yet."""
         expr = self._expr(ref)
-        if isinstance(expr, tree.Name):
-            return expr
+        return expr if isinstance(expr, tree.Name) else self._let(ref, expr)
+
+    def _let(self, ref: Ref, expr: tree.Expr) -> tree.Expr:
         assert isinstance(ref, Value)
         text = self.named(ref, _wanted(ref.step))
         self.statements.append(tree.Let(NOWHERE, (text,), expr))
@@ -267,6 +275,17 @@ class Writer:
 def _is_plain(expr: tree.Expr) -> bool:
     """Whether it is a value, or several, by name."""
     return isinstance(expr, tree.Name) or (isinstance(expr, tree.Tuple) and all(map(_is_plain, expr.items)))
+
+
+def _is_flat(expr: tree.Expr) -> bool:
+    """Whether it is a name or literal, or one step from that."""
+    match expr:
+        case tree.Call(_, _, arguments):
+            return all(isinstance(argument.value, (tree.Name, tree.Int, tree.List)) for argument in arguments)
+        case tree.Index(_, value) | tree.Unary(_, _, value):
+            return _is_flat(value)
+        case _:
+            return isinstance(expr, (tree.Name, tree.Int, tree.Float))
 
 
 def _with_first(layer: tree.Expr, operands: Sequence[tree.Expr]) -> tree.Expr:

@@ -186,8 +186,8 @@ def gate(net: Network, place: str, draw: Draw) -> NodeId:
 def halves(net: Network, place: str, draw: Draw) -> NodeId:
     """Parts of a tensor, put together in another order."""
     x = net.value()
-    parts = [net.node(Slice(1, start, start + 2), place, x=x) for start in (0, 2)]
-    return net.node(Concat(1), draw(st.sampled_from(PLACES)), **{"0": parts[1], "1": parts[draw(st.integers(0, 1))]})
+    parts = [net.node(Slice(1, start, start + 2), place, x=x) for start in draw(st.permutations((0, 2, 0, 2)))]
+    return net.node(Concat(1), draw(st.sampled_from(PLACES)), **{"0": parts[1], "1": parts[draw(st.integers(0, 3))]})
 
 
 def unknown(net: Network, place: str, draw: Draw) -> NodeId:
