@@ -45,8 +45,18 @@ class Named:
         return self.path
 
 
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A generator of random numbers on the CPU, which begins at a seed whenever the call is made."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return f"seed {self.number}"
+
+
 Template: TypeAlias = (
-    "bool | int | float | str | Hole | Dtype | Named | Polynomial | tuple[Template, ...] | slice | None"
+    "bool | int | float | str | Hole | Dtype | Named | Seed | Polynomial | tuple[Template, ...] | slice | None"
 )
 DEVICE = Named("like.device")
 

@@ -14,7 +14,7 @@ from repc.ir.types import DTYPES
 from repc.ops.arithmetic import Affine, Detach, Sum
 from repc.ops.attention import Attention, usual_scale
 from repc.ops.binary import BINARY, Binary, Not, Where
-from repc.ops.constant import Eye, Fill
+from repc.ops.constant import Eye
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import FUNCTIONS as ELEMENTWISE
 from repc.ops.function import Cast, Dropout, LogSoftmax, PRelu, Softmax
@@ -24,7 +24,7 @@ from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum, Gather
-from repc.semantics import errors, movement
+from repc.semantics import constants, errors, matrices, movement
 from repc.semantics.call import REQUIRED, Call
 from repc.semantics.emission import emit_all
 from repc.semantics.errors import Rejected
@@ -124,13 +124,6 @@ def _scale(c: Call) -> Value:
     return emit_all(c.ctx, Sum((c.fraction("factor"),)), [c.tensor("x")], c.span)
 
 
-def _fill(c: Call) -> Value:
-    """A constant tensor, of no dimensions unless a shape is given."""
-    shape = c.attributes["shape"]
-    sizes = c.integers("shape", len(shape) if isinstance(shape, tuple) else 1, least=0)
-    return c.emit(Fill(sizes, c.fraction("value"), c.choice("dtype", DTYPES)))
-
-
 def _along(c: Call) -> Value:
     if c.type("x").rank != 1:
         raise Rejected(errors.not_a_vector(c.span, c.type("x")))
@@ -156,6 +149,19 @@ _REDUCE: Mapping[str, Value] = {"axis": REQUIRED, "keep": False}
 _EPS = Fraction(1, 100_000)
 
 _TABLE = (
+    Function("tensor", (), constants.tensor, {"values": REQUIRED}, positional=1),
+    Function("fill", (), constants.fill, {"shape": REQUIRED, "value": REQUIRED, "dtype": "f32"}, positional=2),
+    Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),
+    Function("arange", (), constants.arange, {"size": REQUIRED}, positional=1),
+    Function("randn", (), matrices.randn, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("rand", (), matrices.rand, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("randperm", (), matrices.randperm, {"n": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("solve", ("a", "b"), matrices.solve),
+    Function("qr", ("x",), matrices.qr),
+    Function("svd", ("x",), matrices.svd),
+    Function("topk", ("x",), matrices.topk, {"k": REQUIRED}, positional=1),
+    Function("index_add", ("x", "index", "values"), matrices.index_add),
+    Function("index_copy", ("x", "index", "values"), matrices.index_copy),
     Function("conv", ("x", "weight", "bias?"), _conv, {**_CONV, "mode": "zeros"}),
     Function("conv_transpose", ("x", "weight", "bias?"), _conv_transpose, {**_CONV, "output_pad": 0}),
     Function("linear", ("x", "weight", "bias?"), lambda c: c.emit(Linear())),
@@ -240,8 +246,6 @@ _TABLE = (
     Function("affine", ("x", "weight?", "bias?"), lambda c: c.emit(Affine(c.axis("axis"))), {"axis": 1}),
     Function("scale", ("x",), _scale, {"factor": REQUIRED}, positional=1),
     Function("along", ("x",), _along, {"axis": REQUIRED}, positional=1),
-    Function("fill", (), _fill, {"value": REQUIRED, "shape": (), "dtype": "f32"}, positional=2),
-    Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),
     Function("detach", ("x",), lambda c: c.emit(Detach())),
 )
 

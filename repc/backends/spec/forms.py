@@ -14,7 +14,7 @@ from repc.ir.types import TensorType
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
 from repc.ops.attention import Attention, usual_scale
 from repc.ops.binary import Binary, Not, Where
-from repc.ops.constant import Eye, Fill
+from repc.ops.constant import Constant, Eye, Fill
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import FUNCTIONS, Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
@@ -93,6 +93,14 @@ def _pads(pairs: Pairs) -> Literal:
 
 def _whole(value: Fraction) -> int | Fraction:
     return int(value) if value.denominator == 1 else value
+
+
+def _nested(shape: Sequence[int], values: Sequence[Fraction]) -> Literal:
+    """The values as lists of lists."""
+    if not shape:
+        return _whole(values[0])
+    size = len(values) // shape[0] if shape[0] else 0
+    return tuple(_nested(shape[1:], values[i * size : (i + 1) * size]) for i in range(shape[0]))
 
 
 def _mode(mode: str) -> Slot:
@@ -327,11 +335,12 @@ _FORMS: Mapping[type[Operator], Callable[[Any, Types], Form]] = {
     Fill: _function(
         "fill",
         lambda op: (
+            Slot("shape", op.shape, by_place=True, width=True),
             Slot("value", _whole(op.value), by_place=True),
-            Slot("shape", op.shape, (), by_place=True),
             Slot("dtype", op.dtype, "f32"),
         ),
     ),
+    Constant: _function("tensor", lambda op: (Slot("values", _nested(op.shape, op.values), by_place=True),)),
     Eye: _function("eye", lambda op: (Slot("size", op.size, by_place=True),)),
     AdaptiveMaxPool: _function("adaptive_max_pool", lambda op: (Slot("size", _compact(op.output), by_place=True),)),
     Reduce: lambda op, types: _reduce(op),
