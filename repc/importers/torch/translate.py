@@ -24,9 +24,6 @@ from repc.ir.types import ShapeError, TensorType
 
 Types: TypeAlias = Mapping[torch.dtype, str]
 
-REGIONS = ("wrap_with_set_grad_enabled",)
-"""Regions of a program with a mode that means nothing in evaluation."""
-
 
 class Broken:
     """In the place of a value that could not be made; the problem is reported, once."""
@@ -135,9 +132,10 @@ class Translation:
         self.unknown.setdefault(str(target), reason)
 
     def _region(self, node: fx.Node, target: HigherOrderOperator, args: list[Argument]) -> Argument:
-        """A part of the program under a mode."""
+        """A part of the program under a mode: one that means nothing in evaluation, or switches autocast off."""
         modules = [arg for arg in args if isinstance(arg, fx.GraphModule)]
-        if target.name() not in REGIONS or len(modules) != 1:
+        plain = target.name() == "wrap_with_set_grad_enabled" or (target.name() == "wrap_with_autocast" and not args[2])
+        if not plain or len(modules) != 1:
             place = spans(node.meta["stack_trace"])[-1] if node.meta.get("stack_trace") else None
             self.problems.append(errors.higher_order(target.name(), place))
             return Broken()

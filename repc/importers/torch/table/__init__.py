@@ -107,8 +107,13 @@ TABLE: dict[str, Lowering] = {
         for form in ("Tensor", "Scalar")
     },
     **{
-        f"aten.{name}.default": partial(pointwise.binary, name)
-        for name in ("logical_and", "logical_or", "logical_xor")
+        f"aten.{name}.default": partial(pointwise.binary, name) for name in ("logical_and", "logical_or", "logical_xor")
+    },
+    "aten.bitwise_not.default": pointwise.bitwise_not,
+    **{
+        f"aten.bitwise_{name}.{form}": partial(pointwise.bitwise, f"logical_{name}")
+        for name in ("and", "or", "xor")
+        for form in ("Tensor", "Scalar")
     },
     **{f"aten.where.{form}": pointwise.where for form in ("self", "ScalarSelf", "ScalarOther", "Scalar")},
     **{f"aten.masked_fill.{form}": pointwise.masked_fill for form in ("Scalar", "Tensor")},
@@ -153,6 +158,7 @@ TABLE: dict[str, Lowering] = {
     "aten.broadcast_to.default": shape.expand,
     "aten.repeat.default": shape.repeat,
     "aten.tile.default": shape.repeat,
+    "aten.repeat_interleave.self_int": shape.repeat_interleave,
     "aten.permute.default": shape.permute,
     "aten.transpose.int": shape.transpose,
     "aten.t.default": shape.transpose,
