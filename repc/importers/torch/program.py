@@ -125,7 +125,8 @@ def _constants(program: ExportedProgram) -> dict[str, Tensor]:
 
 def _check_stateless(program: ExportedProgram) -> None:
     """Raise `Failure` where the program writes to its buffers."""
-    held = {node: spec.target for spec, node in _placeholders(program) if spec.kind is not InputKind.USER_INPUT}
+    kept = (InputKind.PARAMETER, InputKind.BUFFER)
+    held = {node: spec.target for spec, node in _placeholders(program) if spec.kind in kept}
     aliases = Aliases(program.graph)
     written = [
         str(held[node])

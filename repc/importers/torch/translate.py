@@ -77,7 +77,7 @@ class Translation:
             return self._sizes.dim(example)
         args, keywords = self._argument(list(node.args)), self._argument(dict(node.kwargs))
         if target is operator.getitem:
-            return args[0][args[1]] if isinstance(args[0], list) else Broken()
+            return args[0][args[1]] if isinstance(args[0], list) and node.users else Broken()
         if isinstance(target, HigherOrderOperator):
             return self._region(node, target, args)
         if not isinstance(target, OpOverload) or (not node.users and changed(node) is None) or _broken(args):
@@ -172,7 +172,7 @@ def _bound(target: OpOverload, args: Sequence[Argument], keywords: Mapping[str, 
 
 def _results_read(node: fx.Node) -> int:
     """How many of the first results are read."""
-    indices = (user.args[1] for user in node.users if user.target is operator.getitem)
+    indices = (user.args[1] for user in node.users if user.target is operator.getitem and user.users)
     return max((index + 1 for index in indices if isinstance(index, int)), default=1)
 
 

@@ -137,6 +137,8 @@ TABLE: dict[str, Lowering] = {
     "aten.min.default": partial(reduce.over_all, "min"),
     "aten.max.dim": partial(reduce.extremum, "max"),
     "aten.min.dim": partial(reduce.extremum, "min"),
+    "aten.var.dim": reduce.variance_by_flag,
+    "aten.std.dim": reduce.deviation_by_flag,
     "aten.var.correction": reduce.variance,
     "aten.std.correction": reduce.deviation,
     "aten.var_mean.correction": reduce.variance_and_mean,
