@@ -26,9 +26,8 @@ from repc.backends import source as to_source
 from repc.backends import torch as to_torch
 from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match, read, read_peft
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
-from repc.evaluate import evaluate
-from repc.evaluate.floating import TorchField
 from repc.evaluate.raw import raw
+from repc.evaluate.stored import deployed
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
@@ -181,7 +180,8 @@ class Fused:
     @cached_property
     def values(self) -> dict[str, Tensor]:
         """The stored tensors by name, rounded to the deployed type."""
-        return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
+        with _uninterrupted():
+            return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
 
     @property
     def opset(self) -> int:
@@ -318,16 +318,6 @@ def open_model(
     adapted = load_module(Source(f"{adapter}", imported.spec), FileLibrary())
     graph = elaborate(adapted, imported.name, parameters, sizes)
     return Model(opened.source.name, graph, known, imported)
-
-
-@_uninterrupted()
-def deployed(graph: Graph, parameters: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Every stored tensor of a graph, computed in float64 and rounded once; integers stay what they are."""
-    computed = evaluate(storage(graph).tensors, TorchField(torch.float64), parameters)
-    return {
-        name: tensor.to(dtype).contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in computed.items()
-    }
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

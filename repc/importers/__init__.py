@@ -35,6 +35,7 @@ class Imported:
     tensor being aliases of the first, and the `constants`, which the state_dict does not hold (buffers that are not
     persistent, tensors that the program made).  `classes` maps the paths of modules to the names of their classes.
     `notes` say what a person should know, a sentence each; `names` are what the original calls values of the graph.
+    `dtype` is the type that the network computes in, which is f32 in the graph.
     """
 
     graph: Graph
@@ -43,6 +44,7 @@ class Imported:
     classes: Mapping[str, str] = field(default_factory=dict[str, str])
     constants: frozenset[str] = frozenset()
     names: Mapping[NodeId, str] = field(default_factory=dict[NodeId, str])
+    dtype: str = "f32"
 
 
 def import_module(

@@ -23,17 +23,20 @@ SAMPLES = (2, 3, 5, 8, 33, 64, 224)  # torch takes a size of one to be another m
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition as Python over the arguments ``L``, and as a person reads it."""
+    """A condition in torch's words, over the arguments ``L``, and as a person reads it."""
 
     code: str
     text: str
 
-    def holds(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether these arguments, by the names of the parameters of `forward`, fulfil it."""
-        return bool(eval(self.code, {"L": arguments, "max": max, "min": min}))
+    @property
+    def body(self) -> str:
+        """The condition as Python over the parameters of `forward`."""
+        return re.sub(r"L\['(\w+)'\]", r"\1", self.code)
 
 
-def conditions(program: ExportedProgram, arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> list[Condition]:
+def conditions(
+    program: ExportedProgram, arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]
+) -> list[Condition]:
     """The conditions under which a program is the module that it was made of.
 
     One that holds for all sizes of a sample is torch's own.
@@ -46,7 +49,9 @@ def conditions(program: ExportedProgram, arguments: Mapping[str, Any], names: Se
 
 def _places(arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> Iterator[tuple[str, str]]:
     """How torch writes the size of each axis that has a name, and that name."""
-    leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)]
+    leaves = [
+        (path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)
+    ]
     for (path, _), named in zip(leaves, names, strict=True):
         for axis, name in named.items():
             yield f"L{pytree.keystr(path)}.size()[{axis}]", name

@@ -109,6 +109,12 @@ TABLE: dict[str, Lowering] = {
     **{
         f"aten.{name}.default": partial(pointwise.binary, name) for name in ("logical_and", "logical_or", "logical_xor")
     },
+    "aten.bitwise_not.default": pointwise.bitwise_not,
+    **{
+        f"aten.bitwise_{name}.{form}": partial(pointwise.bitwise, f"logical_{name}")
+        for name in ("and", "or", "xor")
+        for form in ("Tensor", "Scalar")
+    },
     **{f"aten.where.{form}": pointwise.where for form in ("self", "ScalarSelf", "ScalarOther", "Scalar")},
     **{f"aten.masked_fill.{form}": pointwise.masked_fill for form in ("Scalar", "Tensor")},
     # the identity in evaluation, or in all but memory
@@ -131,6 +137,8 @@ TABLE: dict[str, Lowering] = {
     "aten.min.default": partial(reduce.over_all, "min"),
     "aten.max.dim": partial(reduce.extremum, "max"),
     "aten.min.dim": partial(reduce.extremum, "min"),
+    "aten.var.dim": reduce.variance_by_flag,
+    "aten.std.dim": reduce.deviation_by_flag,
     "aten.var.correction": reduce.variance,
     "aten.std.correction": reduce.deviation,
     "aten.var_mean.correction": reduce.variance_and_mean,
@@ -152,6 +160,7 @@ TABLE: dict[str, Lowering] = {
     "aten.broadcast_to.default": shape.expand,
     "aten.repeat.default": shape.repeat,
     "aten.tile.default": shape.repeat,
+    "aten.repeat_interleave.self_int": shape.repeat_interleave,
     "aten.permute.default": shape.permute,
     "aten.transpose.int": shape.transpose,
     "aten.t.default": shape.transpose,

@@ -39,6 +39,17 @@ def repeat(at: Site, x: Value, times: Sequence[Dim]) -> Value:
     return at.reshape(y, at.result.shape)
 
 
+def repeat_interleave(at: Site, x: Value, times: Dim, axis: int | None = None, *rest: object) -> Value:
+    """Every element some times in a row, along one axis."""
+    if axis is None:
+        raise Unknown("elements of all axes repeated")
+    place = axis % x.type.rank + 1
+    shape = x.type.shape
+    y = at.reshape(x, (*shape[:place], 1, *shape[place:]))
+    y = at.add(Expand((*shape[:place], times, *shape[place:])), x=y)
+    return at.reshape(y, at.result.shape)
+
+
 def permute(at: Site, x: Value, axes: Sequence[int]) -> Value:
     """``permute``"""
     return at.permute(x, [axis % x.type.rank for axis in axes])
