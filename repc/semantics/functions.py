@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from repc.ir.types import DTYPES
-from repc.ops.arithmetic import Affine, Detach, Sum
+from repc.ops.arithmetic import Affine, Detach, Divide, Multiply
 from repc.ops.attention import Attention, usual_scale
 from repc.ops.binary import BINARY, Binary, Not, Where
 from repc.ops.constant import Eye
@@ -26,7 +26,6 @@ from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum, Gather
 from repc.semantics import constants, errors, matrices, movement
 from repc.semantics.call import REQUIRED, Call
-from repc.semantics.emission import emit_all
 from repc.semantics.errors import Rejected
 from repc.semantics.values import LAYERS, Along, Block, Value
 
@@ -120,10 +119,6 @@ def _binary(name: str) -> Function:
     return Function(name, ("a", "b"), lambda c: c.emit(Binary(name)))
 
 
-def _scale(c: Call) -> Value:
-    return emit_all(c.ctx, Sum((c.fraction("factor"),)), [c.tensor("x")], c.span)
-
-
 def _along(c: Call) -> Value:
     if c.type("x").rank != 1:
         raise Rejected(errors.not_a_vector(c.span, c.type("x")))
@@ -166,6 +161,8 @@ _TABLE = (
     Function("conv_transpose", ("x", "weight", "bias?"), _conv_transpose, {**_CONV, "output_pad": 0}),
     Function("linear", ("x", "weight", "bias?"), lambda c: c.emit(Linear())),
     Function("matmul", ("a", "b"), lambda c: c.emit(MatMul())),
+    Function("multiply", ("a", "b"), lambda c: c.emit(Multiply())),
+    Function("divide", ("a", "b"), lambda c: c.emit(Divide())),
     Function("einsum", ("a", "b"), lambda c: c.emit(Einsum(c.text("equation"))), {"equation": REQUIRED}, positional=1),
     Function("attention", ("q", "k", "v", "mask?"), _attention, {"scale": None, "causal": False}),
     Function(
@@ -244,7 +241,6 @@ _TABLE = (
     Function("var", ("x",), _reduce("var"), {**_REDUCE, "correction": 0}),
     Function("cumsum", ("x",), lambda c: c.emit(CumSum(c.axis("axis"))), {"axis": REQUIRED}, positional=1),
     Function("affine", ("x", "weight?", "bias?"), lambda c: c.emit(Affine(c.axis("axis"))), {"axis": 1}),
-    Function("scale", ("x",), _scale, {"factor": REQUIRED}, positional=1),
     Function("along", ("x",), _along, {"axis": REQUIRED}, positional=1),
     Function("detach", ("x",), lambda c: c.emit(Detach())),
 )

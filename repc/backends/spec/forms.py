@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, cast
@@ -50,7 +50,7 @@ class Slot:
 class Form:
     """What an operator is written as.
 
-    `kind` is one of: block, function, binary, minus, along, merge, slice, entry, opaque; `name` says which of these.
+    `kind` is one of: block, function, binary, times, minus, along, merge, slice, entry, opaque; `name` says which of these.
     `operands` are what a function takes, in order, `detail` is whatever else has to be equal.
     """
 
@@ -64,10 +64,20 @@ class Form:
 Types = Mapping[str, TensorType]
 
 
-def form(op: Operator, types: Types, *, named: bool = False) -> Form:
-    """An operator as a function of its operands, which have these types; only branches can be `named`."""
-    if named and isinstance(op, Sum):
+def form(op: Operator, types: Types, numbers: Collection[str] = (), *, runs: bool = False, named: bool = False) -> Form:
+    """An operator as a function of its operands, which have these types, and of which some are `numbers`.
+
+    What `runs` is a node of the graph, not a weight that is computed.  Only branches can be `named`.
+    """
+    if isinstance(op, Sum) and not named and len(types) == 1 and runs and types["0"].dtype == "f32":
+        (factor,) = op.coefficients
+        if factor not in (1, -1):
+            return Form("times", "*", (Slot("factor", _whole(factor)),), ("0",))
+    if isinstance(op, Sum) and named:
         return _merged(op)
+    if isinstance(op, Multiply | Divide) and runs and types["a"].dtype == "f32":
+        if "b" in numbers or ("a" in numbers and isinstance(op, Multiply)):  # an operator with a number is a sum
+            return Form("function", op.name, operands=op.required)
     return replace(_FORMS[type(op)](op, types), operands=tuple(types) if op.variadic else (*op.required, *op.optional))
 
 
@@ -222,11 +232,9 @@ def _softmax(op: Softmax | LogSoftmax, types: Types) -> tuple[Slot, ...]:
 
 
 def _sum(op: Sum, types: Types) -> Form:
-    match op.coefficients:
-        case (first,) if first == -1:
+    match tuple(map(_whole, op.coefficients)):
+        case (-1,):
             return Form("minus", "-")
-        case (first,) if first != 1:
-            return Form("function", "scale", (Slot("factor", _whole(first), by_place=True),))
         case (1, -1):
             return Form("binary", "-")
         case (1, 1):

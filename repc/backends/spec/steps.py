@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from repc.backends.spec.forms import Form, Slot, along_form, form
 from repc.backends.spec.initial import initial_form
 from repc.backends.spec.opaque import opaque_form
-from repc.backends.spec.regions import Cell, Key, Region, Regions, key
+from repc.backends.spec.regions import Cell, Key, Region, Regions, is_constant, key
 from repc.backends.spec.standard import place
 from repc.backends.spec.terms import Literal
 from repc.ir.expr import Apply
@@ -156,7 +156,7 @@ class _Body:
         """Where a value is found; a weight that is computed here becomes a step."""
         if key(cell) not in self.known:
             assert isinstance(cell, Apply), cell
-            step = self._step(form(cell.op, {name: part.type for name, part in cell.args.items()}), cell.args)
+            step = self._step(form(cell.op, *_facts(self.builder, cell.args)), cell.args)
             self.steps.append(step)
             if not cell.args:  # a constant is written wherever it is read
                 return Value(step)
@@ -202,8 +202,7 @@ class _Body:
         elif isinstance(node.op, Affine) and len(node.inputs) == len(node.weights) == 1 and "x" not in node.weights:
             said = along_form(node.op, *node.weights)
         else:
-            types = {name: self.builder.type(cell) for name, cell in operands.items()}
-            said = form(node.op, types, named=node.named)
+            said = form(node.op, *_facts(self.builder, operands), runs=True, named=node.named)
         step = self._step(said, operands, self.region.local(place(node)))
         self._add(replace(step, named=node.path.rpartition(".")[2] if node.named else None), [id])
 
@@ -287,6 +286,12 @@ class _Body:
         ref = self._ref(parameter.init)
         self.steps, self.known = before
         return Declared(local, parameter, ref, sizes)
+
+
+def _facts(builder: Builder, operands: Mapping[str, Cell]) -> tuple[dict[str, TensorType], set[str]]:
+    """The types of operands, and which of them are numbers."""
+    types = {name: builder.type(cell) for name, cell in operands.items()}
+    return types, {name for name, cell in operands.items() if is_constant(cell) and not types[name].rank}
 
 
 def number(cell: Cell, said: Form, others: Sequence[str]) -> int | Fraction | None:

@@ -205,6 +205,9 @@ class Writer:
         match said.kind:
             case "binary":
                 return binary(said.name, operands[0], operands[1])
+            case "times":
+                assert arguments[0] is not None
+                return binary("*", operands[0], arguments[0])
             case "along":
                 axis = [argument for argument in arguments if argument is not None]
                 return binary(said.name, operands[0], call("along", [operands[1], *axis]))
