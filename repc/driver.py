@@ -30,7 +30,6 @@ from repc.evaluate.raw import raw
 from repc.evaluate.stored import deployed
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
-from repc.ir.storage import storage
 from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
 from repc.ops.norm import BatchNorm

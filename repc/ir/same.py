@@ -106,5 +106,6 @@ class _Walk:
 
 
 def _is_constant(value: NodeId | Expr) -> bool:
-    """Whether it is computed from nothing: such a thing may be written as often as it is read."""
-    return isinstance(value, Apply) and not value.args
+    """Whether it is computed from nothing: such a thing may be written as often as it is read, unless it is random."""
+    opaque = isinstance(value, Apply) and any(isinstance(x, TorchCall | OnnxCall) for x in vars(value.op).values())
+    return isinstance(value, Apply) and not value.args and not opaque

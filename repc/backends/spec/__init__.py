@@ -9,6 +9,6 @@ paths, and parameters with their keys; `repc.ir.same` compares the two.
 where the numbers are from, `write` prints it.
 """
 
-from repc.backends.spec.lift import lift
+from repc.backends.spec.lift import Lifted, lift
 
-__all__ = ["lift"]
+__all__ = ["Lifted", "lift"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 from repc.backends.spec.terms import Literal
 from repc.ir.dims import Dim, Shape, volume
@@ -210,7 +210,9 @@ def _upsample(op: Upsample) -> tuple[Slot, ...]:
 
 
 def _elementwise(op: Function) -> tuple[Slot, ...]:
-    defaults = {"leaky_relu": {"slope": Fraction(1, 100)}, "elu": {"alpha": 1}, "celu": {"alpha": 1}}.get(op.function, {})
+    defaults = {"leaky_relu": {"slope": Fraction(1, 100)}, "elu": {"alpha": 1}, "celu": {"alpha": 1}}.get(
+        op.function, {}
+    )
     return tuple(
         Slot(attribute, value, defaults.get(attribute, REQUIRED), by_place=True)
         for attribute, value in zip(FUNCTIONS[op.function], op.attributes, strict=True)
@@ -275,7 +277,7 @@ def _slice(op: Slice, types: Types) -> Form:
     left = op.stop - size
     counted = not isinstance(size, int) and isinstance(left, int) and left != 0
     start, stop = Slot("start", op.start, 0, width=True), Slot("stop", left if counted else op.stop, size, width=True)
-    if op.step == 1:
+    if op.step == 1 and (op.start or op.stop != size):
         return Form("slice", str(op.axis), (start, stop))
     return Form("function", "slice", (Slot("axis", op.axis), start, stop, Slot("step", op.step, 1)))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-from repc.backends.spec.forms import Form
-from repc.backends.spec.names import title, unused, variable
+from repc.backends.spec.legal import legal
+from repc.backends.spec.names import title, unused
 from repc.backends.spec.parameters import resolve
 from repc.backends.spec.regions import Region, divide
 from repc.backends.spec.repeats import rolled
@@ -15,8 +15,9 @@ from repc.backends.spec.steps import Body, Builder, Port
 from repc.backends.spec.templates import Instance, Template, skeleton, slotted
 from repc.backends.spec.terms import NOWHERE, binary, integer, name, polynomial
 from repc.backends.spec.write import Writer, definition
-from repc.ir.dims import Dim, Polynomial, free_dimension
+from repc.ir.dims import Polynomial, free_dimension
 from repc.ir.graph import Graph
+from repc.ir.node import NodeId
 from repc.syntax import tree
 
 LIBRARY = {
@@ -29,21 +30,27 @@ LIBRARY = {
         "Mish", "Softmax", "PReLU",
     ),
 }  # fmt: skip
-"""The files of specs/std and what they define."""
+"""The files of specs/std and what they define; `conv` imports the others."""
+STANDARD = frozenset(block for blocks in LIBRARY.values() for block in blocks)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lifted:
-    """A spec, and how many repeats it says."""
+    """A spec, the graph that it means, and how much of it is repeated or opaque.
+
+    The graph is the one that was given, under names that the language has.
+    """
 
     file: tree.File
+    graph: Graph
+    blocks: int
+    repeats: int
+    opaque: int
 
 
-def lift(graph: Graph, classes: Mapping[str, str] | None = None) -> tree.File:
+def lift(graph: Graph, classes: Mapping[str, str] | None = None) -> Lifted:
     """The spec of a graph; `classes` names the class of the module at each path, where known."""
-    live = graph.copy()
-    live.drop_dead()
-    return _Lifter(live, classes or {}).file()
+    return _Lifter(legal(graph), classes or {}).lifted()
 
 
 class _Lifter:
@@ -55,16 +62,17 @@ class _Lifter:
         self.calls: dict[Region, Instance] = {}
         self.templates: list[Template] = []
         self.functions: set[str] = set()
-        self.blocks: set[str] = set()
+        self.standard: set[str] = set()
 
-    def file(self) -> tree.File:
-        inner, bodies = self._levels(), Builder(self.graph, self.regions, self.standards, self.calls)
-        for regions in inner:
-            self._level({region: rolled(bodies.body(region)) for region in regions})
+    def lifted(self) -> Lifted:
+        builder = Builder(self.graph, self.regions, self.standards, self.calls)
+        for regions in self._levels():
+            self._level({region: rolled(builder.body(region)) for region in regions}, builder)
         *blocks, network = self.templates
-        items = [definition(template, self.functions) for template in blocks]
-        model = self._model(network)
-        return tree.File(NOWHERE, 1, (*self._imports(), *items, model))
+        definitions = [definition(template, self.functions) for template in blocks]
+        file = tree.File(NOWHERE, 1, (*self._imports(), *definitions, self._model(network)))
+        repeats = sum(step.loop is not None for template in self.templates for step in template.body.steps)
+        return Lifted(file, self.graph, len(blocks), repeats, len(self.regions.calls))
 
     def _levels(self) -> list[list[Region]]:
         """The regions by how deep they nest: those that have none inside first, the network alone and last."""
@@ -76,52 +84,44 @@ class _Lifter:
             levels[height].append(region)
         return levels
 
-    def _level(self, bodies: Mapping[Region, Body]) -> None:
+    def _level(self, bodies: Mapping[Region, Body], builder: Builder) -> None:
         """Find the blocks that these regions are calls of."""
         found: dict[Hashable, Template] = {}
         for region, body in bodies.items():
-            types = tuple(self._type(cell) for cell in region.reads)
-            hint = self.classes.get(region.path, "")
-            template = found.setdefault((hint, skeleton(body, types)), Template(body, hint))
+            types = tuple(builder.type(cell) for cell in region.reads)
+            kind = self.classes.get(region.path, "")
+            template = found.setdefault((kind, skeleton(body, types)), Template(body, kind))
             values = tuple(slot for _, slots in slotted(body) for slot in slots)
-            instance = Instance(template, region, len(template.calls), values, types)
-            template.calls.append(instance)
-            self.calls[region] = instance
-            self._used(body)
+            self.calls[region] = Instance(template, len(template.calls), values, types)
+            template.calls.append(self.calls[region])
+            self._note(body)
         for template in found.values():
             network = template.body.region.outer is None
             template.name = "" if network else self._named(template)
             resolve(template, self.functions, network=network)
-        self.templates += found.values()
+            self.templates.append(template)
 
-    def _type(self, cell: object):
-        return self.graph[cell].type if isinstance(cell, int) else cell.type
-
-    def _used(self, body: Body) -> None:
-        for step in body.steps:
-            said = step.form
-            if said.kind == "block" and step.block is None:
-                self.blocks.add(said.name)
-            elif said.kind == "function":
+    def _note(self, body: Body) -> None:
+        """Remember which functions and blocks of specs/std are used."""
+        for step, _ in slotted(body):
+            said = getattr(step, "form", None)
+            if said is not None and said.kind == "function":
                 self.functions.add(said.name)
+            elif said is not None and said.kind == "block" and said.name:
+                self.standard.add(said.name)
 
     def _named(self, template: Template) -> str:
-        """The class of its modules, or what they are called where they stand."""
-        text = template.hint
+        """The class of its modules, or what they are called where they stand: one of ``layers`` is a ``Layer``."""
+        text = template.kind
         if not text:
-            parts = [part for part in template.body.region.path.split(".")]
-            text = next((part for part in reversed(parts) if not part.isdecimal()), "block")
-            text = text[:-1] if parts[-1].isdecimal() and text.endswith("s") else text
-        taken = {other.name for other in self.templates} | {n for names in LIBRARY.values() for n in names}
-        taken |= {template.name for template in self.calls_names()}
-        return unused(title(text), taken)
-
-    def calls_names(self) -> set[Template]:
-        return {instance.template for instance in self.calls.values()}
+            *outer, last = template.body.region.path.split(".")
+            words = [part for part in outer if not part.isdecimal()]
+            text = last if not last.isdecimal() else words[-1].removesuffix("s") if words else "block"
+        return unused(title(text), {*(other.name for other in self.templates), *STANDARD})
 
     def _imports(self) -> Iterator[tree.Import]:
-        files = [file for file, names in LIBRARY.items() if self.blocks & set(names)]
-        for file in ["conv"] if "conv" in files else sorted(files):
+        files = sorted(file for file, blocks in LIBRARY.items() if self.standard & set(blocks))
+        for file in ["conv"] if "conv" in files else files:
             yield tree.Import(NOWHERE, f"std.{file}", False, None)
 
     # ------------------------------------------------------------ the network
@@ -135,23 +135,21 @@ class _Lifter:
         body = writer.content(list(self.graph.outputs))
         requires = tuple(self._requirements())
         body = tree.Body(NOWHERE, (*requires, *body.statements), body.results, body.braces or bool(requires))
-        return tree.Definition(NOWHERE, "model", title(self.graph.name), (), ports, None, body)
+        return tree.Definition(NOWHERE, "model", self.graph.name, (), ports, None, body)
 
-    def _port_type(self, id: int) -> tree.TypeExpr:
+    def _port_type(self, id: NodeId) -> tree.TypeExpr:
         type = self.graph[id].type
-        dims = tuple(name(variable(free)) if (free := free_dimension(dim)) else polynomial(dim) for dim in type.shape)
-        return tree.TypeExpr(NOWHERE, type.dtype, dims)
+        free = [(free_dimension(dim), dim) for dim in type.shape]
+        return tree.TypeExpr(NOWHERE, type.dtype, tuple(name(text) if text else polynomial(dim) for text, dim in free))
 
     def _requirements(self) -> Iterator[tree.Require]:
         """What the free dimensions are stated to be multiples of."""
         stated: dict[str, int] = {}
-        for id in self.graph.inputs.values():
-            for dim in self.graph[id].type.shape:
-                free = free_dimension(dim)
-                if free is not None and isinstance(dim, Polynomial):
-                    ((_, count),) = dim.terms.values()
-                    stated[free] = count
-        for free, count in stated.items():
-            if count > 1:
-                rest = binary("%", name(variable(free)), integer(count))
+        for dim in (dim for id in self.graph.inputs.values() for dim in self.graph[id].type.shape):
+            free = free_dimension(dim)
+            if free is not None and isinstance(dim, Polynomial):
+                ((_, stated[free]),) = dim.terms.values()
+        for free, divisor in stated.items():
+            if divisor > 1:
+                rest = binary("%", name(free), integer(divisor))
                 yield tree.Require(NOWHERE, binary("==", rest, integer(0)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
@@ -12,8 +12,7 @@ from typing import TypeAlias, cast
 from repc.backends.spec.forms import Form, Slot
 from repc.backends.spec.terms import NOWHERE, literal, negative
 from repc.ir.dims import Polynomial
-from repc.ir.foreign import Call, Dtype, Hole, Named, OnnxCall, Template
-from repc.ir.types import TensorType
+from repc.ir.foreign import Call, Dtype, Hole, Named, OnnxCall, Seed, Template, TorchCall
 from repc.syntax import tree
 
 
@@ -36,19 +35,49 @@ class Said:
 
 
 def opaque_form(call: Call) -> Form:
-    """A call with all its results."""
+    """A call with all its results: of a function of the language that is made of one, or an opaque one."""
+    known = _function(call) if isinstance(call, TorchCall) else None
+    if known is not None:
+        return known
     slots: list[Slot] = []
     if isinstance(call, OnnxCall):
         node = b64encode(call.node).decode()
-        named = {"node": node, "opset": call.opset, "names": call.names}
-        arguments: list[tuple[str | None, Template]] = [(None, Hole(i)) for i in range(len(call.operands))]
+        given: Iterable[Template] = map(Hole, range(len(call.operands)))
+        named: Mapping[str, Template] = {"node": node, "opset": call.opset, "names": call.names}
     else:
-        named, arguments = call.keywords, [(None, value) for value in call.args]
-    arguments += named.items()
+        given, named = call.args, call.keywords
+    arguments = [*((None, value) for value in given), *named.items()]
     patterns = tuple((name, _pattern(value, name, slots)) for name, value in arguments)
     slots += [Slot("size", size, width=True) for type in call.types for size in type.shape]
     said = Said(patterns, tuple((type.dtype, type.rank) for type in call.types))
     return Form("opaque", call.target, tuple(slots), detail=said)
+
+
+def _function(call: TorchCall) -> Form | None:
+    """The function of the language that makes this call."""
+    name, keywords = call.target.rpartition(".")[2], dict(call.keywords)
+    seed = keywords.pop("generator", None)
+    holes = tuple(Hole(i) for i in range(len(call.operands)))
+    by_place: tuple[Slot, ...] = ()
+    match call.target:
+        case "torch.linalg.solve" | "torch.linalg.qr":
+            known = call.args == holes and not keywords
+        case "torch.linalg.svd":
+            known = call.args == holes and keywords == {"full_matrices": False}
+        case "torch.topk":
+            known = call.args == holes and list(keywords) == ["k"]
+            by_place = tuple(Slot("k", value, by_place=True) for value in keywords.values())
+        case "torch.index_add" | "torch.index_copy":
+            known = call.args == (Hole(0), 0, Hole(1), Hole(2)) and not keywords
+        case "torch.randn" | "torch.rand" | "torch.randperm":
+            known = isinstance(seed, Seed) and len(call.args) == 1
+            by_place = (
+                Slot("shape", call.args[0], by_place=True),
+                Slot("seed", getattr(seed, "number", 0), by_place=True),
+            )
+        case _:
+            known = False
+    return Form("function", name, by_place, tuple(str(i) for i in range(len(holes)))) if known else None
 
 
 def _pattern(value: Template, name: str | None, slots: list[Slot]) -> Pattern:
@@ -66,8 +95,8 @@ def _pattern(value: Template, name: str | None, slots: list[Slot]) -> Pattern:
             return value if isfinite(value) else str(value)
         case str():
             return value
-        case slice():
-            raise TypeError(f"no argument of a call is a slice: {value}")
+        case slice() | Seed():
+            raise TypeError(f"no call of an imported network has the argument {value}")
 
 
 def typed(form: Form, operands: Sequence[tree.Expr], slots: Sequence[tree.Expr | None]) -> tree.Typed:

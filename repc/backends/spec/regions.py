@@ -22,7 +22,7 @@ from repc.ir.graph import Graph
 from repc.ir.grouping import schedule
 from repc.ir.node import NodeId, Parameter
 from repc.ops.constant import Input
-from repc.ops.opaque import opaque_calls
+from repc.ops.opaque import Opaque, opaque_calls
 
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 
@@ -80,7 +80,7 @@ def key(cell: Cell) -> Key:
 
 def is_constant(cell: Cell) -> bool:
     """Whether it is computed from nothing, and so written wherever it is used."""
-    return isinstance(cell, Apply) and not cell.args
+    return isinstance(cell, Apply) and not cell.args and not isinstance(cell.op, Opaque)
 
 
 def divide(graph: Graph, classes: Mapping[str, str], standards: Container[NodeId]) -> Regions:
@@ -180,7 +180,12 @@ class _Divider:
         for id in ids:
             node = self.graph[id]
             params = (part.path for part in walk(node.weights.values()) if isinstance(part, Param))
-            links = {id, self.first.get(id, id), *(source for source in node.inputs if source in own), *filter(_below(path), params)}
+            links = {
+                id,
+                self.first.get(id, id),
+                *(source for source in node.inputs if source in own),
+                *filter(_below(path), params),
+            }
             joined = [part for part in parts if part[1] & links]
             parts = [part for part in parts if part not in joined]
             parts.append(([*(n for part in joined for n in part[0]), id], links.union(*(part[1] for part in joined))))

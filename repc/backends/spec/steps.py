@@ -17,6 +17,7 @@ from repc.backends.spec.regions import Cell, Key, Region, Regions, is_constant, 
 from repc.backends.spec.standard import place
 from repc.backends.spec.terms import Literal
 from repc.ir.expr import Apply
+from repc.ir.foreign import Call
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId, Parameter
 from repc.ir.types import WHOLE, TensorType
@@ -83,7 +84,17 @@ class Step:
     def callee(self) -> Hashable:
         """What is called, whatever its arguments."""
         names = tuple(slot.name for slot in self.form.slots)
-        return self.form.kind, self.form.name, self.form.detail, names, self.named, self.results, self.block, self.loop, self.parallel
+        return (
+            self.form.kind,
+            self.form.name,
+            self.form.detail,
+            names,
+            self.named,
+            self.results,
+            self.block,
+            self.loop,
+            self.parallel,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +144,7 @@ class _Body:
         self.known: dict[Key, Ref] = {key(cell): Port(number) for number, cell in enumerate(region.reads)}
         self.known.update((p.path, Weight(region.local(p.path))) for p in region.parameters)
         self.steps: list[Step] = []
+        self.calls: dict[Call, Step] = {}
         self.own = {id for id in region.steps if isinstance(id, int)}
 
     def build(self) -> Body:
@@ -156,12 +168,24 @@ class _Body:
         """Where a value is found; a weight that is computed here becomes a step."""
         if key(cell) not in self.known:
             assert isinstance(cell, Apply), cell
-            step = self._step(form(cell.op, *_facts(self.builder, cell.args)), cell.args)
-            self.steps.append(step)
-            if not cell.args:  # a constant is written wherever it is read
-                return Value(step)
-            self.known[cell] = Value(step)
+            found = self._computed(cell)
+            if is_constant(cell):  # written wherever it is read
+                return found
+            self.known[cell] = found
         return self.known[key(cell)]
+
+    def _computed(self, expr: Apply) -> Value:
+        """A weight that is computed from others, by a step of its own or one with several results."""
+        if not isinstance(expr.op, Opaque):
+            step = self._step(form(expr.op, *_facts(self.builder, expr.args)), expr.args)
+            self.steps.append(step)
+            return Value(step)
+        call = expr.op.call
+        if call not in self.calls:
+            step = replace(self._step(opaque_form(call), expr.args), results=len(call.types))
+            self.calls[call] = step
+            self.steps.append(step)
+        return Value(self.calls[call], expr.op.result)
 
     def _step(self, said: Form, operands: Mapping[str, Cell], label: str = "") -> Step:
         """A step; the numbers among its operands become slots where the language makes the same of a number."""
@@ -281,10 +305,10 @@ class _Body:
         said = initial_form(parameter)
         if said is not None:
             return Declared(local, parameter, said, (*sizes, *said.slots))
-        before = self.steps, self.known
-        self.steps, self.known = [], dict(self.known)
+        before = self.steps, self.known, self.calls
+        self.steps, self.known, self.calls = [], dict(self.known), {}
         ref = self._ref(parameter.init)
-        self.steps, self.known = before
+        self.steps, self.known, self.calls = before
         return Declared(local, parameter, ref, sizes)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from repc.backends.spec.forms import REQUIRED, Form, Slot
-from repc.backends.spec.regions import Region
 from repc.backends.spec.steps import Body, Declared, Ref, Step, Value
 from repc.ir.types import TensorType
 from repc.syntax import tree
@@ -30,14 +29,14 @@ class Parameter:
 
 @dataclass(eq=False)
 class Template:
-    """A block: one of its bodies, its calls, and its parameters once these are known.
+    """A block: one of its bodies, the class of its modules, its calls, and its parameters once these are known.
 
     `axes` names the sizes of each input, `arguments` has an expression for each slot of the body, None for those that
     are left out.
     """
 
     body: Body
-    hint: str
+    kind: str
     calls: list[Instance] = field(default_factory=list["Instance"])
     name: str = ""
     axes: tuple[tuple[str, ...], ...] = ()
@@ -50,7 +49,6 @@ class Instance:
     """A call of a block: the values of all slots in its body, and the types of its inputs."""
 
     template: Template
-    region: Region
     number: int
     values: tuple[Slot, ...]
     types: tuple[TensorType, ...]

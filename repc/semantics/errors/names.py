@@ -364,7 +364,7 @@ def bad_key(span: Span, key: str) -> Diagnostic:
         f'"{key}" cannot be the key of a parameter',
         span,
         "not a path",
-        "a key is made of letters, digits and underscores, in segments with dots between: `lora_A.weight`",
+        "a key has no spaces and quotes, and segments with dots between: `lora_A.weight`",
     )
 
 

@@ -17,8 +17,8 @@ from repc.ir.node import Node, NodeId, Parameter
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops import Affine, BatchNorm, Concat, Conv, Fill, Function, Input, Multiply, PRelu, Reduce, Slice, Sum
-from repc.ops.opaque import Opaque
 from repc.ops.build import add, mul, reshape, scale
+from repc.ops.opaque import Opaque
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 SPAN = Span(Source("test", "text"), 0, 4)
@@ -81,11 +81,7 @@ class Network:
         return f"{place}.{name}" if place else name
 
     def step(self) -> None:
-        make = self.draw(
-            st.sampled_from(
-                STEPS
-            )
-        )
+        make = self.draw(st.sampled_from(STEPS))
         place = self.draw(st.sampled_from(PLACES))
         self.values.append(make(self, place, self.draw))
 
@@ -194,13 +190,23 @@ def unknown(net: Network, place: str, draw: Draw) -> NodeId:
     """A call that repc does not know, with two results, of which one may be read, or both."""
     x = net.value()
     type = net.graph[x].type
-    args = (Hole(0), draw(st.integers(1, 3)), 2.0, -0.5, float("inf"), (type.shape[2], Dtype("f16"), "mode", None), Named("torch.strided"))
+    args = (
+        Hole(0),
+        draw(st.integers(1, 3)),
+        2.0,
+        -0.5,
+        float("inf"),
+        (type.shape[2], Dtype("f16"), "mode", None),
+        Named("torch.strided"),
+    )
     call = TorchCall("aten.topk.default", args, ("f32",), (type, TensorType((), "i64"), type), {"largest": True})
     results = [net.node(Opaque(call, result), place, **{"0": x}) for result in (0, 1, 2)]
     if draw(st.booleans()):
         return results[draw(st.sampled_from([0, 2]))]
     node = OnnxCall("Mod", "ai.x", 18, bytes([draw(st.integers(0, 9)), 255]), ("a", "b"), ("f32", "f32"), (type,))
-    return net.node(Opaque(node), draw(st.sampled_from(PLACES)), **{"0": results[0], "1": apply(Fill((), Fraction(1, 3)))})
+    return net.node(
+        Opaque(node), draw(st.sampled_from(PLACES)), **{"0": results[0], "1": apply(Fill((), Fraction(1, 3)))}
+    )
 
 
 STEPS = [conv, conv, norm, function, function, total, product, affine, halves, weighted, gate, prelu, unknown]

@@ -1,7 +1,6 @@
 """The law of lifting: elaborating the text of a graph gives the graph back."""
 
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from repc.backends.spec import lift
 from repc.diagnostics import Source
