@@ -13,8 +13,8 @@ def difference(one: Graph, other: Graph) -> str | None:
     """The first way in which two graphs differ, None where they are the same network.
 
     Compared are inputs and outputs by name, operators with attributes, operands, types, paths and what an operator is
-    called, what is computed once and used twice, and the parameters with their keys and types.  Not compared are initial
-    values, which weights are frozen, the order of parameters, and nodes that no output depends on.
+    called, what is computed once and used twice, and the parameters with their keys and types.  Not compared are
+    initial values, which weights are frozen, the order of parameters, and nodes that no output depends on.
     """
     if list(one.inputs) != list(other.inputs) or list(one.outputs) != list(other.outputs):
         return f"{one.name} has {_ports(one)}, {other.name} has {_ports(other)}"

@@ -43,8 +43,8 @@ def typed(ctx: Context, expr: tree.Typed, env: Env) -> Value:
     if reader.failed or any(type is None for type in types):
         return POISON
     found = _call(call.span, arguments, reader.operands, tuple(type for type in types if type is not None))
-    results = tuple(emit_all(ctx, Opaque(found, i), reader.operands, expr.span) for i in range(len(types)))
-    return results if len(results) > 1 else results[0]
+    first, *others = (emit_all(ctx, Opaque(found, i), reader.operands, expr.span) for i in range(len(types)))
+    return (first, *others) if others else first
 
 
 class _Reader:
@@ -111,7 +111,7 @@ def _call(
 ) -> Call:
     """What is called; raises `Rejected` where that is not said."""
     named = {name: value for name, value in arguments if name is not None}
-    target, *rest = [value for name, value in arguments if name is None] or [None]
+    target, *rest = [value for name, value in arguments if name is None] or list[Template]([None])
     given = tuple(operand.type.dtype for operand in operands)
     text = target.path if isinstance(target, Named) else target
     if "node" not in named:

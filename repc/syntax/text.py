@@ -82,10 +82,8 @@ def _operand_text(expr: tree.Expr) -> str:
             return spelling
         case tree.String(_, value):
             return string_text(value)
-        case tree.Call(_, function, arguments):
-            return f"{expression_text(function, OPERAND)}({_joined(map(argument_text, arguments))})"
-        case tree.Typed(_, called, types):
-            return _operand_text(called) + types_text(types)
+        case tree.Call() | tree.Typed():
+            return _call_text(expr)
         case tree.Index() | tree.Attribute():
             return expression_text(expr.value, OPERAND) + access_text(expr)
         case tree.Group(_, label, value):
@@ -100,6 +98,11 @@ def _operand_text(expr: tree.Expr) -> str:
             return f"{repeat_head(expr)} {{ {label_text(label)}{expression_text(body)} }}"
         case _:
             raise TypeError(f"{type(expr).__name__} is no expression")
+
+
+def _call_text(expr: tree.Call | tree.Typed) -> str:
+    call, types = (expr.call, types_text(expr.types)) if isinstance(expr, tree.Typed) else (expr, "")
+    return f"{expression_text(call.function, OPERAND)}({_joined(map(argument_text, call.arguments))}){types}"
 
 
 def _joined(texts: Iterable[str]) -> str:

@@ -50,7 +50,7 @@ class Slot:
 class Form:
     """What an operator is written as.
 
-    `kind` is one of: block, function, binary, times, minus, along, merge, slice, entry, opaque; `name` says which of these.
+    `kind` is one of: block, function, binary, times, minus, along, merge, slice, entry, opaque; `name` says which.
     `operands` are what a function takes, in order, `detail` is whatever else has to be equal.
     """
 
@@ -76,7 +76,8 @@ def form(op: Operator, types: Types, numbers: Collection[str] = (), *, runs: boo
     if isinstance(op, Sum) and named:
         return _merged(op)
     if isinstance(op, Multiply | Divide) and runs and types["a"].dtype == "f32":
-        if "b" in numbers or ("a" in numbers and isinstance(op, Multiply)):  # an operator with a number is a sum
+        with_number = "b" in numbers or ("a" in numbers and isinstance(op, Multiply))
+        if with_number:  # which the sign would make a sum
             return Form("function", op.name, operands=op.required)
     return replace(_FORMS[type(op)](op, types), operands=tuple(types) if op.variadic else (*op.required, *op.optional))
 
@@ -169,7 +170,9 @@ def _batch_norm_block(op: BatchNorm, types: Types) -> Form | None:
     tracked = {operand in types for operand in ("running_mean", "running_var", "num_batches_tracked")}
     if affine is None or len(tracked) == 2:
         return None
-    return Form("block", "BatchNorm", (*_batch_norm(op), Slot("affine", affine, True), Slot("track", *tracked, True)))
+    return Form(
+        "block", "BatchNorm", (*_batch_norm(op), Slot("affine", affine, True), Slot("track", tracked.pop(), True))
+    )
 
 
 def _norm_block(
@@ -210,11 +213,9 @@ def _upsample(op: Upsample) -> tuple[Slot, ...]:
 
 
 def _elementwise(op: Function) -> tuple[Slot, ...]:
-    defaults = {"leaky_relu": {"slope": Fraction(1, 100)}, "elu": {"alpha": 1}, "celu": {"alpha": 1}}.get(
-        op.function, {}
-    )
+    defaults = {("leaky_relu", "slope"): Fraction(1, 100), ("elu", "alpha"): 1, ("celu", "alpha"): 1}
     return tuple(
-        Slot(attribute, value, defaults.get(attribute, REQUIRED), by_place=True)
+        Slot(attribute, value, defaults.get((op.function, attribute), REQUIRED), by_place=True)
         for attribute, value in zip(FUNCTIONS[op.function], op.attributes, strict=True)
     )
 

@@ -71,10 +71,8 @@ def _function(call: TorchCall) -> Form | None:
             known = call.args == (Hole(0), 0, Hole(1), Hole(2)) and not keywords
         case "torch.randn" | "torch.rand" | "torch.randperm":
             known = isinstance(seed, Seed) and len(call.args) == 1
-            by_place = (
-                Slot("shape", call.args[0], by_place=True),
-                Slot("seed", getattr(seed, "number", 0), by_place=True),
-            )
+            first = call.args[0] if known else None
+            by_place = (Slot("shape", first, by_place=True), Slot("seed", getattr(seed, "number", 0), by_place=True))
         case _:
             known = False
     return Form("function", name, by_place, tuple(str(i) for i in range(len(holes)))) if known else None

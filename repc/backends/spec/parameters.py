@@ -97,9 +97,10 @@ class _Resolver:
 
     def _value(self, values: Sequence[Any], column: Sequence[Slot], owner: Step | Declared) -> tree.Expr:
         """A value that differs from call to call, or does not."""
-        slot, lengths = column[0], {len(value) for value in values if isinstance(value, tuple)}
-        if slot.width and len(lengths) == 1 and all(isinstance(value, tuple) for value in values):
-            return self._sizes(values, column, owner)
+        slot = column[0]
+        lists = [cast("tuple[Dim, ...]", value) for value in values if isinstance(value, tuple)]
+        if slot.width and len(lists) == len(values) and len(set(map(len, lists))) == 1:
+            return self._sizes(lists, column, owner)
         if self.network or (all(value == values[0] for value in values) and not is_symbolic(values[0])):
             return literal(values[0])
         if slot.width and all(_is_size(value) for value in values):

@@ -180,12 +180,8 @@ class _Divider:
         for id in ids:
             node = self.graph[id]
             params = (part.path for part in walk(node.weights.values()) if isinstance(part, Param))
-            links = {
-                id,
-                self.first.get(id, id),
-                *(source for source in node.inputs if source in own),
-                *filter(_below(path), params),
-            }
+            sources = (source for source in node.inputs if source in own)
+            links = {id, self.first.get(id, id), *sources, *filter(_below(path), params)}
             joined = [part for part in parts if part[1] & links]
             parts = [part for part in parts if part not in joined]
             parts.append(([*(n for part in joined for n in part[0]), id], links.union(*(part[1] for part in joined))))

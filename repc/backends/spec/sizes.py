@@ -47,9 +47,10 @@ def _multiple(column: Column, known: Mapping[str, Column]) -> Iterator[tree.Expr
     """``4 * c``."""
     for text, sizes in known.items():
         factor = divide(column[0], sizes[0])
-        if isinstance(factor, int) and factor > 1:
-            if all(size == factor * other for size, other in zip(column, sizes, strict=True)):
-                yield binary("*", integer(factor), name(text))
+        if not isinstance(factor, int) or factor < 2:
+            continue
+        if all(size == factor * other for size, other in zip(column, sizes, strict=True)):
+            yield binary("*", integer(factor), name(text))
 
 
 def _quotient(column: Column, known: Mapping[str, Column]) -> Iterator[tree.Expr]:
@@ -67,6 +68,7 @@ def _shifted(column: Column, known: Mapping[str, Column]) -> Iterator[tree.Expr]
     """``n + 1`` and ``n - 1``, of sizes that are not known."""
     for text, sizes in known.items():
         offset = column[0] - sizes[0]
-        if isinstance(offset, int) and not isinstance(sizes[0], int):
-            if all(size == other + offset for size, other in zip(column, sizes, strict=True)):
-                yield binary("+" if offset > 0 else "-", name(text), integer(abs(offset)))
+        if not isinstance(offset, int) or isinstance(sizes[0], int):
+            continue
+        if all(size == other + offset for size, other in zip(column, sizes, strict=True)):
+            yield binary("+" if offset > 0 else "-", name(text), integer(abs(offset)))

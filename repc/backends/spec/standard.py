@@ -32,9 +32,9 @@ def standards(graph: Graph) -> dict[NodeId, Form]:
     for id in graph:
         said = _standard(graph, id)
         own = {expr.path for expr in graph[id].weights.values() if isinstance(expr, Param)}
-        if said is not None and all(reads[path] == 1 for path in own):
-            if not own or own == keys[place(graph[id])]:
-                found[id] = said
+        whole = not own or own == keys.get(place(graph[id]))
+        if said is not None and whole and all(reads[path] == 1 for path in own):
+            found[id] = said
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a block says, with every number still in place: calls of functions and blocks, and where their operands are from.
+"""What a block says, with every number in place: calls of functions and blocks, and where their operands are from.
 
 Several nodes can be one step: an entry of a tensor, its parts, the parts of a `repeat`.
 """

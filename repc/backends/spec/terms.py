@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from repc.diagnostics import Source, Span
 from repc.ir.dims import Dim, Floor, Polynomial, Symbol
@@ -21,22 +21,28 @@ Literal: TypeAlias = "bool | int | float | Fraction | str | Polynomial | tuple[L
 
 def is_symbolic(value: object) -> bool:
     """Whether a value depends on a free dimension."""
-    return isinstance(value, Polynomial) or (isinstance(value, tuple) and any(map(is_symbolic, value)))
+    if isinstance(value, tuple):
+        return any(map(is_symbolic, cast("tuple[object, ...]", value)))
+    return isinstance(value, Polynomial)
 
 
 def name(text: str) -> tree.Name:
+    """A name."""
     return tree.Name(NOWHERE, text)
 
 
 def integer(value: int) -> tree.Expr:
+    """A whole number; a negative one has a sign."""
     return tree.Int(NOWHERE, value) if value >= 0 else negative(tree.Int(NOWHERE, -value))
 
 
 def negative(expr: tree.Expr) -> tree.Expr:
+    """``-expr``."""
     return tree.Unary(NOWHERE, "-", expr)
 
 
 def binary(operator: str, left: tree.Expr, right: tree.Expr) -> tree.Expr:
+    """``left operator right``."""
     return tree.Binary(NOWHERE, operator, left, right)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import cast
 
 from repc.backends.spec.forms import Form
 from repc.backends.spec.names import legal, unused, variable
@@ -234,12 +235,11 @@ class Writer:
 
     # ------------------------------------------------------------ operands
 
-    def _operand(self, step: Step, ref: Ref, get: object) -> tree.Expr:
+    def _operand(self, step: Step, ref: Ref, get: Callable[[Ref], tree.Expr]) -> tree.Expr:
         if isinstance(ref, Number):
             found = self.arguments[step][ref.slot]
             assert found is not None
             return found
-        assert callable(get)
         return get(ref)
 
     def _expr(self, ref: Ref) -> tree.Expr:
@@ -328,4 +328,4 @@ def _mentions(part: object, text: str) -> bool:
         return part.name == text
     if isinstance(part, tree.Tree):
         return any(_mentions(inner, text) for inner in part.parts())
-    return isinstance(part, tuple) and any(_mentions(inner, text) for inner in part)
+    return isinstance(part, tuple) and any(_mentions(inner, text) for inner in cast("tuple[object, ...]", part))

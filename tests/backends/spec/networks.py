@@ -88,7 +88,7 @@ class Network:
     def finish(self) -> Graph:
         """Nodes that nothing reads are no part of a network."""
         outputs = self.draw(st.integers(1, 2))
-        self.graph.outputs = {name: id for name, id in zip(("logits", "features"), self.values[::-1][:outputs])}
+        self.graph.outputs = dict(zip(("logits", "features")[:outputs], self.values[::-1], strict=False))
         return self.graph
 
 

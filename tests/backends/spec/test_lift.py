@@ -13,12 +13,13 @@ from tests.backends.spec.networks import networks
 
 def again(graph: Graph, **classes: str) -> str:
     """The text of a graph, which is canonical and means the graph."""
-    text = print_file(lift(graph, classes))
+    lifted = lift(graph, classes)
+    text = print_file(lifted.file)
     source = Source("lifted.rep", text)
     assert format_text(source) == text
     module = load(source, FileLibrary())
     (name,) = module.models()
-    assert difference(graph, elaborate(module, name)) is None
+    assert difference(lifted.graph, elaborate(module, name)) is None
     return text
 
 
