@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from repc.ir.graph import Graph
-from repc.ir.node import NodeId
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -34,7 +33,7 @@ class Imported:
     `parameters` has a value for every path of ``graph.parameters``: all keys of the original state_dict, those of one
     tensor being aliases of the first, and the `constants`, which the state_dict does not hold (buffers that are not
     persistent, tensors that the program made).  `classes` maps the paths of modules to the names of their classes.
-    `notes` say what a person should know, a sentence each; `names` are what the original calls values of the graph.
+    `notes` say what a person should know, a sentence each.
     """
 
     graph: Graph
@@ -42,7 +41,6 @@ class Imported:
     notes: tuple[str, ...] = ()
     classes: Mapping[str, str] = field(default_factory=dict[str, str])
     constants: frozenset[str] = frozenset()
-    names: Mapping[NodeId, str] = field(default_factory=dict[NodeId, str])
 
 
 def import_module(

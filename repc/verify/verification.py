@@ -18,12 +18,13 @@ from repc.evaluate import evaluate, sizes
 from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
+from repc.ops.work import nominal_sizes
 from repc.verify.checks import RANDOM_TOLERANCE, Noise, accuracy, agreement
 from repc.verify.cuts import Correspondence, Cut, correspondence, deployed, longest_sums, outputs
 from repc.verify.drawing import random_parameters
 from repc.verify.options import Options
 from repc.verify.report import NOT_COVERED, PARTS, Check, Report
-from repc.verify.runs import GraphRun, ModuleRun, OnnxRun
+from repc.verify.runs import GraphRun, ModuleRun, OnnxRun, opset_of
 from repc.verify.sampling import Batch, batches, describe, few_batches
 from repc.verify.subject import Progress, Subject, compare_all, quiet
 from repc.verify.weights import check_weights, onnx_tensors
@@ -149,7 +150,7 @@ def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Mod
     nodes = task.same.fused
     results = outputs(task.fused, nodes)
     if model is not None:
-        names = value_names(task.fused)
+        names = value_names(task.fused, opset_of(model))
         run = OnnxRun(model, results, {cut: names[id] for cut, id in nodes.items()})
         yield Subject(f"ONNX Runtime CPU {task.type_name}", run)
     if module is not None:
@@ -182,7 +183,7 @@ def _slack(task: _Task, sample: Sequence[Batch]) -> dict[Cut, float]:
     found = dict.fromkeys(task.same.fused, 0.0)
     noise = task.options.limit * torch.finfo(task.dtype).eps
     for shapes in {tuple((name, tuple(value.shape)) for name, value in batch.inputs.items()) for batch in sample}:
-        longest = longest_sums(task.fused, sizes(task.fused, dict(shapes)))
+        longest = longest_sums(task.fused, {**nominal_sizes(task.fused), **sizes(task.fused, dict(shapes))})
         found = {cut: max(found[cut], noise * sqrt(longest[id])) for cut, id in task.same.fused.items()}
     return found
 

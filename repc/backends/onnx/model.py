@@ -18,7 +18,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
 
-OLDEST_OPSET = 17
+OLDEST_OPSET = 13
 
 
 def build(
@@ -47,9 +47,9 @@ def build(
     return model
 
 
-def value_names(graph: Graph) -> dict[NodeId, str]:
-    """What every value of a graph is called in the model that `build` makes of it, at any opset and type."""
-    return Writer(graph, storage(graph), OLDEST_OPSET, "f32").values()
+def value_names(graph: Graph, opset: int = 18) -> dict[NodeId, str]:
+    """What every value of a graph is called in the model that `build` makes of it, in any type."""
+    return Writer(graph, storage(graph), opset, "f32").values()
 
 
 def counts(model: onnx.ModelProto) -> dict[str, int]:

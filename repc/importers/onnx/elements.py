@@ -16,7 +16,7 @@ from repc.ir.dims import Dim, symbol
 from repc.ir.types import TensorType
 
 T = onnx.TensorProto
-NAMES = {
+NAMES: dict[int, str] = {
     T.FLOAT16: "f16",
     T.BFLOAT16: "bf16",
     T.FLOAT: "f32",

@@ -67,7 +67,6 @@ class _Importer:
             network.tensors,
             tuple(self._notes(graph)),
             constants=frozenset(network.constants & network.tensors.keys()),
-            names=network.names,
         )
 
     def _inputs(self) -> None:
@@ -137,7 +136,7 @@ class _Importer:
     def _result(self, site: Site, index: int) -> Operand:
         return self._carried(site, "what it computes is needed at run time")[index]
 
-    def _meaning(self, site: Site) -> list[Operand]:
+    def _meaning(self, site: Site) -> Sequence[Operand | tuple[Operand, ...]]:
         """What the table says, unless ONNX's own inference contradicts it."""
         meaning = MEANINGS.get(site.node.op_type)
         if meaning is None:
@@ -147,8 +146,11 @@ class _Importer:
         if any(name in self._read for name in site.node.output[len(results) :]):
             raise Misfit("more than its first result is read")
         types = self._inference.types(site.node, read_by(site.node)).values()
-        for ours, theirs in zip(map(self._network.type, results), types, strict=False):
-            if theirs is not None and contradicts(ours, theirs):
+        for result, theirs in zip(results, types, strict=False):
+            if theirs is None or isinstance(result, tuple):
+                continue
+            ours = self._network.type(result)
+            if contradicts(ours, theirs):
                 raise Misfit(f"its result would be {ours} in repc, and is {theirs} in ONNX")
         return results
 

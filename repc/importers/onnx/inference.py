@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import onnx
-from onnx import helper, numpy_helper, shape_inference
+from onnx import numpy_helper, shape_inference
 
 from repc.importers.onnx.network import Network
 from repc.importers.onnx.values import Known
@@ -62,6 +62,8 @@ class Inference:
             data: dict[str, onnx.TensorProto] = {}
             for name in names:
                 value = network[name]
+                if isinstance(value, tuple):
+                    return {}
                 if isinstance(value, Known):
                     types[name] = network.types.proto(TensorType(value.array.shape, value.dtype))
                     if not value.symbolic and value.array.size <= SMALL:
