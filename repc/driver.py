@@ -32,11 +32,11 @@ from repc.evaluate.raw import raw
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
-from repc.ir.target import Expectation, Target
+from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
 from repc.ops.norm import BatchNorm
 from repc.ops.work import multiply_adds, nominal_sizes
-from repc.passes import Options, fold
+from repc.passes import Options, bind, fold
 from repc.semantics import FileLibrary, elaborate, open_spec, targets
 from repc.semantics import load as load_module
 from repc.semantics.values import Value
@@ -134,12 +134,16 @@ class Model:
         """Fold the graph for a target and compute the deployed weights, in float64 and rounded once to `dtype`."""
         chosen = target if isinstance(target, Target) else self.target(target)
         given = weights if isinstance(weights, Parameters) else self.parameters(weights, container)
-        return Fused(self, chosen, given, *self.fold(chosen), dtype)
+        return Fused(self.bound(chosen.bind), chosen, given, *self.fold(chosen), dtype)
+
+    def bound(self, values: Mapping[str, Bound]) -> Model:
+        """The model with inputs pinned, so that what depends on them alone is a weight."""
+        return replace(self, graph=bind(self.graph, values)) if values else self
 
     @_uninterrupted()
     def fold(self, target: Target) -> tuple[Graph, Trace]:
         """The folded graph and how it came about, for which no weights are needed."""
-        return fold(self.graph, Options(target.keep, target.objective, target.overrides))
+        return fold(self.bound(target.bind).graph, Options(target.keep, target.objective, target.overrides))
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,14 +289,15 @@ def load(
     *,
     sizes: Mapping[str, int] | None = None,
     adapter: str | Path | None = None,
+    bind: Mapping[str, Bound] | None = None,
     **parameters: Value,
 ) -> Model:
     """The model of a spec: ``FILE.rep``, ``FILE.rep:MODEL`` or ``repc:NAME`` for a shipped one.
 
     `parameters` set the model's parameters, `sizes` pin free dimensions of its inputs, `adapter` attaches a folder that
-    PEFT's ``save_pretrained`` wrote.  Raises `Failure` with every error found.
+    PEFT's ``save_pretrained`` wrote, `bind` pins inputs.  Raises `Failure` with every error found.
     """
-    return open_model(spec, model, parameters, sizes, adapter)
+    return open_model(spec, model, parameters, sizes, adapter).bound(bind or {})
 
 
 def open_model(

@@ -8,17 +8,18 @@ from zero, padding is (before, after) for each axis, constants are exact rationa
 from repc.ir.operator import Operator
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
 from repc.ops.attention import Attention
-from repc.ops.binary import Binary, Where
-from repc.ops.constant import Eye, Fill, Input, Random
+from repc.ops.binary import Binary, Not, Where
+from repc.ops.constant import Constant, Eye, Fill, Input, Random
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.opaque import Opaque
-from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
+from repc.ops.resample import Upsample
 from repc.ops.select import CumSum, Gather, Roll, Take
-from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 
 OPERATORS: tuple[type[Operator], ...] = (
     Conv,
@@ -33,6 +34,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     RMSNorm,
     Function,
     Binary,
+    Not,
     Where,
     PRelu,
     Softmax,
@@ -57,9 +59,11 @@ OPERATORS: tuple[type[Operator], ...] = (
     MaxPool,
     AvgPool,
     AdaptiveAvgPool,
+    AdaptiveMaxPool,
     Reduce,
     CumSum,
     Fill,
+    Constant,
     Eye,
     Random,
     Input,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from math import sqrt
 
 from repc.ir.field import Field, T
 from repc.ir.operator import Operator
@@ -14,6 +15,11 @@ from repc.ops.operands import one_dtype
 
 MASKED = Fraction(-(2**15))
 """Added to what must not be attended to: softmax makes a plain zero of it, f16 has it, and no field needs infinity."""
+
+
+def usual_scale(length: int) -> Fraction:
+    """One over the root of the length of the vectors, as a float (Vaswani et al. 2017)."""
+    return Fraction(1 / sqrt(length))
 
 
 @dataclass(frozen=True)

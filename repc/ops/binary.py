@@ -1,4 +1,4 @@
-"""Elementwise functions of two operands, and the choice between them; broadcasting is as in numpy."""
+"""Elementwise functions of two operands, truth, and choices by it; broadcasting is as in numpy."""
 
 from __future__ import annotations
 
@@ -59,6 +59,20 @@ class Binary(Operator):
 
     def notation(self, operands: Mapping[str, Term]) -> Term:
         return call(self.function, operands.values())
+
+
+@dataclass(frozen=True)
+class Not(Operator):
+    """True where x is false."""
+
+    name = "logical_not"
+    required = ("x",)
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        return check_bool(given, "x", self.name)
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        return field.function("logical_not", (), given["x"])
 
 
 @dataclass(frozen=True)

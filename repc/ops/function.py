@@ -46,7 +46,6 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "celu": ("alpha",),
     "softsign": (),
     "logsigmoid": (),
-    "logical_not": (),
 }
 
 
@@ -87,8 +86,6 @@ class Function(Operator):
             raise ShapeError(
                 f"{self.function} has {len(wanted)} constants, not {len(self.attributes)}", "x", f"give {list(wanted)}"
             )
-        if self.function == "logical_not":
-            return check_bool(given, "x", self.function)
         return check_real(given["x"], self.function)
 
     def apply(self, field: Field[T], given: Mapping[str, T]) -> T:

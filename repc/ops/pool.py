@@ -124,6 +124,41 @@ class AvgPool(Operator):
         return [min(start + kernel, high) - max(start, low) for start in starts]
 
 
+def _infer_adaptive(given: Mapping[str, TensorType], output: Ints) -> TensorType:
+    rank = len(output)
+    check_window(rank, ((0, 0),) * rank, output=output)
+    x = of_rank(given, "x", rank + 2, f"a {rank}-d pool")
+    for size, count in zip(x.shape[2:], output, strict=True):
+        if count != 1 and not isinstance(size, int):
+            raise ShapeError(f"windows of {size} elements for {count} results are not known", "x", "pin the size")
+    return x.with_shape((*x.shape[:2], *output))
+
+
+@dataclass(frozen=True)
+class AdaptiveMaxPool(Operator):
+    """The largest elements of windows that cover x so that the result has the size `output`."""
+
+    name = "adaptive_max_pool"
+    required = ("x",)
+
+    output: Ints
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        return _infer_adaptive(given, self.output)
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        """Axis by axis; shorter windows read their last element again, which changes no maximum."""
+        x = given["x"]
+        for axis, count in enumerate(self.output, start=2):
+            shape = field.shape(x)
+            windows = adaptive_windows(shape[axis], count)
+            widest = max(high - low for low, high in windows)
+            taken = [min(low + i, high - 1) for low, high in windows for i in range(widest)]
+            split = (*shape[:axis], count, widest, *shape[axis + 1 :])
+            x = field.max(field.reshape(field.take(x, axis, taken), split), axis + 1)
+        return x
+
+
 @dataclass(frozen=True)
 class AdaptiveAvgPool(Operator):
     """Means over windows that cover x so that the result has the size `output` (all ones: global average pool)."""
@@ -134,13 +169,7 @@ class AdaptiveAvgPool(Operator):
     output: Ints
 
     def infer(self, given: Mapping[str, TensorType]) -> TensorType:
-        rank = len(self.output)
-        check_window(rank, ((0, 0),) * rank, output=self.output)
-        x = of_rank(given, "x", rank + 2, f"a {rank}-d pool")
-        for size, count in zip(x.shape[2:], self.output, strict=True):
-            if count != 1 and not isinstance(size, int):
-                raise ShapeError(f"windows of {size} elements for {count} results are not known", "x", "pin the size")
-        return x.with_shape((*x.shape[:2], *self.output))
+        return _infer_adaptive(given, self.output)
 
     def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
         """A product with an averaging matrix along each axis, or one mean where a single result is wanted."""
@@ -153,7 +182,11 @@ class AdaptiveAvgPool(Operator):
         return x
 
 
+def adaptive_windows(size: int, count: int) -> list[tuple[int, int]]:
+    """Window i reads the elements from ⌊i·size/count⌋ until before ⌈(i+1)·size/count⌉."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
 def _averages(size: int, count: int) -> list[list[Fraction]]:
-    """Row i averages the elements from ⌊i·size/count⌋ until before ⌈(i+1)·size/count⌉."""
-    bounds = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
-    return [[Fraction(int(low <= j < high), high - low) for j in range(size)] for low, high in bounds]
+    windows = adaptive_windows(size, count)
+    return [[Fraction(int(low <= j < high), high - low) for j in range(size)] for low, high in windows]

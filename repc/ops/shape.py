@@ -1,4 +1,4 @@
-"""Movement of elements: nothing is computed, apart from the weights of linear upsampling."""
+"""Movement of elements: nothing is computed."""
 
 from __future__ import annotations
 
@@ -178,7 +178,10 @@ class Concat(Operator):
 
 @dataclass(frozen=True)
 class Pad(Operator):
-    """Every axis widened by (before, after); in constant mode with `value`: zero, a scalar, or [c] along axis 1."""
+    """Every axis widened by (before, after); in constant mode with `value`: zero, a scalar, or [c] along axis 1.
+
+    Negative widths crop, which is for the constant mode alone.
+    """
 
     name = "pad"
     required = ("x",)
@@ -219,63 +222,3 @@ class Pad(Operator):
                 "value",
                 "give a scalar, or one value for each channel of axis 1 and no padding there",
             )
-
-
-@dataclass(frozen=True)
-class Upsample(Operator):
-    """x (n, c, spatial…) enlarged by whole factors, by repetition or by linear interpolation in each axis.
-
-    Without `align_corners`, elements are cells and the border is repeated; with it, the outermost centres coincide.
-    """
-
-    name = "upsample"
-    required = ("x",)
-
-    scale: Ints
-    mode: str = "nearest"
-    align_corners: bool = False
-
-    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
-        x = given["x"]
-        if x.rank != len(self.scale) + 2 or x.rank > 5:
-            raise ShapeError(
-                f"{x} does not have a batch, a channel and {len(self.scale)} spatial axes", "x", "give one scale each"
-            )
-        if any(factor < 1 for factor in self.scale):
-            raise ShapeError(f"scale {list(self.scale)} does not enlarge", "x", "use factors of at least 1")
-        if self.mode not in ("nearest", "linear") or (self.align_corners and self.mode == "nearest"):
-            raise ShapeError(
-                f"there is no upsampling {self.mode!r} with align_corners={self.align_corners}",
-                "x",
-                "use nearest, or linear with or without align_corners",
-            )
-        sizes = [size * factor for size, factor in zip(x.shape[2:], self.scale, strict=True)]
-        return x.with_shape((*x.shape[:2], *sizes))
-
-    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
-        x = given["x"]
-        for axis, factor in enumerate(self.scale, start=2):
-            size = field.shape(x)[axis]
-            if self.mode == "nearest":
-                x = field.take(x, axis, [i // factor for i in range(size * factor)])
-            else:
-                x = _interpolate(field, x, axis, self._places(size, factor))
-        return x
-
-    def _places(self, size: int, factor: int) -> list[Fraction]:
-        """Where the elements of the result lie among those of x."""
-        count = size * factor
-        if self.align_corners:
-            return [Fraction(i * (size - 1), max(count - 1, 1)) for i in range(count)]
-        return [max(Fraction(2 * i + 1 - factor, 2 * factor), Fraction(0)) for i in range(count)]
-
-
-def _interpolate(field: Field[T], x: T, axis: int, places: list[Fraction]) -> T:
-    """The values between the elements of an axis, each a weighted mean of two neighbours."""
-    shape = field.shape(x)
-    lower = [int(place) for place in places]
-    upper = [min(index + 1, shape[axis] - 1) for index in lower]
-    weights = [place - index for place, index in zip(places, lower, strict=True)]
-    weight = along(field, field.constant((len(places),), weights), axis, len(shape))
-    low, high = field.take(x, axis, lower), field.take(x, axis, upper)
-    return field.add(low, field.mul(weight, field.sub(high, low)))

@@ -10,6 +10,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
+from repc.ops.attention import Attention
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.linear import Einsum, Linear, MatMul
 
@@ -45,6 +46,8 @@ def _factors(op: Operator, given: Mapping[str, TensorType], result: TensorType) 
             return (*result.shape, given["weight"].shape[1])
         case MatMul():
             return (*result.shape, given["a"].shape[-1])
+        case Attention():
+            return (*result.shape[:-1], given["k"].shape[-2], given["q"].shape[-1] + result.shape[-1])
         case Einsum():
             left, right, _ = op.letters()
             shapes = (*given["a"].shape, *given["b"].shape)

@@ -71,6 +71,8 @@ class Builder:
     def rename(self, parts: Parts) -> Token:
         return parts[1]
 
+    title = rename
+
     def block(self, parts: Parts) -> tree.Definition:
         kind, name, parameters, ports, result, body = parts
         return tree.Definition(

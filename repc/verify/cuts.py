@@ -19,12 +19,15 @@ from repc.ir.operator import Operator
 from repc.ir.storage import storage
 from repc.ops import (
     AdaptiveAvgPool,
+    Attention,
     AvgPool,
     Conv,
     ConvTranspose,
+    CumSum,
     GroupNorm,
     LayerNorm,
     Linear,
+    LogSoftmax,
     MatMul,
     MaxPool,
     Pad,
@@ -133,8 +136,10 @@ def _terms(op: Operator, given: Mapping[str, Sequence[int]], result: Sequence[in
             return prod(given["x"][-op.axes :])
         case GroupNorm():
             return prod(given["x"][1:]) // op.groups
-        case Softmax():
+        case Softmax() | LogSoftmax() | CumSum():
             return given["x"][op.axis]
+        case Attention():
+            return given["q"][-1] + given["k"][-2]
         case _:
             return 1
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from repc.diagnostics import Failure
+from repc.evaluate.dtypes import DTYPES
 from repc.ir.dims import Dim, Polynomial, evaluate, symbols
 from repc.ir.graph import Graph
 from repc.ir.node import Node
-from repc.ir.types import TensorType
+from repc.ir.types import WHOLE, TensorType
 from repc.ops import Conv
 from repc.verify.errors import no_sizes, unknown_size
 from repc.verify.options import Options
@@ -92,9 +93,8 @@ def _random(graph: Graph, options: Options, dtype: torch.dtype, generator: torch
 
 def _draw(type: TensorType, sizes: Mapping[str, int], dtype: torch.dtype, generator: torch.Generator) -> Tensor:
     shape = [evaluate(dim, sizes) for dim in type.shape]
-    if type.dtype in ("i64", "bool"):
-        drawn = torch.randint(0, 2, shape, generator=generator)
-        return drawn.bool() if type.dtype == "bool" else drawn
+    if type.dtype in (*WHOLE, "bool"):
+        return torch.randint(0, 2, shape, generator=generator).to(DTYPES[type.dtype])
     return torch.randn(shape, generator=generator).to(dtype)
 
 

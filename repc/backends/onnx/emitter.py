@@ -29,6 +29,7 @@ ELEMENTS = {
     "u8": onnx.TensorProto.UINT8,
     "c64": onnx.TensorProto.COMPLEX64,
 }
+GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 Attribute = int | float | str | Sequence[int]
 
 
@@ -101,8 +102,7 @@ class Emitter:
     def rename(self, names: Mapping[str, str]) -> None:
         """Give values other names, wherever they are made and read."""
         for node in self.nodes:
-            node.output[:] = [names.get(name, name) for name in node.output]
-            renamed(node, names)
+            rename(node, names)
 
     def element(self, type: TensorType) -> int:
         """The ONNX element type; f32 stands for the compute type."""
@@ -126,7 +126,8 @@ class Emitter:
         """The results of a node that came from another model and is written as it was, once for all its results."""
         if (call, *inputs) not in self._carried:
             node = onnx.NodeProto.FromString(call.node)
-            renamed(node, dict(zip(call.names, inputs, strict=True)))
+            inside = {name: self._names.take(f"{self._site}/{name}") for name in dict.fromkeys(made_inside(node))}
+            rename(node, {**inside, **dict(zip(call.names, inputs, strict=True))})
             node.output[:] = [name and self._names.take(f"{self._site}/{call.op_type}") for name in node.output]
             node.name, node.doc_string = node.name or self._site, documentation(self.origin)
             self.nodes.append(node)
@@ -214,28 +215,38 @@ class Emitter:
         return total
 
 
-def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
-    """Let a node read values by other names, and the graphs in its attributes too, but for what these make."""
+def rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Give values other names, in a node and in the graphs of its attributes."""
     node.input[:] = [names.get(name, name) for name in node.input]
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            own = {*(value.name for value in graph.input), *(value.name for value in graph.initializer)}
-            own.update(name for inner in graph.node for name in inner.output)
-            outer = {name: other for name, other in names.items() if name not in own}
-            for inner in graph.node:
-                renamed(inner, outer)
-            for result in graph.output:
-                result.name = outer.get(result.name, result.name)
+    node.output[:] = [names.get(name, name) for name in node.output]
+    for graph in graphs_of(node):
+        for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            value.name = names.get(value.name, value.name)
+        for inner in graph.node:
+            rename(inner, names)
+
+
+def made_inside(node: onnx.NodeProto) -> Iterator[str]:
+    """The values that the graphs in the attributes of a node make, which no value outside may be called like."""
+    for graph in graphs_of(node):
+        yield from (value.name for value in (*graph.input, *graph.initializer))
+        for inner in graph.node:
+            yield from filter(None, inner.output)
+            yield from made_inside(inner)
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """The values that a node and the graphs in its attributes read, those that these graphs make included."""
+    """The values that a node and the graphs in its attributes read."""
     yield from node.input
+    for graph in graphs_of(node):
+        for inner in graph.node:
+            yield from reads(inner)
+
+
+def graphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs in the attributes of a node: the branches of an If, the body of a Loop."""
     for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            yield from (result.name for result in graph.output)
-            for inner in graph.node:
-                yield from reads(inner)
+        yield from (attribute.g, *attribute.graphs) if attribute.type in GRAPHS else ()
 
 
 def documentation(origin: Sequence[Span]) -> str:

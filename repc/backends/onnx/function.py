@@ -10,7 +10,7 @@ from typing import TypeAlias
 from repc.backends.onnx.emitter import Emitter, Value
 from repc.backends.onnx.shape import along
 from repc.ir.types import TensorType
-from repc.ops.binary import Binary, Where
+from repc.ops.binary import Binary, Not, Where
 from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 
 Form: TypeAlias = Callable[..., str]
@@ -55,6 +55,11 @@ def binary(e: Emitter, op: Binary, given: Mapping[str, Value]) -> str:
     if op.function == "not_equal":
         return e.add("Not", e.add("Equal", a, b))
     return e.add(BINARY[op.function], a, b)
+
+
+def logical_not(e: Emitter, op: Not, given: Mapping[str, Value]) -> str:
+    """Not means the same."""
+    return e.add("Not", given["x"].name)
 
 
 def where(e: Emitter, op: Where, given: Mapping[str, Value]) -> str:
@@ -177,7 +182,6 @@ FORMS: dict[str, Form] = {
     "celu": celu,
     "softsign": named("Softsign"),
     "logsigmoid": logsigmoid,
-    "logical_not": named("Not"),
 }
 
 BINARY = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from repc.backends.onnx import arithmetic, constant, conv, function, linear, norm, opaque, pool, reduce, shape
+from repc.backends.onnx import arithmetic, constant, conv, function, linear, norm, opaque, pool, reduce, resample, shape
 from repc.backends.onnx.emitter import Emitter, Value
 from repc.ir.operator import Operator
 from repc.ops import (
     AdaptiveAvgPool,
+    AdaptiveMaxPool,
     Affine,
     Attention,
     AvgPool,
@@ -17,6 +18,7 @@ from repc.ops import (
     Binary,
     Cast,
     Concat,
+    Constant,
     Conv,
     ConvTranspose,
     CumSum,
@@ -37,6 +39,7 @@ from repc.ops import (
     MatMul,
     MaxPool,
     Multiply,
+    Not,
     Opaque,
     Pad,
     Permute,
@@ -70,6 +73,7 @@ LOWERINGS: dict[type[Operator], Lowering] = {
     RMSNorm: norm.rms_norm,
     Function: function.function,
     Binary: function.binary,
+    Not: function.logical_not,
     Where: function.where,
     PRelu: function.prelu,
     Softmax: function.softmax,
@@ -90,13 +94,15 @@ LOWERINGS: dict[type[Operator], Lowering] = {
     Roll: shape.roll,
     Concat: shape.concat,
     Pad: shape.pad,
-    Upsample: shape.upsample,
+    Upsample: resample.upsample,
     MaxPool: pool.max_pool,
     AvgPool: pool.avg_pool,
     AdaptiveAvgPool: pool.adaptive_avg_pool,
+    AdaptiveMaxPool: pool.adaptive_max_pool,
     Reduce: reduce.reduce,
     CumSum: reduce.cumsum,
     Fill: constant.fill,
+    Constant: constant.constant,
     Eye: constant.eye,
     Opaque: opaque.opaque,
 }

@@ -8,9 +8,10 @@ import numpy as np
 
 from repc.backends.onnx.emitter import Emitter, Value
 from repc.backends.onnx.reduce import reduce_over
-from repc.backends.onnx.shape import padded, pads
+from repc.backends.onnx.shape import padded, pads, sliced
+from repc.ir.dims import Shape
 from repc.ops.padding import Pairs
-from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool, adaptive_windows
 from repc.ops.windows import Ints
 
 
@@ -76,8 +77,8 @@ def adaptive_avg_pool(e: Emitter, op: AdaptiveAvgPool, given: Mapping[str, Value
     x, spatial = given["x"], given["x"].type.shape[2:]
     if set(op.output) == {1}:
         return reduce_over(e, "ReduceMean", x.name, range(2, x.type.rank), keep=True)
-    kernel = [size // count for size, count in zip(spatial, op.output, strict=True) if isinstance(size, int)]
-    if spatial == tuple(size * count for size, count in zip(kernel, op.output, strict=False)):
+    kernel = _equal_windows(op.output, spatial)
+    if kernel:
         return e.add("AveragePool", x.name, kernel_shape=kernel, strides=kernel)
     result = x.name
     for axis, (size, count) in enumerate(zip(spatial, op.output, strict=True), start=2):
@@ -88,11 +89,36 @@ def adaptive_avg_pool(e: Emitter, op: AdaptiveAvgPool, given: Mapping[str, Value
     return result
 
 
+def adaptive_max_pool(e: Emitter, op: AdaptiveMaxPool, given: Mapping[str, Value]) -> str:
+    """ReduceMax for a single result, MaxPool where all windows are equal, else window by window along each axis."""
+    x, spatial = given["x"], given["x"].type.shape[2:]
+    if set(op.output) == {1}:
+        return reduce_over(e, "ReduceMax", x.name, range(2, x.type.rank), keep=True)
+    kernel = _equal_windows(op.output, spatial)
+    if kernel:
+        return e.add("MaxPool", x.name, kernel_shape=kernel, strides=kernel)
+    result = x.name
+    for axis, (size, count) in enumerate(zip(spatial, op.output, strict=True), start=2):
+        if count == 1:
+            result = reduce_over(e, "ReduceMax", result, [axis], keep=True)
+        elif isinstance(size, int) and size != count:
+            windows = adaptive_windows(size, count)
+            parts = [sliced(e, result, axis, low, high) for low, high in windows]
+            largest = [reduce_over(e, "ReduceMax", part, [axis], keep=True) for part in parts]
+            result = e.add("Concat", *largest, axis=axis)
+    return result
+
+
+def _equal_windows(output: Ints, spatial: Shape) -> list[int]:
+    """The kernel of a pool with these results and equal windows that meet; empty where there is none."""
+    kernel = [size // count for size, count in zip(spatial, output, strict=True) if isinstance(size, int)]
+    return kernel if spatial == tuple(size * count for size, count in zip(kernel, output, strict=False)) else []
+
+
 def averaged(e: Emitter, x: Value, axis: int, size: int, count: int) -> str:
     """x times an averaging matrix along one axis: result i is the mean from ⌊i·size/count⌋ to ⌈(i+1)·size/count⌉."""
     matrix = np.zeros((size, count))
-    for i in range(count):
-        low, high = i * size // count, -(-(i + 1) * size // count)
+    for i, (low, high) in enumerate(adaptive_windows(size, count)):
         matrix[low:high, i] = 1 / (high - low)
     last = x.type.rank - 1
     swap = list(range(x.type.rank))

@@ -1,4 +1,4 @@
-"""Movement of elements, and resizing."""
+"""Movement of elements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from repc.backends.onnx.emitter import ELEMENTS, Emitter, Value
 from repc.ir.dims import Dim, Shape
 from repc.ops.padding import Pairs
 from repc.ops.select import Gather, Roll, Take
-from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 
 PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 END = np.iinfo(np.int64).max
@@ -135,16 +135,3 @@ def along(e: Emitter, value: Value, axis: int, rank: int) -> str:
     """A value whose first axis is `axis` of a tensor of that rank, so that it broadcasts."""
     missing = rank - axis - value.type.rank
     return e.add("Unsqueeze", value.name, e.ints(range(1, missing + 1))) if missing else value.name
-
-
-def upsample(e: Emitter, op: Upsample, given: Mapping[str, Value]) -> str:
-    """Resize by whole factors."""
-    scales = e.array(np.array([1, 1, *op.scale], np.float32))
-    if op.mode == "nearest":
-        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    else:
-        how = {
-            "mode": "linear",
-            "coordinate_transformation_mode": "align_corners" if op.align_corners else "half_pixel",
-        }
-    return e.add("Resize", given["x"].name, "", scales, **how)

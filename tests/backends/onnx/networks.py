@@ -14,6 +14,7 @@ from onnx import helper
 from repc.backends.onnx import build
 from repc.diagnostics import Source, Span
 from repc.evaluate import evaluate, run
+from repc.evaluate.dtypes import DTYPES as ELEMENTS
 from repc.evaluate.floating import TorchField
 from repc.ir.dims import Dim, Shape, symbol
 from repc.ir.dims import evaluate as evaluate_size
@@ -22,7 +23,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
 from repc.ir.storage import storage
-from repc.ir.types import TensorType
+from repc.ir.types import WHOLE, TensorType
 from repc.ops import Input
 
 SOURCE = Source("net.rep", "one\ntwo\nthree\n")
@@ -83,8 +84,13 @@ class Network:
         found: Values = {}
         for name, id in self.graph.inputs.items():
             shape = [evaluate_size(size, sizes) for size in self.graph[id].type.shape]
-            found[name] = torch.randn(shape, generator=self._random).to(DTYPES[dtype])
+            found[name] = self._draw(shape, self.graph[id].type.dtype, dtype)
         return found
+
+    def _draw(self, shape: list[int], kind: str, dtype: str) -> torch.Tensor:
+        if kind in (*WHOLE, "bool"):
+            return torch.randint(0, 2, shape, generator=self._random).to(ELEMENTS[kind])
+        return torch.randn(shape, generator=self._random).to(DTYPES[dtype])
 
     def reference(self, inputs: Values, dtype: str = "f32") -> Values:
         """The outputs in float64, of rounded weights."""
@@ -118,8 +124,8 @@ def deviation(network: Network, model: onnx.ModelProto, inputs: Values, dtype: s
     worst = 0.0
     found = execute(model, inputs)
     for name, expected in network.reference(inputs, dtype).items():
-        y, wanted = found[name].astype(np.float64), expected.numpy()
-        if y.shape != wanted.shape:
+        y, wanted = found[name].astype(np.float64), expected.double().numpy()
+        if y.shape != wanted.shape or (found[name].dtype.kind == "f") != expected.is_floating_point():
             return float("inf")
         worst = max(worst, float(np.abs(y - wanted).max() / max(np.abs(wanted).max(), 1e-30)))
     return worst

@@ -16,17 +16,18 @@ from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
 from repc.ops.attention import Attention
-from repc.ops.binary import Binary, Where
-from repc.ops.constant import Eye, Fill
+from repc.ops.binary import Binary, Not, Where
+from repc.ops.constant import Constant, Eye, Fill
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.opaque import Opaque
-from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
+from repc.ops.resample import Upsample
 from repc.ops.select import CumSum, Gather, Roll, Take
-from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 
 LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     Conv: linear.conv,
@@ -41,6 +42,7 @@ LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     RMSNorm: norm.rms_norm,
     Function: values.function,
     Binary: values.binary,
+    Not: values.logical_not,
     Where: values.where,
     PRelu: values.prelu,
     Softmax: values.softmax,
@@ -55,6 +57,7 @@ LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     Reduce: values.reduce,
     CumSum: values.cumsum,
     Fill: values.fill,
+    Constant: values.constant,
     Eye: values.eye,
     Reshape: shape.reshape,
     Permute: shape.permute,
@@ -69,6 +72,7 @@ LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     MaxPool: pool.max_pool,
     AvgPool: pool.avg_pool,
     AdaptiveAvgPool: pool.adaptive_avg_pool,
+    AdaptiveMaxPool: pool.adaptive_max_pool,
     Opaque: opaque.opaque,
 }
 
@@ -90,4 +94,4 @@ def sizes_read(op: Operator, types: Mapping[str, TensorType]) -> frozenset[str]:
     """The free dimensions that the text of an operator needs as variables."""
     if isinstance(op, Opaque):
         return op.call.symbols
-    return frozenset(shape.free_sizes(op, types["x"])) if isinstance(op, Reshape | Expand) else frozenset()
+    return frozenset(shape.free_sizes(op, types["x"])) if isinstance(op, Reshape | Expand | Upsample) else frozenset()

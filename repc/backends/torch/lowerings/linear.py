@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import sqrt
-
 from repc.backends.torch.lowerings.shape import pad_arguments
 from repc.backends.torch.text import Given, call, compact, literal, texts
-from repc.ops.attention import Attention
+from repc.ops.attention import Attention, usual_scale
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.linear import Einsum, Linear, MatMul
 
@@ -77,7 +74,7 @@ def einsum(op: Einsum, given: Given) -> str:
 def attention(op: Attention, given: Given) -> str:
     """``F.scaled_dot_product_attention(q, k, v)``, whose usual scale is one over the root of the length of q."""
     (length,) = given["q"].type.shape[-1:]
-    usual = isinstance(length, int) and length > 0 and op.scale == Fraction(1 / sqrt(length))
+    usual = isinstance(length, int) and length > 0 and op.scale == usual_scale(length)
     return call(
         "F.scaled_dot_product_attention",
         *texts(given, "q", "k", "v", "mask"),
