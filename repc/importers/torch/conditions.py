@@ -1,0 +1,70 @@
+"""What the sizes of inputs must fulfil for a program to be the module: the ways that it did not take.
+
+A module may ask for a size (``if h > 64``), and `torch.export` follows one answer.  Torch also writes down what it
+needed for itself, that sizes are not zero or one and the like, which is no condition on the module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+_SIZE = re.compile(r"L(?P<place>(?:\['?\w+'?\])+)\.size\(\)\[(?P<axis>\d+)\]")
+_INTERNAL = re.compile(r"!= [01]$")
+SAMPLES = (2, 3, 5, 8, 33, 64, 224)  # torch takes a size of one to be another matter
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition as Python over the arguments ``L``, and as a person reads it."""
+
+    code: str
+    text: str
+
+    def holds(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether these arguments, by the names of the parameters of `forward`, fulfil it."""
+        return bool(eval(self.code, {"L": arguments, "max": max, "min": min}))
+
+
+def conditions(program: ExportedProgram, arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> list[Condition]:
+    """The conditions under which a program is the module that it was made of.
+
+    One that holds for all sizes of a sample is torch's own.
+    """
+    codes: Sequence[str] = getattr(program, "_guards_code", None) or ()
+    called = dict(_places(arguments, names))
+    found = [Condition(code, _SIZE.sub(lambda size: called.get(size[0], size[0]), code)) for code in codes]
+    return [condition for condition in found if not _INTERNAL.search(condition.code) and not _always(condition)]
+
+
+def _places(arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> Iterator[tuple[str, str]]:
+    """How torch writes the size of each axis that has a name, and that name."""
+    leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)]
+    for (path, _), named in zip(leaves, names, strict=True):
+        for axis, name in named.items():
+            yield f"L{pytree.keystr(path)}.size()[{axis}]", name
+
+
+def _always(condition: Condition) -> bool:
+    """Whether it holds whatever the sizes are, as far as a sample tells."""
+    sizes = sorted({match[0] for match in _SIZE.finditer(condition.code)})
+    body = condition.code
+    for number, size in enumerate(sizes):
+        body = body.replace(size, f"s[{number}]")
+    code = compile(body, "<condition>", "eval")
+    space = {"max": max, "min": min}
+    return len(sizes) < 4 and all(_true(code, {**space, "s": values}) for values in product(SAMPLES, repeat=len(sizes)))
+
+
+def _true(code: Any, space: dict[str, Any]) -> bool:
+    try:
+        return bool(eval(code, space))
+    except ZeroDivisionError:
+        return False
