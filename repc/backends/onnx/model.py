@@ -12,6 +12,7 @@ import torch
 from onnx import helper
 
 from repc.backends.onnx.errors import unknown_opset, untypable
+from repc.backends.onnx.opaque import check_calls
 from repc.backends.onnx.writer import Writer
 from repc.evaluate.raw import raw
 from repc.ir.graph import Graph
@@ -38,6 +39,7 @@ def build(
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= opset <= newest:
         raise unknown_opset(opset, OLDEST_OPSET, newest)
+    check_calls(graph)
     stored = storage(graph)
     writer = Writer(graph, stored, opset, dtype)
     model = _model(writer.graph_proto(), writer.opsets(), metadata or {})

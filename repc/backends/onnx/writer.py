@@ -8,7 +8,6 @@ from onnx import helper
 from repc.backends.onnx.emitter import Emitter, Names, Value, reads
 from repc.backends.onnx.errors import no_form
 from repc.backends.onnx.lowerings import LOWERINGS
-from repc.backends.onnx.opaque import check_calls
 from repc.diagnostics import Diagnostic, Failure
 from repc.ir.graph import Graph, value_names
 from repc.ir.node import Node, NodeId
@@ -29,7 +28,6 @@ class Writer:
         self._values: dict[NodeId, str] = dict(self._inputs)
         for id, name in self._inputs.items():
             self._emitter.see_input(name, graph[id].type.shape)
-        check_calls(graph)
         self._lower()
         self._name_outputs()
 

@@ -42,6 +42,11 @@ class Types:
     compute: int = T.FLOAT
     sizes: dict[str, Dim] = field(default_factory=dict[str, Dim])
 
+    @property
+    def dtype(self) -> str:
+        """repc's own name of the compute type."""
+        return NAMES[self.compute]
+
     def name(self, element: int) -> str | None:
         """repc's name of an element type; None where it has none."""
         return "f32" if element == self.compute else NAMES.get(element)

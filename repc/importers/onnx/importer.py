@@ -67,6 +67,8 @@ class _Importer:
             network.tensors,
             tuple(self._notes(graph)),
             constants=frozenset(network.constants & network.tensors.keys()),
+            dtype=network.types.dtype,
+            opset=self._inference.opsets[""],
         )
 
     def _inputs(self) -> None:

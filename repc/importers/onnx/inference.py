@@ -18,7 +18,7 @@ class Inference:
     """What ONNX says about types; `stated` has what the file itself says."""
 
     def __init__(self, model: onnx.ModelProto, network: Network) -> None:
-        self.opsets = {opset.domain: opset.version for opset in model.opset_import}
+        self.opsets = {_domain(opset.domain): opset.version for opset in model.opset_import}
         self._imports = list(model.opset_import)
         self._ir_version = model.ir_version
         self._network = network
@@ -26,8 +26,7 @@ class Inference:
 
     def version(self, node: onnx.NodeProto) -> int:
         """The opset of the domain of a node."""
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        return self.opsets.get(domain, 1)
+        return self.opsets.get(_domain(node.domain), 1)
 
     def types(self, node: onnx.NodeProto, names: Sequence[str]) -> dict[str, TensorType | None]:
         """The types of all results that have a name; None where it is not known.
@@ -75,3 +74,8 @@ class Inference:
             )
         except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError):
             return {}
+
+
+def _domain(name: str) -> str:
+    """ONNX's own domain has two names."""
+    return "" if name == "ai.onnx" else name
