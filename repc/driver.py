@@ -26,15 +26,13 @@ from repc.backends import source as to_source
 from repc.backends import torch as to_torch
 from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match, read, read_peft
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
-from repc.evaluate import evaluate
 from repc.evaluate.dtypes import DTYPES
-from repc.evaluate.floating import TorchField
 from repc.evaluate.raw import raw
+from repc.evaluate.stored import deployed
 from repc.importers import Imported, import_onnx, import_program
 from repc.ir.foreign import OnnxCall, TorchCall
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
-from repc.ir.storage import storage
 from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
 from repc.ops.norm import BatchNorm
@@ -205,7 +203,8 @@ class Fused:
     @cached_property
     def values(self) -> dict[str, Tensor]:
         """The stored tensors by name, rounded to the deployed type."""
-        return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
+        with _uninterrupted():
+            return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
 
     @property
     def opset(self) -> int:
@@ -366,15 +365,6 @@ def _open_imported(path: str, others: Mapping[str, object], sizes: Mapping[str, 
     if unfit:
         raise Failure(unfit)
     return Model(path, imported.graph, own=imported)
-
-
-@_uninterrupted()
-def deployed(graph: Graph, parameters: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Every stored tensor of a graph, computed in float64 and rounded once to its type, f32 being `dtype`."""
-    tensors = storage(graph).tensors
-    types = {name: dtype if expr.type.dtype == "f32" else DTYPES[expr.type.dtype] for name, expr in tensors.items()}
-    computed = evaluate(tensors, TorchField(torch.float64), parameters)
-    return {name: tensor.to(types[name]).contiguous() for name, tensor in computed.items()}
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

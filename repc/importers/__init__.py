@@ -33,7 +33,8 @@ class Imported:
     `parameters` has a value for every path of ``graph.parameters``: all keys of the original state_dict, those of one
     tensor being aliases of the first, and the `constants`, which the state_dict does not hold (buffers that are not
     persistent, tensors that the program made).  `classes` maps the paths of modules to the names of their classes.
-    `notes` say what a person should know, a sentence each.  `dtype` is the compute type, and `opset` that of an ONNX file.
+    `notes` say what a person should know, a sentence each.  `dtype` is the type that the network computes in, which is
+    f32 in the graph; `opset` is that of an ONNX file.
     """
 
     graph: Graph

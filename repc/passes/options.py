@@ -10,11 +10,15 @@ from repc.ir.target import Override
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`keep`: path patterns of what stays as it is; `objective` and `overrides`: what a fold may cost, and where."""
+    """`keep`: path patterns of what stays as it is; `objective` and `overrides`: what a fold may cost, and where.
+
+    Without `pin`, no fold may hold for the sizes at hand alone.
+    """
 
     keep: tuple[str, ...] = ()
     objective: str = "default"
     overrides: tuple[Override, ...] = ()
+    pin: bool = True
 
     def keeps(self, path: str) -> bool:
         """Whether a pattern is the path or one of its ancestors."""

@@ -24,7 +24,7 @@ from repc.verify.cuts import Correspondence, Cut, correspondence, deployed, long
 from repc.verify.drawing import random_parameters
 from repc.verify.options import Options
 from repc.verify.report import NOT_COVERED, PARTS, Check, Report
-from repc.verify.runs import GraphRun, ModuleRun, OnnxRun, opset_of
+from repc.verify.runs import Call, GraphRun, ModuleRun, OnnxRun, by_place, opset_of
 from repc.verify.sampling import Batch, batches, describe, few_batches
 from repc.verify.subject import Progress, Subject, compare_all, quiet
 from repc.verify.weights import check_weights, onnx_tensors
@@ -41,17 +41,20 @@ def verify(
     options: Options | None = None,
     model: onnx.ModelProto | Path | None = None,
     module: nn.Module | None = None,
+    original: nn.Module | None = None,
+    call: Call = by_place,
     progress: Progress | None = None,
 ) -> Report:
     """Compare the network as trained with the network as deployed, on a sample of inputs.
 
     `parameters` are those of the training graph, `values` the stored tensors of the fused one, in the deployed type;
-    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module.  The
-    reference is the training graph in float64.  Against it, at every value that both graphs have:
+    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module, `original`
+    the one that the training graph was imported from; `call` says how modules take their inputs.  The reference is the
+    training graph in float64.  Against it, at every value that both graphs have:
 
     - the fused graph in float64 agrees to 1e-11 relative (‖Δ‖∞/‖y‖∞);
     - with random parameters in place of the given ones, which may hide a wrong fold, it agrees to 1e-10;
-    - the fused graph, the module and the file are in the deployed type at most `options.limit` times as far off as the
+    - the fused graph, the modules and the file are in the deployed type at most `options.limit` times as far off as the
       unfused network is, by root mean squares over elements and inputs, of at least a unit in the last place.
 
     The stored tensors, wherever they are held, are their expressions' values to half a unit in the last place.
@@ -59,7 +62,7 @@ def verify(
     """
     with torch.no_grad():
         task = _Task(train, fused, parameters, values, correspondence(train, fused), options or Options())
-        return _verify(task, model, module, progress or quiet)
+        return _verify(task, model, _Modules(module, original, call), progress or quiet)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +89,23 @@ class _Task:
         return Noise(unfused, torch.finfo(self.dtype).eps, self.options.limit)
 
 
-def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None, progress: Progress) -> Report:
+@dataclass(frozen=True, eq=False)
+class _Modules:
+    """Torch modules that compute the network, and how they are called."""
+
+    emitted: nn.Module | None
+    original: nn.Module | None
+    call: Call
+
+
+def _verify(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modules, progress: Progress) -> Report:
     progress("weights", 0.0)
     exact = _exact(task, task.parameters)
-    weights = check_weights(task.fused, exact, _holders(task, model, module))
+    weights = check_weights(task.fused, exact, _holders(task, model, modules.emitted))
     progress("random parameters", 0.0)
     algebra, unfit = _algebra(task)
     internal = _internal(task, exact)
-    artifacts = list(_artifacts(task, model, module))
+    artifacts = list(_artifacts(task, model, modules))
     sample = batches(task.train, task.options, task.dtype)
     oracle = Subject("train form, float64", GraphRun(task.train, task.same.train, task.parameters, torch.float64))
     compare_all(oracle, [*internal, *artifacts], sample, progress)
@@ -104,7 +116,7 @@ def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module
         if not unfit:
             checks.insert(1, algebra)
     kind = "given" if task.options.inputs else f"random (seed {task.options.seed})"
-    absent = tuple(_absent(unfit, artifacts, model, module))
+    absent = tuple(_absent(unfit, artifacts, model, modules.emitted))
     return Report(task.train.name, describe(sample, kind), tuple(checks), (*NOT_COVERED, *absent))
 
 
@@ -146,17 +158,20 @@ def _internal(task: _Task, exact: Tensors) -> tuple[Subject, Subject, Subject]:
     )
 
 
-def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None) -> Iterator[Subject]:
+def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modules) -> Iterator[Subject]:
     nodes = task.same.fused
     results = outputs(task.fused, nodes)
     if model is not None:
         names = value_names(task.fused, opset_of(model))
         run = OnnxRun(model, results, {cut: names[id] for cut, id in nodes.items()})
         yield Subject(f"ONNX Runtime CPU {task.type_name}", run)
-    if module is not None:
+    if modules.emitted is not None:
         layers = inference_plan(task.fused).layers
         paths = {cut: layers[id] for cut, id in nodes.items() if id in layers}
-        yield Subject(f"torch CPU {task.type_name}", ModuleRun(module, results, paths))
+        run = ModuleRun(modules.emitted, results, paths, call=modules.call)
+        yield Subject(f"torch CPU {task.type_name}", run)
+    if modules.original is not None:
+        yield Subject(f"original {task.type_name}", ModuleRun(modules.original, results, {}, call=modules.call))
 
 
 def _internal_checks(task: _Task, exact: Subject, unfused: Subject, folded: Subject) -> Iterator[Check]:

@@ -23,14 +23,15 @@ SAMPLES = (2, 3, 5, 8, 33, 64, 224)  # torch takes a size of one to be another m
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition as Python over the arguments ``L``, and as a person reads it."""
+    """A condition in torch's words, over the arguments ``L``, and as a person reads it."""
 
     code: str
     text: str
 
-    def holds(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether these arguments, by the names of the parameters of `forward`, fulfil it."""
-        return bool(eval(self.code, {"L": arguments, "max": max, "min": min}))
+    @property
+    def body(self) -> str:
+        """The condition as Python over the parameters of `forward`."""
+        return re.sub(r"L\['(\w+)'\]", r"\1", self.code)
 
 
 def conditions(program: ExportedProgram, arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> list[Condition]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -53,13 +53,17 @@ class Example:
 
     def of_two(self) -> Example:
         """The example with a batch of at least two: to torch, a size of one is a matter of its own."""
-        if self.batch != 1:
-            return self
+        return self._batched(lambda x: torch.cat([x, x])) if self.batch == 1 else self
 
-        def twice(leaf: object) -> object:
-            return torch.cat([leaf, leaf]) if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == 1 else leaf
+    def other_batch(self) -> Example:
+        """The example with a batch of one, or of two where it has one."""
+        return self.of_two() if self.batch == 1 else self._batched(lambda x: x[:1])
 
-        return Example(self.module, *pytree.tree_map(twice, (self.args, self.kwargs)))
+    def _batched(self, change: Callable[[Tensor], Tensor]) -> Example:
+        def of(leaf: object) -> object:
+            return change(leaf) if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == self.batch else leaf
+
+        return Example(self.module, *pytree.tree_map(of, (self.args, self.kwargs)))
 
 
 def example(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Example:
@@ -108,7 +112,7 @@ def capture(given: Example, spec: Mapping[str, Any]) -> ExportedProgram:
 
     The module is captured from a copy of its structure over the same tensors: some modules keep what they computed.
     """
-    copy = _structure(given.module)
+    copy = structure(given.module)
     with _undisturbed():
         try:
             program = export(copy, given.args, given.kwargs, dynamic_shapes=dict(spec), strict=False)
@@ -131,7 +135,7 @@ def hooked(module: nn.Module) -> list[str]:
     return [path for path, part in modules if part._forward_hooks or part._forward_pre_hooks]
 
 
-def _structure(module: nn.Module) -> nn.Module:
+def structure(module: nn.Module) -> nn.Module:
     """The same modules over the same tensors."""
     tensors = [value for part in module.modules() for value in _tensors(part)]
     try:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from repc.diagnostics import Source, Span
+from repc.evaluate.dtypes import DTYPES
 from repc.ir.expr import Param, apply
 from repc.ir.graph import Graph
 from repc.ir.node import Parameter
@@ -18,21 +19,26 @@ from repc.ops import BatchNorm, Fill, GroupNorm, LayerNorm, RMSNorm
 
 Types: TypeAlias = Mapping[torch.dtype, str]
 
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
 COMPUTED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
-def element_types(tensors: Iterable[Tensor], names: Mapping[str, torch.dtype]) -> dict[torch.dtype, str]:
-    """What repc calls each element type of a network: the type of most weights is the compute type, ``f32``.
-
-    In a network of another type, float32 is what some values are raised to; the next type that is at least as exact is
-    float64.
-    """
-    counts = {dtype: 0 for dtype in COMPUTED}
+def compute_type(tensors: Iterable[Tensor]) -> torch.dtype:
+    """The floating-point type of most weights."""
+    counts = dict.fromkeys(COMPUTED, 0)
     for tensor in tensors:
         if tensor.dtype in counts:
             counts[tensor.dtype] += tensor.numel()
-    compute = max(COMPUTED, key=lambda dtype: counts[dtype])
-    return {dtype: name for name, dtype in names.items()} | {torch.float32: "f64", compute: "f32"}
+    return max(COMPUTED, key=lambda dtype: counts[dtype])
+
+
+def element_types(compute: torch.dtype) -> dict[torch.dtype, str]:
+    """What repc calls each element type of a network that computes in this one, which it calls f32.
+
+    In a network of another type, float32 is what some values are raised to.  The next type that is at least as exact is
+    float64.
+    """
+    return NAMES | {torch.float32: "f64", compute: "f32"}
 
 
 def aliases(state: Mapping[str, Tensor]) -> dict[str, str]:

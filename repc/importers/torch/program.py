@@ -16,14 +16,13 @@ from torch.export.graph_signature import InputKind, InputSpec, OutputKind, Tenso
 from torch.utils import _pytree as pytree
 
 from repc.diagnostics import Failure
-from repc.evaluate.dtypes import DTYPES
 from repc.importers import Imported
 from repc.importers.torch import errors
 from repc.importers.torch.export import BATCH
 from repc.importers.torch.functional import Aliases, changed
 from repc.importers.torch.known import Known
 from repc.importers.torch.opaque import Argument
-from repc.importers.torch.parameters import aliases, declare, element_types
+from repc.importers.torch.parameters import NAMES, aliases, compute_type, declare, element_types
 from repc.importers.torch.places import module_classes, nowhere
 from repc.importers.torch.site import Ref
 from repc.importers.torch.sizes import Sizes, free_dimensions
@@ -45,7 +44,8 @@ def translate(program: ExportedProgram, name: str, names: Sequence[Mapping[int, 
     _check_stateless(program)
     same = aliases(program.state_dict)
     tensors: dict[str, Tensor] = {**program.state_dict, **_constants(program)}
-    types = element_types(tensors.values(), DTYPES)
+    compute = compute_type(tensors.values())
+    types = element_types(compute)
     graph, sizes = Graph(name), Sizes(free_dimensions(_free(program, names)))
     translation = Translation(graph, sizes, types, Known(set(tensors)))
     given = _inputs(program, translation, tensors, same)
@@ -61,7 +61,8 @@ def translate(program: ExportedProgram, name: str, names: Sequence[Mapping[int, 
     declare(graph, {path: translation.type(tensor) for path, tensor in values.items()}, own, same)
     _add_counters(graph)
     check(graph)
-    return Imported(graph, values, tuple(_notes(graph, translation.unknown)), _classes(program), frozenset(constants))
+    notes = tuple(_notes(graph, translation.unknown))
+    return Imported(graph, values, notes, _classes(program), frozenset(constants), NAMES[compute])
 
 
 # ------------------------------------------------------------ inputs

@@ -1,0 +1,5 @@
+"""Blocks of specs as torch modules."""
+
+
+def block() -> None:
+    """Under way."""
