@@ -143,3 +143,10 @@ def no_such_size(name: str, known: Sequence[str]) -> Diagnostic:
     meant = nearest(name, known)
     remedy = f"did you mean {meant}?" if meant else "give the argument a size of that name: --input x=f32[b,3,h,w]"
     return Diagnostic("E937", f"no --input has a size {name}", help=remedy)
+
+
+def no_such_argument(name: str, text: str, known: Sequence[str]) -> Diagnostic:
+    """An --input that `forward` does not take."""
+    meant = nearest(name, known)
+    remedy = f"did you mean {meant}?" if meant else f"it takes {', '.join(known) or 'nothing by name'}"
+    return Diagnostic("E938", f"the module of {text} takes no argument {name}", help=remedy)

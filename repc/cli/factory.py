@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from inspect import Parameter, signature
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from repc.driver import Model
+
+BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def open_factory(text: str, settings: Mapping[str, Value], examples: Sequence[Example]) -> Model:
@@ -39,6 +42,7 @@ def open_factory(text: str, settings: Mapping[str, Value], examples: Sequence[Ex
     module, args, kwargs = _made(text, factory, settings)
     dynamic: dict[str, dict[int, str]] = {}
     if examples:
+        _check_names(text, module, examples)
         args, kwargs = (), {example.name: example.tensor() for example in examples}
         dynamic = {example.name: free for example in examples if (free := example.dynamic())}
     if not args and not kwargs:
@@ -89,6 +93,15 @@ def _made(
     if isinstance(example, Tensor):
         return module, (example,), {}
     raise Failure(errors.no_example(text, type(module).__name__))
+
+
+def _check_names(text: str, module: nn.Module, examples: Sequence[Example]) -> None:
+    """Every example must be an argument of `forward`."""
+    parameters = signature(module.forward).parameters
+    known = [name for name, parameter in parameters.items() if parameter.kind in BY_NAME]
+    unknown = [errors.no_such_argument(example.name, text, known) for example in examples if example.name not in known]
+    if unknown and not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        raise Failure(unknown)
 
 
 def _raised(what: str, error: BaseException) -> Diagnostic:

@@ -22,7 +22,8 @@ class Inference:
         self._imports = list(model.opset_import)
         self._ir_version = model.ir_version
         self._network = network
-        self._stated = {value.name: value.type for value in (*model.graph.value_info, *model.graph.output)}
+        stated = [*model.graph.output, *model.graph.value_info]  # in both: what has no shape in one may have it there
+        self._stated = {value.name: value.type for value in stated if _has_shape(value.type)}
 
     def version(self, node: onnx.NodeProto) -> int:
         """The opset of the domain of a node."""
@@ -42,7 +43,7 @@ class Inference:
 
     def _read(self, name: str, protos: Sequence[onnx.TypeProto]) -> TensorType | None:
         """The first type with a shape; where it leaves a size out, a later one may know it."""
-        known = [proto for proto in protos if proto.tensor_type.HasField("shape")]
+        known = [proto for proto in protos if _has_shape(proto)]
         if not known:
             return None
         first = onnx.TypeProto.FromString(known[0].SerializeToString())
@@ -79,3 +80,7 @@ class Inference:
 def _domain(name: str) -> str:
     """ONNX's own domain has two names."""
     return "" if name == "ai.onnx" else name
+
+
+def _has_shape(proto: onnx.TypeProto) -> bool:
+    return proto.tensor_type.HasField("shape")

@@ -81,7 +81,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "Cos": function.function("cos"),
     "Atan": function.function("atan"),
     "Erf": function.function("erf"),
-    "Not": function.function("logical_not"),
+    "Not": arithmetic.negated,
     "Clip": function.clip,
     "PRelu": function.prelu,
     "Softmax": function.softmax,
