@@ -6,13 +6,16 @@ Longer sums are split.  Products of matrices and convolutions are plain matrix p
 no algorithm that would trade exactness for speed.
 
 What is no arithmetic is a random table: a function that nothing is known about, one for each name and its constants.
-Functions that are made of others are computed so (`DEFINED`), and a softmax is ``e(x) / Σ e(x)`` over a table e, so
-that identities which follow from the definition hold, and no other.
+Functions that are made of others are computed so (`repc.evaluate.defined`), a softmax is ``e(x) / Σ e(x)``, and a
+maximum is a table of the set of its arguments: identities that follow from such definitions hold, and no other.
+
+Whole numbers and truth values are what they are elsewhere; a position that is gathered is taken modulo the size of its
+axis, so that every one is valid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from hashlib import sha256
@@ -23,29 +26,45 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from repc.evaluate.defined import DEFINED
+from repc.evaluate.raw import raw
+from repc.ir.foreign import Call
+from repc.ir.types import WHOLE
+
 P = 2**19 - 1
 LARGEST = (P - 1) // 2
 TERMS = 2**15  # products that are summed at once
 PIECE = 2**15  # elements that are reduced at once
 
+POSITIVE = ("exp", "rsqrt", "sigmoid", "softplus", "abs")
+"""Functions whose values are positive, and where signs matter, squares."""
+
 Attributes = tuple[Fraction, ...]
 
 
 class PrimeField:
-    """Implements `repc.ir.field.Field` over the integers modulo `P`; tensors of integers stay what they are.
+    """Implements `repc.ir.field.Field` over the integers modulo `P`.
 
-    All that is random follows from `seed`: graphs that are compared share one field.  An inverse of zero is zero, and
-    `divided_by_zero` remembers that it was asked for.
+    All that is random follows from `seed`: graphs that are compared share one field.  With `signs`, a residue has the
+    sign of its Legendre symbol, which multiplies as signs do: −1 is negative, and ``|r·x| = r·|x|`` where r is a square
+    and so positive.  Without, an absolute value is a table like others, which tells more in one draw.  An inverse of
+    zero is zero, and `divided_by_zero` remembers that it was asked for.
     """
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, *, signs: bool = False) -> None:
         self.seed = seed
+        self.signs = signs
         self.divided_by_zero = False
         self._tables: dict[tuple[str, Attributes], Tensor] = {}
 
     def draw(self, shape: Sequence[int], name: str) -> Tensor:
         """Uniform residues, always the same for one name."""
         return torch.randint(-LARGEST, LARGEST + 1, tuple(shape), dtype=torch.float64, generator=self._generator(name))
+
+    def draw_positive(self, shape: Sequence[int], name: str) -> Tensor:
+        """The same, of squares other than zero."""
+        root = self.draw(shape, name)
+        return _reduced(root * root + (root == 0))
 
     def shape(self, x: Tensor) -> tuple[int, ...]:
         return tuple(x.shape)
@@ -54,7 +73,7 @@ class PrimeField:
         """The bound on residues is asserted here; every operation keeps it."""
         if x.is_floating_point() and x.numel():
             low, high = x.aminmax()
-            assert -LARGEST <= float(low) and float(high) <= LARGEST, "no centred residues"
+            assert float(low) >= -LARGEST and float(high) <= LARGEST, "no centred residues"
         return x
 
     def fill(self, shape: Sequence[int], value: Fraction) -> Tensor:
@@ -138,36 +157,64 @@ class PrimeField:
     def take(self, x: Tensor, axis: int, indices: Sequence[int]) -> Tensor:
         return x.index_select(axis, torch.tensor(indices, dtype=torch.int64))
 
+    def gather(self, x: Tensor, axis: int, index: Tensor) -> Tensor:
+        return x[(slice(None),) * axis + (index.remainder(x.shape[axis]),)]
+
     def pad(self, x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
         return functional.pad(x, [width for pair in reversed(widths) for width in pair])
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        if dtype == "bool":
+            return x != 0
+        if dtype in WHOLE:
+            return x.to(torch.int64)
+        return x if x.is_floating_point() else _reduced(x.to(torch.float64))
 
     # ------------------------------------------------------------ tables
 
     def function(self, name: str, attributes: Attributes, *xs: Tensor) -> Tensor:
-        (x,) = xs
-        defined = DEFINED.get(name)
-        return defined(self, x) if defined else self._looked_up(name, attributes, x)
+        definition = DEFINED.get(name)
+        return definition(self, attributes, *xs) if definition else self.table(name, attributes, *xs)
 
     def softmax(self, x: Tensor, axis: int) -> Tensor:
-        weights = self._looked_up("exp", (), x)
+        weights = self.table("exp", (), x)
         return self.div(weights, self.sum(weights, (axis,), keep=True))
 
     def max(self, x: Tensor, axis: int) -> Tensor:
         """A table of the set of values: neither their order nor their number matters, and one alone is itself."""
+        if not x.is_floating_point():
+            return x.amax(axis)
         ordered = x.sort(axis).values
         first = ordered.narrow(axis, 0, 1)
         new = torch.cat([torch.ones_like(first), (ordered.diff(dim=axis) != 0).to(x.dtype)], axis)
-        members = self.sum(self._looked_up("member", (), ordered) * new, (axis,), keep=False)
-        alone = new.sum(axis) == 1
-        return torch.where(alone, first.squeeze(axis), self._looked_up("max", (), members))
+        members = self.sum(self.table("member", (), ordered) * new, (axis,), keep=False)
+        return torch.where(new.sum(axis) == 1, first.squeeze(axis), self.table("max", (), members))
 
-    def _looked_up(self, name: str, attributes: Attributes, x: Tensor) -> Tensor:
+    def opaque(self, call: Call, result: int, xs: Sequence[Tensor]) -> Tensor:
+        """Drawn anew for every other call and for every change of an operand."""
+        operands = b"".join(raw(x + 0.0).tobytes() for x in xs)  # there are two zeros
+        drawn = self.draw(call.types[result].concrete(), f"{call.key} {result} {sha256(operands).hexdigest()}")
+        return self.cast(drawn, call.types[result].dtype)
+
+    def table(self, name: str, attributes: Attributes, *xs: Tensor) -> Tensor:
         """A random function without zeros, so that one may divide by its values."""
+        if len(xs) > 1:
+            operands = [self.table(f"{name} {i}", attributes, x) for i, x in enumerate(xs)]
+            return self.table(name, attributes, _reduced(sum(operands[1:], start=operands[0])))
         key = name, attributes
         if key not in self._tables:
-            drawn = torch.randint(1, P, (P,), dtype=torch.float64, generator=self._generator(f"{name} {attributes}"))
-            self._tables[key] = _reduced(drawn)
-        return self._tables[key][_places(x)]
+            draw = self.draw_positive if self.signs and name in POSITIVE else self.draw
+            drawn = draw((P,), f"{name} {attributes}")
+            self._tables[key] = drawn + (drawn == 0)
+        return self._tables[key][_places(xs[0])]
+
+    def absolute(self, x: Tensor) -> Tensor:
+        """x times its sign, or an even table."""
+        return self.mul(x, self.sign(x)) if self.signs else self.table("abs", (), self.mul(x, x))
+
+    def sign(self, x: Tensor) -> Tensor:
+        """1, −1, or 0 for zero: the Legendre symbol, whatever the signs of other functions are."""
+        return legendre()[_places(x)]
 
     def _inverse(self, x: Tensor) -> Tensor:
         self.divided_by_zero |= bool((x == 0).any())
@@ -176,36 +223,6 @@ class PrimeField:
     def _generator(self, name: str) -> torch.Generator:
         digest = sha256(f"{self.seed}\n{name}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
-
-
-def _sqrt(field: PrimeField, x: Tensor) -> Tensor:
-    return field.div(field.fill((), Fraction(1)), field.function("rsqrt", (), x))
-
-
-def _silu(field: PrimeField, x: Tensor) -> Tensor:
-    return field.mul(x, field.function("sigmoid", (), x))
-
-
-def _hardswish(field: PrimeField, x: Tensor) -> Tensor:
-    return field.mul(x, field.function("hardsigmoid", (), x))
-
-
-def _mish(field: PrimeField, x: Tensor) -> Tensor:
-    return field.mul(x, field.function("tanh", (), field.function("softplus", (), x)))
-
-
-def _relu6(field: PrimeField, x: Tensor) -> Tensor:
-    return field.function("clip", (Fraction(0), Fraction(6)), x)
-
-
-DEFINED: dict[str, Callable[[PrimeField, Tensor], Tensor]] = {
-    "sqrt": _sqrt,
-    "silu": _silu,
-    "hardswish": _hardswish,
-    "mish": _mish,
-    "relu6": _relu6,
-}
-"""Functions that are products and tables by definition."""
 
 
 def _residue(value: Fraction) -> int:
@@ -228,6 +245,16 @@ def _reduced(x: Tensor) -> Tensor:
 def _places(x: Tensor) -> Tensor:
     """Residues as positions in a table of p entries."""
     return (x + LARGEST).to(torch.int64)
+
+
+@lru_cache(maxsize=1)
+def legendre() -> Tensor:
+    """1 for every square, −1 for every other residue, and 0 for zero."""
+    roots = torch.arange(1, LARGEST + 1, dtype=torch.float64)
+    symbols = torch.full((P,), -1.0, dtype=torch.float64)
+    symbols[_places(_reduced(roots * roots))] = 1.0
+    symbols[LARGEST] = 0.0
+    return symbols
 
 
 @lru_cache(maxsize=1)

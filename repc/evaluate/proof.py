@@ -5,48 +5,54 @@ so every segment has a tile of its own, and none is starved by what is left of a
 drawn too, and every weight expression is evaluated in the field.  If all segments are equal, the graphs are, by
 induction from the inputs on.
 
-Where two sides are not the same function, they differ as polynomials of the drawn values, with tables as further
-variables, and agree at a random point with a probability of at most degree / p (Schwartz, Zippel).  As many trials are
-made as bring that below `CHANCE`, and never less than two, which see even and odd sizes.
+Where two sides are not the same function, they differ as polynomials of the drawn values, with the values of tables as
+further variables, and agree at a random point with a probability of at most degree / p (Schwartz, Zippel).  As many
+trials are made as bring that below `CHANCE`, and never less than two, which see even and odd sizes.  A segment that is
+equal only thanks to a fact about the weights has that fact imposed on what is drawn, and `SIGNED` trials with signs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, log
 
 import torch
 from torch import Tensor
 
+from repc.evaluate.degree import degree
+from repc.evaluate.expressions import evaluate
 from repc.evaluate.graphs import compute
 from repc.evaluate.prime import P, PrimeField
-from repc.evaluate.segments import Segment, segments, tile
+from repc.evaluate.segments import Segment, is_local, segments, tile
 from repc.ir.dims import evaluate as size_at
-from repc.ir.expr import Apply, Expr, parameters, walk
+from repc.ir.expr import Expr, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
-from repc.ir.operator import Operator
+from repc.ir.trace import Fact
 from repc.ir.types import TensorType
-from repc.ops import BatchNorm, Concat, Function, GroupNorm, LayerNorm, MaxPool, PRelu, RMSNorm, Softmax, Sum
 
 CHANCE = 1e-9
+SIGNED = 40  # a wrong sign passes every second trial
 REDRAWS = 4  # where a divisor was drawn as zero
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """Whether the two sides of a segment are equal, at which free sizes, and how sure that is.
+    """Whether both graphs compute the value of a node alike, at which free sizes it was tried, and how sure that is.
 
-    `reason` says how they differ and is empty where they are equal.  `miss` bounds the probability that unequal sides
-    seem equal.
+    `reason` says how they differ and is empty where they are equal.  `local` is true where one tile shows all sizes:
+    no operator in between looks at the whole of a free axis.  `facts` counts what had to be known of the weights.
     """
 
     result: NodeId
     reason: str
     sizes: Mapping[str, int]
+    local: bool
     degree: int
     trials: int
+    facts: int = 0
 
     @property
     def equal(self) -> bool:
@@ -54,13 +60,16 @@ class Verdict:
 
     @property
     def miss(self) -> float:
-        return (self.degree / P) ** self.trials
+        """A bound on the probability that unequal sides seem equal."""
+        by_chance = (self.degree / P) ** self.trials
+        return max(by_chance, 0.5**self.trials) if self.facts else by_chance
 
 
 def prove(
     train: Graph,
     fused: Graph,
     same: Mapping[NodeId, NodeId],
+    facts: Sequence[Fact] = (),
     *,
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
@@ -68,102 +77,111 @@ def prove(
     """A verdict on every segment between the values that both graphs have, in the order of `same`.
 
     `same` maps nodes of the training graph to those of the fused one that are said to have the same value, the outputs
-    among them.
+    among them; `facts` are what may be relied on.
     """
     found: list[Verdict] = []
     waiting = list(segments(train, fused, same))
-    for segment in waiting:
-        progress(len(found) / len(waiting))
-        found.append(_verdict(train, fused, segment, seed))
+    with torch.no_grad(), _one_thread():
+        for segment in waiting:
+            progress(len(found) / len(waiting))
+            found.append(_Sides(train, fused, segment, facts).verdict(seed))
     return found
 
 
-def _verdict(train: Graph, fused: Graph, segment: Segment, seed: int) -> Verdict:
-    degree = max(_degree(train, segment.train), _degree(fused, segment.fused))
-    trials = max(2, ceil(log(CHANCE) / log(degree / P))) if degree < P else 1
-    sizes: dict[str, int] = {}
-    for trial in range(trials):
-        sizes = tile(train, fused, segment, trial)
-        reason = _difference(train, fused, segment, sizes, f"{seed} {trial}")
-        if reason:
-            return Verdict(segment.result, reason, sizes, degree, trial + 1)
-    return Verdict(segment.result, "", sizes, degree, trials)
+@contextmanager
+def _one_thread() -> Generator[None]:
+    """Threads would wait for each other longer than tiles take: ten times as long on a machine that others use too."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
-def _difference(train: Graph, fused: Graph, segment: Segment, sizes: Mapping[str, int], seed: str) -> str:
-    """How the sides differ at one random point; empty where they do not."""
-    types = train[segment.result].type, fused[segment.twin].type
-    if types[0] != types[1]:
-        return f"it is {types[1]} instead of {types[0]}"
-    for attempt in range(REDRAWS):
-        field = PrimeField(f"{seed} {attempt}" if attempt else seed)
-        expected, found = _values(train, fused, segment, field, sizes)
-        wrong = int((expected != found).sum()) if expected.shape == found.shape else expected.numel()
-        if not wrong or not field.divided_by_zero:
-            break
-    return f"{wrong} of {expected.numel()} elements differ at {_shown(sizes)}" if wrong else ""
+class _Sides:
+    """The two sides of a segment, and what their weights are made of."""
 
+    def __init__(self, train: Graph, fused: Graph, segment: Segment, facts: Sequence[Fact]) -> None:
+        self._train, self._fused, self._segment = train, fused, segment
+        exprs = [*_weights(train, segment.train), *_weights(fused, segment.fused)]
+        self._parameters = parameters(exprs)
+        self._facts = [fact for fact in facts if parameters([fact.expr]).keys() <= self._parameters.keys()]
 
-def _values(
-    train: Graph, fused: Graph, segment: Segment, field: PrimeField, sizes: Mapping[str, int]
-) -> tuple[Tensor, Tensor]:
-    twins = {twin: _drawn(field, train[id].type, f"value {twin}", sizes) for id, twin in segment.given.items()}
-    twins.update(
-        (id, _drawn(field, fused[id].type, f"value {id}", sizes)) for id in fused.inputs.values() if id not in twins
-    )
-    given = {id: twins[twin] for id, twin in segment.given.items()}
-    exprs = [*_weights(train, segment.train), *_weights(fused, segment.fused)]
-    drawn = {path: _drawn(field, expr.type, f"parameter {path}", {}) for path, expr in parameters(exprs).items()}
-    expected = compute(train, field, given, drawn, [segment.result], sizes)[segment.result]
-    return expected, compute(fused, field, twins, drawn, [segment.twin], sizes)[segment.twin]
+    def verdict(self, seed: int) -> Verdict:
+        train, fused, segment = self._train, self._fused, self._segment
+        local = is_local(train, segment.train) and is_local(fused, segment.fused)
+        most = max(degree(train, segment.train), degree(fused, segment.fused))
+        trials = SIGNED if self._facts else max(2, ceil(log(CHANCE) / log(most / P)))
+        sizes: dict[str, int] = {}
+        for trial in range(trials):
+            sizes = tile(train, fused, segment, trial)
+            reason = self._difference(sizes, f"{seed} {trial}")
+            if reason:
+                return Verdict(segment.result, reason, sizes, local, most, trial + 1, len(self._facts))
+        return Verdict(segment.result, "", sizes, local, most, trials, len(self._facts))
+
+    def _difference(self, sizes: Mapping[str, int], seed: str) -> str:
+        """How the sides differ at one random point; empty where they do not."""
+        types = self._train[self._segment.result].type, self._fused[self._segment.twin].type
+        if types[0] != types[1]:
+            return f"it is {types[1]} instead of {types[0]}"
+        wrong, count = 0, 0
+        for attempt in range(REDRAWS):
+            field = PrimeField(f"{seed} {attempt}", signs=bool(self._facts))
+            expected, found = self._values(field, sizes)
+            count = expected.numel()
+            wrong = int((expected != found).sum()) if expected.shape == found.shape else count
+            if not wrong or not field.divided_by_zero:
+                break
+        return f"{wrong} of {count} elements differ{_shown(sizes)}" if wrong else ""
+
+    def _values(self, field: PrimeField, sizes: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+        segment = self._segment
+        drawn = {path: _drawn(field, expr.type, f"parameter {path}", {}) for path, expr in self._parameters.items()}
+        for fact in self._facts:
+            _impose(fact, field, drawn)
+        starts = {
+            twin: _drawn(field, self._train[id].type, f"value {twin}", sizes) for id, twin in segment.given.items()
+        }
+        given = {id: starts[twin] for id, twin in segment.given.items()}
+        read = {source for id in segment.fused for source in self._fused[id].inputs}
+        for id in read.intersection(self._fused.inputs.values()).difference(starts):
+            starts[id] = _drawn(field, self._fused[id].type, f"value {id}", sizes)
+        expected = compute(self._train, field, given, drawn, [segment.result], sizes)
+        found = compute(self._fused, field, starts, drawn, [segment.twin], sizes)
+        return expected[segment.result], found[segment.twin]
 
 
 def _drawn(field: PrimeField, type: TensorType, name: str, sizes: Mapping[str, int]) -> Tensor:
-    shape = [size_at(dim, sizes) for dim in type.shape]
-    if type.dtype in ("i64", "bool"):
-        drawn = field.draw(shape, name).remainder(2).to(torch.int64)
-        return drawn.bool() if type.dtype == "bool" else drawn
-    return field.draw(shape, name)
+    drawn = field.draw([size_at(dim, sizes) for dim in type.shape], name)
+    return field.cast(drawn.remainder(2) if type.dtype == "bool" else drawn, type.dtype)
 
 
-def _weights(graph: Graph, nodes: tuple[NodeId, ...]) -> list[Expr]:
+def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
+    """Change what was drawn so that a fact holds, by a parameter each element of which is a factor of one of the fact.
+
+    Which is found by scaling all elements of a parameter differently, and looking at what that does.
+    """
+    value = evaluate({"": fact.expr}, field, drawn)[""].flatten()
+    for path in parameters([fact.expr]):
+        scale = field.draw_positive(drawn[path].shape, f"scale {path}")
+        scaled = {**drawn, path: field.mul(drawn[path], scale)}
+        ratio = field.div(evaluate({"": fact.expr}, field, scaled)[""].flatten(), value)
+        factors = {float(s): i for i, s in enumerate(scale.flatten())}
+        places = [factors.get(float(r)) for r in ratio]
+        changed = drawn[path].flatten().clone()
+        for place, element in zip(places, value, strict=True):
+            if place is not None and (fact.kind == "zero" or float(field.sign(element)) < 0):
+                changed[place] *= 0 if fact.kind == "zero" else -1
+        if None not in places:
+            drawn[path] = changed.reshape(drawn[path].shape)
+            return
+
+
+def _weights(graph: Graph, nodes: Iterable[NodeId]) -> list[Expr]:
     return [expr for id in nodes for expr in graph[id].weights.values()]
 
 
 def _shown(sizes: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} = {size}" for name, size in sizes.items()) or "its pinned sizes"
-
-
-# ------------------------------------------------------------------------------------------------ degrees
-
-
-def _degree(graph: Graph, nodes: tuple[NodeId, ...]) -> int:
-    """A bound on the degree of the last node's value in what is drawn."""
-    of_weights: dict[Expr, int] = {}
-    for expr in walk(_weights(graph, nodes)):
-        if isinstance(expr, Apply):
-            of_weights[expr] = _step(expr.op, {name: of_weights[arg] for name, arg in expr.args.items()})
-        else:
-            of_weights[expr] = 1
-    found: dict[NodeId, int] = {}
-    for id in nodes:
-        operands = graph[id].operands().items()
-        degrees = {name: found.get(of, 1) if isinstance(of, int) else of_weights[of] for name, of in operands}
-        found[id] = _step(graph[id].op, degrees)
-    return found[nodes[-1]] if nodes else 1
-
-
-def _step(op: Operator, operands: Mapping[str, int]) -> int:
-    """The degree after an operator; what a table gives is a variable more."""
-    total = sum(operands.values())
-    match op:
-        case Sum() | Concat():
-            return max(operands.values())
-        case Function() | PRelu() | Softmax() | MaxPool():
-            return total + 1
-        case LayerNorm() | GroupNorm() | RMSNorm():
-            return 3 * total + 1
-        case BatchNorm():
-            return (total if "running_var" in operands else 3 * total) + 1
-        case _:
-            return total
+    return f" at {', '.join(f'{name} = {size}' for name, size in sizes.items())}" if sizes else ""

@@ -10,8 +10,34 @@ from repc.evaluate.graphs import between
 from repc.ir.dims import Dim, evaluate, symbols
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
-from repc.ops import AvgPool, Conv, ConvTranspose, MaxPool
+from repc.ops import (
+    Affine,
+    AvgPool,
+    BatchNorm,
+    Binary,
+    Cast,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Detach,
+    Divide,
+    Dropout,
+    Function,
+    Linear,
+    MaxPool,
+    Multiply,
+    Pad,
+    Permute,
+    PRelu,
+    Slice,
+    Sum,
+    Where,
+)
 
+LOCAL = (
+    *(Conv, ConvTranspose, MaxPool, AvgPool, Pad, Linear, Affine, BatchNorm, Sum, Multiply, Divide, Concat, Slice),
+    *(Function, Binary, PRelu, Where, Permute, Cast, Detach, Dropout),
+)
 BATCH = 2  # so that a fold that mixes samples shows
 MOST = 2**16  # the largest size that is tried
 
@@ -55,7 +81,7 @@ def _segment(
 ) -> Segment:
     """Back to values that both sides start from.
 
-    One that a single side starts from is computed by that side too, but first is computed what depends on it.
+    One that a single side starts from is computed by that side too, and before it what depends on it.
     """
     opened = {twin}
     while True:
@@ -64,12 +90,11 @@ def _segment(
         ours, theirs = tuple(between(train, [result], stops)), tuple(between(fused, [twin], ends))
         given = {id: stops[id] for id in _sources(train, ours)}
         one_sided = set(given.values()) ^ _sources(fused, theirs)
-        inner = one_sided.difference(fused.inputs.values())
-        if not inner:
+        starts = {*given.values(), *_sources(fused, theirs)}.difference(fused.inputs.values())
+        related = [id for id in starts if not one_sided.isdisjoint(fused.upstream([id]))]
+        if not related:
             return Segment(result, twin, ours, theirs, given)
-        latest = max(inner, key=lambda id: rank[id])
-        later = [id for id in given.values() if rank[id] > rank[latest] and latest in fused.upstream([id])]
-        opened.add(max(later, key=lambda id: rank[id], default=latest))
+        opened.add(max(related, key=lambda id: rank[id]))
 
 
 def _sources(graph: Graph, nodes: tuple[NodeId, ...]) -> set[NodeId]:
@@ -145,3 +170,13 @@ def _window(node: Node) -> tuple[int, int]:
             return max(node.op.kernel) * max(getattr(node.op, "dilation", (1,))) - 1, max(node.op.stride)
         case _:
             return 0, 1
+
+
+def is_local(graph: Graph, nodes: tuple[NodeId, ...]) -> bool:
+    """Whether no operator looks at the whole of a free axis, but for the batch, so that a tile shows all sizes."""
+    front = symbols(dim for id in graph.inputs.values() for dim in graph[id].type.shape[:1])
+    return all(
+        isinstance(graph[id].op, LOCAL) or not symbols(graph[source].type.shape) - front
+        for id in nodes
+        for source in graph[id].inputs
+    )

@@ -10,10 +10,13 @@ from repc.ir.check import check
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.trace import Trace
-from repc.passes import movement
+from repc.ops.arithmetic import Sum
+from repc.passes import legality, movement
 from repc.passes.options import Options
 from repc.passes.remaining import why_remaining
 from repc.passes.rules import RULES
+from repc.passes.rules.centre_writers import CentreWriters
+from repc.passes.rules.drop_constant_channels import DropConstantChannels
 from repc.passes.share import share
 from repc.passes.workspace import Workspace
 
@@ -80,23 +83,52 @@ def _rewritten(work: Workspace, trace: Trace, id: NodeId) -> bool:
 
 
 def _affected(work: Workspace) -> Iterable[NodeId]:
-    """The touched nodes and those whose rules see them: their users, also behind operators that maps pass."""
+    """The touched nodes and those whose rules see them: readers and maps, also behind what lets maps pass."""
     found: dict[NodeId, None] = {}
     for id in work.touched:
         if id in work.graph:
             found[id] = None
-            reach = list(work.graph.users(id))
-            for user in reach:
-                found[user] = None
-                if movement.moves(work.graph, user):
-                    reach.extend(work.graph.users(user))
+            found.update(dict.fromkeys(_readers(work.graph, id)))
+            found.update(dict.fromkeys(source for source in _sources(work.graph, id) if _ends_in_map(work, source)))
     work.touched.clear()
     return found
+
+
+def _readers(graph: Graph, id: NodeId) -> Iterable[NodeId]:
+    """What reads a value, directly or moved; of what adds or concatenates the value only if nothing else reads it."""
+    waiting, seen = [id], set[NodeId]()
+    while waiting:
+        value = waiting.pop()
+        users = [user for user in graph.users(value) if user not in seen]
+        seen.update(users)
+        yield from users
+        alone = graph.sole_user(value) is not None
+        waiting.extend(
+            user for user in users if movement.passed(graph, user) and (alone or movement.moves(graph, user))
+        )
+
+
+def _ends_in_map(work: Workspace, id: NodeId) -> bool:
+    return isinstance(work.graph[id].op, legality.NORMS) or work.affine(id) is not None
+
+
+def _sources(graph: Graph, id: NodeId) -> Iterable[NodeId]:
+    """What a node reads, directly or moved; no map passes a sum on the way down."""
+    waiting, seen = list(graph[id].inputs), set[NodeId]()
+    while waiting:
+        value = waiting.pop()
+        if value not in seen:
+            seen.add(value)
+            yield value
+            if movement.passed(graph, value) and not isinstance(graph[value].op, Sum):
+                waiting.extend(graph[value].inputs)
 
 
 PASSES = (
     Pass(drop_dead, frozenset(), frozenset({"live"})),
     Pass(share, frozenset({"live"}), frozenset({"distinct"})),
     Pass(apply_rules, frozenset({"live", "distinct"}), frozenset({"folded"})),
+    Pass(CentreWriters().run, frozenset({"folded"}), frozenset({"folded"})),
+    Pass(DropConstantChannels().run, frozenset({"folded"}), frozenset({"folded"})),
     Pass(why_remaining, frozenset({"folded"}), frozenset()),
 )

@@ -9,12 +9,13 @@ from repc.ir.trace import Refusal, Trace
 from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
 from repc.ops.conv import Conv
 from repc.ops.norm import BatchNorm
-from repc.passes import legality, movement
+from repc.passes import legality
 from repc.passes.refusals import apart_refusal
 from repc.passes.rules import RULES
 from repc.passes.rules.fold_affine import FoldAffine
 from repc.passes.rules.fold_affine_forward import FoldAffineForward
 from repc.passes.rules.sum_parallel import SumParallel
+from repc.passes.trail import upward
 from repc.passes.workspace import Workspace
 
 
@@ -72,7 +73,6 @@ def _separated(work: Workspace, id: NodeId) -> Refusal:
         reason = f"no linear operator next to {work.name(id)} can take it in"
         remedy = "place it right before or after a convolution or linear layer"
         return work.refusal(FoldAffine.id, (*node.inputs[:1], id), id, reason, remedy)
-    between = [id] if work.affine(id) is None else above[-2::-1]
-    blocked = next(n for n in between if not movement.moves(work.graph, n))
-    reason, remedy = legality.between(work, blocked)
-    return work.refusal(FoldAffine.id, above, id, reason, remedy)
+    ways = upward(work, id)
+    blocked = id if ways is None else ways.ends[0].node
+    return work.refusal(FoldAffine.id, above, id, *legality.between(work, blocked))

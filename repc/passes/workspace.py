@@ -11,8 +11,9 @@ from typing import TypeVar
 from repc.ir.expr import Expr, Param
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
-from repc.ir.trace import Refusal
+from repc.ir.trace import Fact, Refusal
 from repc.passes.options import Options
+from repc.passes.signs import nonnegative
 from repc.passes.views import AffineView, LinearView, affine_view, linear_view
 
 V = TypeVar("V")
@@ -52,6 +53,12 @@ class Workspace:
         if path not in self._kept:
             self._kept[path] = self.options.keeps(path)
         return self._kept[path]
+
+    def holds(self, fact: Fact) -> bool:
+        """Whether a fact is known: it follows from how the weight is made, or the values are there and say so."""
+        if fact.kind == "nonnegative" and nonnegative(fact.expr):
+            return True
+        return self.options.values is not None and fact.holds(self.options.values(fact.expr))
 
     def other_reader(self, id: NodeId, readers: Iterable[NodeId]) -> str | None:
         """What else reads a value, by name: a node, or an output of the network."""

@@ -122,6 +122,15 @@ class Call:
             raise self.wrong(name, f"one entry for each of the {count} spatial axes")
         return tuple(found)
 
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """A list of known sizes, or one."""
+        value = self.attributes[name]
+        items = value if isinstance(value, tuple) else (value,)
+        found = tuple(size for size in map(as_integer, items) if size is not None and size >= 0)
+        if len(found) != len(items):
+            raise self.wrong(name, "a list of known sizes")
+        return found
+
     def axis(self, name: str) -> int:
         """An axis of x, counted from the front."""
         return checked_axis(self.integer(name), self.type("x"), self.span)
@@ -134,6 +143,10 @@ class Call:
         if len(axes) < len(items):
             raise self.wrong(name, "an axis or a list of different axes")
         return tuple(axes)
+
+    def misfit(self, operand: str, expected: str) -> Rejected:
+        """An operand of another shape than the function is defined for."""
+        return Rejected(errors.bad_attribute(self.span, self.function, operand, expected, str(self.type(operand))))
 
     def wrong(self, name: str, expected: str) -> Rejected:
         return Rejected(errors.bad_attribute(self.span, self.function, name, expected, describe(self.attributes[name])))

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from repc.ops.constant import Constant, Fill
 from repc.semantics.call import Call
-from repc.semantics.values import Value, as_integer, as_number
+from repc.semantics.values import Value, as_number
 
 
 def tensor(c: Call) -> Value:
@@ -26,11 +26,7 @@ def tensor(c: Call) -> Value:
 
 def fill(c: Call) -> Value:
     """One number everywhere."""
-    sizes = c.attributes["shape"]
-    shape = [size for size in map(as_integer, sizes if isinstance(sizes, tuple) else (sizes,)) if size is not None]
-    if len(shape) != (len(sizes) if isinstance(sizes, tuple) else 1) or any(size < 0 for size in shape):
-        raise c.wrong("shape", "a list of known sizes")
-    return c.emit(Fill(tuple(shape), c.fraction("value")))
+    return c.emit(Fill(c.sizes("shape"), c.fraction("value")))
 
 
 def arange(c: Call) -> Value:

@@ -24,7 +24,7 @@ from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum, Gather
-from repc.semantics import constants, errors, movement
+from repc.semantics import constants, errors, matrices, movement
 from repc.semantics.call import REQUIRED, Call
 from repc.semantics.errors import Rejected
 from repc.semantics.values import LAYERS, Along, Block, Value
@@ -148,6 +148,15 @@ _TABLE = (
     Function("fill", (), constants.fill, {"shape": REQUIRED, "value": REQUIRED}, positional=2),
     Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),
     Function("arange", (), constants.arange, {"size": REQUIRED}, positional=1),
+    Function("randn", (), matrices.randn, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("rand", (), matrices.rand, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("randperm", (), matrices.randperm, {"n": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("solve", ("a", "b"), matrices.solve),
+    Function("qr", ("x",), matrices.qr),
+    Function("svd", ("x",), matrices.svd),
+    Function("topk", ("x",), matrices.topk, {"k": REQUIRED}, positional=1),
+    Function("index_add", ("x", "index", "values"), matrices.index_add),
+    Function("index_copy", ("x", "index", "values"), matrices.index_copy),
     Function("conv", ("x", "weight", "bias?"), _conv, {**_CONV, "mode": "zeros"}),
     Function("conv_transpose", ("x", "weight", "bias?"), _conv_transpose, {**_CONV, "output_pad": 0}),
     Function("linear", ("x", "weight", "bias?"), lambda c: c.emit(Linear())),

@@ -259,6 +259,7 @@ class Builder:
             base.text,
             parameters.items if parameters else (),
             name.text,
+            _between(parts, tree.Weight).items,
             _between(parts, tree.Attach).items,
         )
 

@@ -47,5 +47,6 @@ def certify(
     same = correspondence(train, fused)
     labels = {id: cut for cut, id in same.train.items()}
     pairs = {id: same.fused[cut] for cut, id in same.train.items()}
-    verdicts = prove(train, fused, pairs, seed=seed, progress=lambda share: progress("algebra", share))
+    facts = [fact for step in steps for fact in step.facts]
+    verdicts = prove(train, fused, pairs, facts, seed=seed, progress=lambda share: progress("algebra", share))
     return Proof(tuple((labels[verdict.result], verdict) for verdict in verdicts))

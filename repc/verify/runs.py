@@ -176,12 +176,6 @@ def read_model(path: Path, *, external: bool) -> onnx.ModelProto:
     return onnx.load(path, load_external_data=external)  # pyright: ignore[reportUnknownMemberType]
 
 
-def opset_of(model: onnx.ModelProto | Path) -> int:
-    """The opset of ONNX's own operators."""
-    found = read_model(model, external=False) if isinstance(model, Path) else model
-    return next(opset.version for opset in found.opset_import if opset.domain in ("", "ai.onnx"))
-
-
 def _results(session: Any, inputs: Inputs, names: Sequence[str] | None) -> list[Tensor]:
     """The named outputs, or all; inputs in the order of the model."""
     given = {port.name: value.numpy() for port, value in zip(session.get_inputs(), inputs.values(), strict=True)}

@@ -24,7 +24,7 @@ from repc.verify.cuts import Correspondence, Cut, correspondence, deployed, long
 from repc.verify.drawing import random_parameters
 from repc.verify.options import Options
 from repc.verify.report import NOT_COVERED, PARTS, Check, Report
-from repc.verify.runs import Call, GraphRun, ModuleRun, OnnxRun, by_place, opset_of
+from repc.verify.runs import Call, GraphRun, ModuleRun, OnnxRun, by_place
 from repc.verify.sampling import Batch, batches, describe, few_batches
 from repc.verify.subject import Progress, Subject, compare_all, quiet
 from repc.verify.weights import check_weights, onnx_tensors
@@ -162,7 +162,7 @@ def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modu
     nodes = task.same.fused
     results = outputs(task.fused, nodes)
     if model is not None:
-        names = value_names(task.fused, opset_of(model))
+        names = value_names(task.fused)
         run = OnnxRun(model, results, {cut: names[id] for cut, id in nodes.items()})
         yield Subject(f"ONNX Runtime CPU {task.type_name}", run)
     if modules.emitted is not None:
