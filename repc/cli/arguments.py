@@ -48,7 +48,9 @@ def add_settings(parser: ArgumentParser) -> None:
 
 def add_weights(parser: ArgumentParser) -> None:
     """A checkpoint and an adapter."""
-    parser.add_argument("--weights", metavar="FILE", help="checkpoint; without one, the model's own weights, or initial values")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="checkpoint; without one, the model's own weights, or initial values"
+    )
     parser.add_argument("--container", metavar="NAME", help="which state_dict of the file, such as model_ema")
     parser.add_argument("--adapter", metavar="FOLDER", help="attach what PEFT's save_pretrained wrote")
 

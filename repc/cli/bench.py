@@ -125,7 +125,9 @@ def example(fused: Fused, batch: int) -> dict[str, Tensor]:
     shapes = {name: [evaluate(dim, sizes) for dim in type.shape] for name, type in types.items()}
     dtypes = {name: DTYPES[fused.dtype if type.dtype == "f32" else type.dtype] for name, type in types.items()}
     return {
-        name: torch.rand(shape).to(dtypes[name]) if types[name].dtype in REAL else torch.zeros(shape, dtype=dtypes[name])
+        name: torch.rand(shape).to(dtypes[name])
+        if types[name].dtype in REAL
+        else torch.zeros(shape, dtype=dtypes[name])
         for name, shape in shapes.items()
     }
 

@@ -42,7 +42,9 @@ def configure(parser: ArgumentParser) -> None:
     add_target(parser)
     parser.add_argument("--to", metavar="KINDS", help="of onnx,torch,source,weights; by default what the target is for")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder to write; by default build/MODEL")
-    parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset; by default the target's or a file's own, else 18")
+    parser.add_argument(
+        "--opset", type=int, metavar="N", help="ONNX opset; by default the target's or a file's own, else 18"
+    )
     parser.add_argument("--dtype", choices=DTYPES, help="type of the deployed weights; by default f32, or a file's own")
     check = parser.add_mutually_exclusive_group()
     check.add_argument("--verify", choices=("sample", "none"), default="sample", help="compare on sample inputs")

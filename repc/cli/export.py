@@ -27,7 +27,9 @@ def configure(parser: ArgumentParser) -> None:
     add_weights(parser)
     add_target(parser)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write")
-    parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset; by default the target's or a file's own, else 18")
+    parser.add_argument(
+        "--opset", type=int, metavar="N", help="ONNX opset; by default the target's or a file's own, else 18"
+    )
     parser.add_argument("--dtype", choices=DTYPES, help="type of the weights; by default f32, or a file's own")
     parser.add_argument("--train-form", action="store_true", help="every branch apart, in evaluation mode")
 

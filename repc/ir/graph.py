@@ -125,7 +125,10 @@ class Graph:
         return removed
 
     def renumbered(self, ids: Mapping[NodeId, NodeId]) -> Graph:
-        """The same graph where the nodes have the given ids, and those that are given none have new ones."""
+        """The same graph where the nodes have the given ids, and those that are given none have new ones.
+
+        An id says which value a node makes, so that names go with the given ids.
+        """
         other = Graph(self.name)
         unused = count(max(self._next, *ids.values(), 0))
         known: dict[NodeId, NodeId] = {}
@@ -137,7 +140,8 @@ class Graph:
         other.inputs = {name: known[id] for name, id in self.inputs.items()}
         other.outputs = {name: known[id] for name, id in self.outputs.items()}
         other.parameters = dict(self.parameters)
-        other.names = {known[id]: name for id, name in self.names.items() if id in known}
+        given = {ids[id] for id in known if id in ids}
+        other.names = {id: name for id, name in self.names.items() if id in given}
         return other
 
     def copy(self) -> Graph:

@@ -102,7 +102,9 @@ def same(name: str, given: object, folded: object) -> None:
 
 def structure(name: str, given: object, keys: Sequence[object]) -> None:
     """Raise `ValueError` unless a list or a mapping has the elements that the network was made for."""
-    found = list(given) if isinstance(given, Mapping) else list(range(len(given))) if isinstance(given, Sequence) else []
+    found = (
+        list(given) if isinstance(given, Mapping) else list(range(len(given))) if isinstance(given, Sequence) else []
+    )
     if found != list(keys) and not (isinstance(given, Mapping) and set(found) == set(keys)):
         raise ValueError(f"{name} has {found}, and this network was made for {list(keys)}")
 

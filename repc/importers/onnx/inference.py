@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from typing import Any
 
 import onnx
-from onnx import numpy_helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
 
 from repc.importers.onnx.network import Network
 from repc.importers.onnx.values import Known
 from repc.ir.types import TensorType
 
+ELEMENTS: Mapping[str, int] = {
+    "tensor(float)": onnx.TensorProto.FLOAT,
+    "tensor(float16)": onnx.TensorProto.FLOAT16,
+    "tensor(double)": onnx.TensorProto.DOUBLE,
+    "tensor(int64)": onnx.TensorProto.INT64,
+    "tensor(int32)": onnx.TensorProto.INT32,
+    "tensor(int8)": onnx.TensorProto.INT8,
+    "tensor(uint8)": onnx.TensorProto.UINT8,
+    "tensor(bool)": onnx.TensorProto.BOOL,
+}
 SMALL = 1024  # elements of a constant that inference may want to see: sizes, axes, pads
 
 
@@ -19,8 +32,7 @@ class Inference:
 
     def __init__(self, model: onnx.ModelProto, network: Network) -> None:
         self.opsets = {_domain(opset.domain): opset.version for opset in model.opset_import}
-        self._imports = list(model.opset_import)
-        self._ir_version = model.ir_version
+        self._model = model
         self._network = network
         stated = [*model.graph.output, *model.graph.value_info]  # in both: what has no shape in one may have it there
         self._stated = {value.name: value.type for value in stated if _has_shape(value.type)}
@@ -38,7 +50,8 @@ class Inference:
         types: dict[str, TensorType | None] = {}
         for name in filter(None, node.output):
             protos = [proto for proto in (found.get(name), self._stated.get(name)) if proto is not None]
-            types[name] = self._read(name, protos)
+            type = self._read(name, protos)
+            types[name] = self._read(name, self._runtime.get(name, ())) if type is None else type
         return types
 
     def _read(self, name: str, protos: Sequence[onnx.TypeProto]) -> TensorType | None:
@@ -53,6 +66,22 @@ class Inference:
                 if len(dims) == len(first.tensor_type.shape.dim) and not dim.WhichOneof("value"):
                     dim.CopyFrom(dims[axis])
         return self._network.types.read(first, name)
+
+    @cached_property
+    def _runtime(self) -> Mapping[str, Sequence[onnx.TypeProto]]:
+        """What ONNX Runtime says of the results of operators that ONNX itself does not have, without running any."""
+        names = [name for node in self._model.graph.node if _domain(node.domain) for name in node.output if name]
+        added = onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in names])
+        data = self._model.SerializeToString() + onnx.ModelProto(graph=added).SerializeToString()  # which merges them
+        runtime: Any = import_module("onnxruntime")  # it has no types
+        options = runtime.SessionOptions()
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        try:
+            outputs = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"]).get_outputs()
+        except Exception:  # whatever it raises of a domain that it does not have either
+            return {}
+        return {output.name: [_type(output.type, output.shape)] for output in outputs if output.type in ELEMENTS}
 
     def _inferred(self, node: onnx.NodeProto, names: Sequence[str]) -> Mapping[str, onnx.TypeProto]:
         network = self._network
@@ -71,10 +100,19 @@ class Inference:
                 else:
                     types[name] = network.types.proto(network.type(value))
             return shape_inference.infer_node_outputs(
-                schema, node, types, data, opset_imports=self._imports, ir_version=self._ir_version
+                schema,
+                node,
+                types,
+                data,
+                opset_imports=list(self._model.opset_import),
+                ir_version=self._model.ir_version,
             )
         except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError):
             return {}
+
+
+def _type(element: str, shape: Sequence[int | str | None]) -> onnx.TypeProto:
+    return helper.make_tensor_type_proto(ELEMENTS[element], shape)
 
 
 def _domain(name: str) -> str:

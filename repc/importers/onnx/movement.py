@@ -253,5 +253,3 @@ def space_to_depth(site: Site) -> Operand:
     x = site.add(Reshape((batch, channels, rows, block, columns, block)), x=x)
     x = site.add(Permute((0, 3, 5, 1, 2, 4)), x=x)
     return site.add(Reshape((batch, channels * (block * block), rows, columns)), x=x)
-
-

@@ -60,7 +60,9 @@ class SumParallel(Rule[ParallelMatch]):
             for kernels, transposed in _families(work, group):
                 found = plan(kernels, objective, transposed)
                 if not found.after().dearer(found.before(), objective):
-                    return ParallelMatch(id, found, None if found.exact() else pinned(work, self.id, [found.base.id, id]))
+                    return ParallelMatch(
+                        id, found, None if found.exact() else pinned(work, self.id, [found.base.id, id])
+                    )
                 dear = dear or found
         refusal = alike_refusal(work, self.id, id, dear)
         return refusal and ParallelMatch(id, None, refusal)

@@ -34,7 +34,10 @@ class Case:
         return f"{self.op_type}-{self.opset}-{shown}"[:60]
 
     def model(self) -> onnx.ModelProto:
-        names = self.order or [*self.inputs, *(name if value is not None else "" for name, value in self.weights.items())]
+        names = self.order or [
+            *self.inputs,
+            *(name if value is not None else "" for name, value in self.weights.items()),
+        ]
         outputs = [f"y{index}" for index in range(self.outputs)] if self.outputs > 1 else ["y"]
         return model(
             [node(self.op_type, names, outputs, **self.attributes)],
@@ -92,11 +95,11 @@ WINDOWS = [
         {"group": 2, "strides": [2, 3], "pads": [1, 0, 0, 1], "output_padding": [1, 2]},
     ),
     Case("MaxPool", x(2, 3, 9, 7), {}, {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}),
-    Case("MaxPool", x(2, 3, 9, 7), {}, {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "dilations": [1, 2]}),
-    Case("AveragePool", x(2, 3, 9, 7), {}, {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}),
     Case(
-        "AveragePool", x(2, 3, 9, 7), {}, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}, 11
+        "MaxPool", x(2, 3, 9, 7), {}, {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "dilations": [1, 2]}
     ),
+    Case("AveragePool", x(2, 3, 9, 7), {}, {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}),
+    Case("AveragePool", x(2, 3, 9, 7), {}, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}, 11),
     Case("AveragePool", x(2, 3, 10), {}, {"kernel_shape": [3], "strides": [2], "ceil_mode": 1}, 19),
     Case("GlobalAveragePool", x(2, 3, 9, 7)),
     Case("GlobalMaxPool", x(2, 3, 9, 7)),

@@ -56,13 +56,25 @@ X = {"x": normal(2, 3, 5, 4)}
         ("LRN", ["x"], {"size": 3}, 18, "repc does not have this operator"),
         ("MaxPool", ["x"], {"kernel_shape": [2, 2], "auto_pad": "SAME_UPPER", "strides": [2, 2]}, 18, "auto_pad"),
         ("AveragePool", ["x"], {"kernel_shape": [2, 2], "dilations": [2, 1]}, 19, "dilations is [2, 1]"),
-        ("AveragePool", ["x"], {"kernel_shape": [3, 3], "pads": [1] * 4, "count_include_pad": 1, "ceil_mode": 1}, 18, "two ways"),
+        (
+            "AveragePool",
+            ["x"],
+            {"kernel_shape": [3, 3], "pads": [1] * 4, "count_include_pad": 1, "ceil_mode": 1},
+            18,
+            "two ways",
+        ),
         ("HardSigmoid", ["x"], {"alpha": 0.25}, 18, "alpha is 0.25"),
         ("Selu", ["x"], {"alpha": 1.5}, 18, "self-normalizing"),
         ("Softmax", ["x"], {"axis": 1}, 11, "several axes at once"),
         ("CumSum", ["x", "one"], {"reverse": 1}, 18, "reverse is 1"),
         ("Slice", ["x", "last", "first", "one", "minus"], {}, 18, "by -1"),
-        ("Resize", ["x", "", "scales"], {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}, 18, "asymmetric"),
+        (
+            "Resize",
+            ["x", "", "scales"],
+            {"mode": "linear", "coordinate_transformation_mode": "asymmetric"},
+            18,
+            "asymmetric",
+        ),
         ("Resize", ["x", "", "odd"], {}, 18, "factors are not whole"),
         ("Clip", ["x", "low"], {}, 18, "input 1 is computed at run time"),
         ("Dropout", ["x"], {"seed": 1}, 12, None),
@@ -98,8 +110,13 @@ def test_a_form_that_repc_does_not_express_stays_opaque(
 
 
 def test_a_result_that_is_read_beyond_the_first() -> None:
-    made = model([node("MaxPool", ["x"], ["y", "at"], kernel_shape=[2, 2])], {"x": ["b", 3, 5, 4]}, {}, ["y", "at"],
-                 elements={"at": TensorProto.INT64})
+    made = model(
+        [node("MaxPool", ["x"], ["y", "at"], kernel_shape=[2, 2])],
+        {"x": ["b", 3, 5, 4]},
+        {},
+        ["y", "at"],
+        elements={"at": TensorProto.INT64},
+    )
     imported, written = carried(made, X)
     assert opaque(imported) == ["MaxPool", "MaxPool"]
     assert counts(written) == {"MaxPool": 1}
@@ -107,10 +124,14 @@ def test_a_result_that_is_read_beyond_the_first() -> None:
 
 
 def test_an_operator_of_another_domain_is_written_in_it() -> None:
-    made = model([conv("x", "a"), node("BiasGelu", ["a", "b"], domain="com.microsoft", name="mine")],
-                 {"x": ["b", 3, 5, 4]}, WEIGHTS | {"b": normal(4)}, domains={"com.microsoft": 1})
-    made.graph.value_info.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 3, 5, 4]))
-    _, written = carried(made, X)
+    made = model(
+        [conv("x", "a"), node("BiasGelu", ["a", "b"], domain="com.microsoft", name="mine")],
+        {"x": ["b", 3, 5, 4]},
+        WEIGHTS | {"b": normal(4)},
+        domains={"com.microsoft": 1},
+    )
+    imported, written = carried(made, X)
+    assert imported.graph[imported.graph.outputs["y"]].type.shape[1:] == (3, 5, 4)
     last = written.graph.node[-1]
     assert (last.op_type, last.domain, last.name, list(last.input)) == ("BiasGelu", "com.microsoft", "mine", ["a", "b"])
     assert {opset.domain: opset.version for opset in written.opset_import} == {"": 18, "com.microsoft": 1}
@@ -182,7 +203,9 @@ def test_a_choice_is_carried_with_both_branches() -> None:
         conv("x", "a"),
         node("ReduceMax", ["a"], ["m"], keepdims=0),
         node("Greater", ["m", "limit"], ["c"]),
-        node("If", ["c"], ["i"], then_branch=branch("t", "Mul", ["a", "s"]), else_branch=branch("e", "Sub", ["a", "x"])),
+        node(
+            "If", ["c"], ["i"], then_branch=branch("t", "Mul", ["a", "s"]), else_branch=branch("e", "Sub", ["a", "x"])
+        ),
         node("Relu", ["i"]),
     ]
     made = model(nodes, {"x": ["b", 3, 5, 4]}, WEIGHTS | {"s": normal(3, 1, 1), "limit": np.array(0.5, np.float32)})
