@@ -75,7 +75,7 @@ def import_onnx(model: str | Path | ModelProto, sizes: Mapping[str, int] | None 
     """The graph of an ONNX file, or of a model in memory; tensors that lie beside the file are read too.
 
     `sizes` pins free sizes of the inputs, by name.  Raises `Failure` where the file cannot be read or is not valid
-    (E520 to E523), where the type of a value is not known (E524), or no size has such a name (E525).
+    (E540 to E543), where the type of a value is not known (E544), or no size has such a name (E545).
     """
     from repc.importers.onnx import import_onnx
 

@@ -32,7 +32,7 @@ SHAPES = {"Shape": shape_of, "Size": size_of}
 
 
 def imported(model: onnx.ModelProto, name: str, sizes: Mapping[str, int]) -> Imported:
-    """The graph of a checked model without functions; `name` is that of the file.  Raises `Failure`: E524, E525."""
+    """The graph of a checked model without functions; `name` is that of the file.  Raises `Failure`: E544, E545."""
     return _Importer(model, name, sizes).run()
 
 

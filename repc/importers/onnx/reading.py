@@ -13,7 +13,7 @@ from repc.importers.onnx import errors
 
 
 def read(path: str | Path) -> onnx.ModelProto:
-    """The model of a file.  Raises `Failure`: E520, E521, E522."""
+    """The model of a file.  Raises `Failure`: E540, E541, E542."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -27,7 +27,7 @@ def read(path: str | Path) -> onnx.ModelProto:
 
 
 def prepared(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The model once it is checked, with the nodes of its functions in the place of the calls.  Raises `Failure` E523."""
+    """The model once it is checked, with the nodes of its functions in the place of the calls.  Raises `Failure` E543."""
     check(model, name)
     return inliner.inline_local_functions(model) if model.functions else model
 

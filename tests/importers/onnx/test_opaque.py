@@ -142,7 +142,7 @@ def test_a_value_of_unknown_type_is_refused_with_its_node() -> None:
     with pytest.raises(Failure) as refused:
         import_onnx(made)
     (diagnostic,) = refused.value.diagnostics
-    assert diagnostic.code == "E524"
+    assert diagnostic.code == "E544"
     assert diagnostic.title == "the type of a is not known: it is a result of Odd"
     assert diagnostic.primary is not None
     assert diagnostic.primary.span.text == "a = Odd(x)"
