@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from repc.ir.graph import Graph
-from repc.ir.node import NodeId
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -34,8 +33,8 @@ class Imported:
     `parameters` has a value for every path of ``graph.parameters``: all keys of the original state_dict, those of one
     tensor being aliases of the first, and the `constants`, which the state_dict does not hold (buffers that are not
     persistent, tensors that the program made).  `classes` maps the paths of modules to the names of their classes.
-    `notes` say what a person should know, a sentence each; `names` are what the original calls values of the graph.
-    `dtype` is the type that the network computes in, which is f32 in the graph.
+    `notes` say what a person should know, a sentence each.  `dtype` is the type that the network computes in, which is
+    f32 in the graph; `opset` is that of an ONNX file.
     """
 
     graph: Graph
@@ -43,8 +42,8 @@ class Imported:
     notes: tuple[str, ...] = ()
     classes: Mapping[str, str] = field(default_factory=dict[str, str])
     constants: frozenset[str] = frozenset()
-    names: Mapping[NodeId, str] = field(default_factory=dict[NodeId, str])
     dtype: str = "f32"
+    opset: int | None = None
 
 
 def import_module(
@@ -76,7 +75,7 @@ def import_onnx(model: str | Path | ModelProto, sizes: Mapping[str, int] | None 
     """The graph of an ONNX file, or of a model in memory; tensors that lie beside the file are read too.
 
     `sizes` pins free sizes of the inputs, by name.  Raises `Failure` where the file cannot be read or is not valid
-    (E520 to E523), where the type of a value is not known (E524), or no size has such a name (E525).
+    (E540 to E543), where the type of a value is not known (E544), or no size has such a name (E545).
     """
     from repc.importers.onnx import import_onnx
 

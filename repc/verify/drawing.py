@@ -14,7 +14,8 @@ from torch import Tensor
 from repc.ir.expr import Apply, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import Parameter
-from repc.ops import BatchNorm, Fill
+from repc.ir.types import REAL
+from repc.ops import BatchNorm, Fill, Opaque
 
 FACTOR = (0.5, 1.5)  # magnitudes; a factor has either sign
 ZEROS = 0.125  # the share of factors that are exactly zero
@@ -25,6 +26,8 @@ VARIANCE = (1.0, 4.0)  # above 1, so that a sum of several branches does not gro
 def random_parameters(graph: Graph, given: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     """Every floating-point parameter of a graph drawn anew, and the others as given, by path.
 
+    What an opaque operator reads stays as it is too: nobody knows what would be valid there.
+
     Values stay near unit scale.  What a parameter is to the network is told by its use and its initial value: what
     feeds a running variance stays positive, what starts as a constant other than zero is a factor, any other vector is
     added, and the rest are kernels, scaled by their fan-in.
@@ -32,9 +35,10 @@ def random_parameters(graph: Graph, given: Mapping[str, Tensor], seed: int) -> d
     generator = torch.Generator().manual_seed(seed)
     norms = [graph[id].weights for id in graph if isinstance(graph[id].op, BatchNorm)]
     positive = parameters(weights["running_var"] for weights in norms if "running_var" in weights)
+    fixed = parameters(expr for id in graph if isinstance(graph[id].op, Opaque) for expr in graph[id].weights.values())
     drawn = dict(given)
     for path, parameter in graph.parameters.items():
-        if parameter.type.dtype in ("i64", "bool"):
+        if parameter.type.dtype not in REAL or path in fixed:
             continue
         shape = parameter.type.concrete()
         if path in positive:

@@ -4,7 +4,7 @@
   attribute or a shape that repc does not express, stays opaque with the reason; so does control flow, whole.  Functions
   are inlined.  Nothing of the file is executed.
 - Names stay: an initializer is a parameter of that name, a node is at the path of its weights or in the scope that its
-  exporter noted, and `Imported.names` has what the file calls each value.
+  exporter noted, and `Graph.names` has what the file calls each value.
 - What exporters compute on shapes is followed while reading (`known`), so that sizes are polynomials over the free
   sizes of the inputs.
 - repc's types are held against ONNX's own shape inference, node by node, with sizes as their text.

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from repc.importers.onnx.site import Site
 from repc.importers.onnx.values import Misfit, Operand
 from repc.ops.arithmetic import Divide, Multiply, Sum
-from repc.ops.binary import Binary, Where
+from repc.ops.binary import Binary, Not, Where
 from repc.ops.function import Cast, Function
 from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum
@@ -77,6 +77,11 @@ def binary(function: str) -> Meaning:
         return chain(lambda a, b: site.add(Binary(function), a=a, b=b), site.all())
 
     return meaning
+
+
+def negated(site: Site) -> Operand:
+    """Not."""
+    return site.add(Not(), x=site[0])
 
 
 def where(site: Site) -> Operand:

@@ -16,7 +16,7 @@ from repc.ir.dims import Dim, symbol
 from repc.ir.types import TensorType
 
 T = onnx.TensorProto
-NAMES = {
+NAMES: dict[int, str] = {
     T.FLOAT16: "f16",
     T.BFLOAT16: "bf16",
     T.FLOAT: "f32",
@@ -41,6 +41,11 @@ class Types:
 
     compute: int = T.FLOAT
     sizes: dict[str, Dim] = field(default_factory=dict[str, Dim])
+
+    @property
+    def dtype(self) -> str:
+        """repc's own name of the compute type."""
+        return NAMES[self.compute]
 
     def name(self, element: int) -> str | None:
         """repc's name of an element type; None where it has none."""

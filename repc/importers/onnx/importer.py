@@ -32,7 +32,7 @@ SHAPES = {"Shape": shape_of, "Size": size_of}
 
 
 def imported(model: onnx.ModelProto, name: str, sizes: Mapping[str, int]) -> Imported:
-    """The graph of a checked model without functions; `name` is that of the file.  Raises `Failure`: E524, E525."""
+    """The graph of a checked model without functions; `name` is that of the file.  Raises `Failure`: E544, E545."""
     return _Importer(model, name, sizes).run()
 
 
@@ -67,7 +67,8 @@ class _Importer:
             network.tensors,
             tuple(self._notes(graph)),
             constants=frozenset(network.constants & network.tensors.keys()),
-            names=network.names,
+            dtype=network.types.dtype,
+            opset=self._inference.opsets[""],
         )
 
     def _inputs(self) -> None:
@@ -137,7 +138,7 @@ class _Importer:
     def _result(self, site: Site, index: int) -> Operand:
         return self._carried(site, "what it computes is needed at run time")[index]
 
-    def _meaning(self, site: Site) -> list[Operand]:
+    def _meaning(self, site: Site) -> Sequence[Operand | tuple[Operand, ...]]:
         """What the table says, unless ONNX's own inference contradicts it."""
         meaning = MEANINGS.get(site.node.op_type)
         if meaning is None:
@@ -147,8 +148,11 @@ class _Importer:
         if any(name in self._read for name in site.node.output[len(results) :]):
             raise Misfit("more than its first result is read")
         types = self._inference.types(site.node, read_by(site.node)).values()
-        for ours, theirs in zip(map(self._network.type, results), types, strict=False):
-            if theirs is not None and contradicts(ours, theirs):
+        for result, theirs in zip(results, types, strict=False):
+            if theirs is None or isinstance(result, tuple):
+                continue
+            ours = self._network.type(result)
+            if contradicts(ours, theirs):
                 raise Misfit(f"its result would be {ours} in repc, and is {theirs} in ONNX")
         return results
 

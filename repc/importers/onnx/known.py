@@ -109,7 +109,7 @@ def _dtype(site: Site, values: Sequence[Known | None]) -> str:
 
 def _sizes(array: np.ndarray, dtype: str = "i64") -> Known:
     """Integers, and what is true or false, as such where no element is symbolic."""
-    kinds = {type(value) for value in array.flat}
+    kinds: set[type] = {type(value) for value in array.flat}
     if kinds == {bool}:
         return Known(array.astype(bool), "bool")
     return Known(array, dtype) if Polynomial in kinds else Known(array.astype(DTYPES[dtype]), dtype)
@@ -159,8 +159,9 @@ def _chosen(site: Site, given: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _gather(site: Site, given: Sequence[np.ndarray]) -> np.ndarray:
-    found = np.take(given[0], _plain(given[1]), axis=site.attribute("axis", 0))
-    return found if isinstance(found, np.ndarray) else _vector([found]).reshape(())
+    """Of a vector: numpy would give the element itself for a scalar place."""
+    places = _plain(given[1])
+    return np.take(given[0], places.reshape(-1)).reshape(places.shape)
 
 
 def _slice(site: Site, given: Sequence[np.ndarray]) -> np.ndarray:

@@ -146,20 +146,56 @@ def split(site: Site) -> list[Operand]:
     return [_cut(site, x, axis, end - part, end, 1) for part, end in zip(sizes, ends, strict=True)]
 
 
+def split_to_sequence(site: Site) -> list[tuple[Operand, ...]]:
+    """SplitToSequence, whose parts of equal size are given by one number."""
+    x = site[0]
+    axis = site.axis(0, site.type(x).rank)
+    size = site.type(x).shape[axis]
+    site.only(keepdims=1)
+    sizes = site.ints(1) if site.has(1) else (1,)
+    if not site.has(1) or not site.shape(1):
+        if not isinstance(size, int):
+            raise Misfit(f"axis {axis} has the size {size}")
+        each = sizes[0]
+        sizes = tuple(min(each, size - start) for start in range(0, size, each))
+    ends = list(accumulate(sizes))
+    return [tuple(_cut(site, x, axis, end - part, end, 1) for part, end in zip(sizes, ends, strict=True))]
+
+
+def sequence_at(site: Site) -> Operand:
+    """SequenceAt of a sequence that is known, at a place that is."""
+    parts, (index,) = site.network[site.node.input[0]], site.ints(1)
+    if not isinstance(parts, tuple):
+        raise Misfit("its sequence is computed")
+    return parts[index]
+
+
 def gather(site: Site) -> Operand:
     """Gather: at places that are known a slice or a choice, else at computed ones."""
     x = site[0]
-    shape = site.type(x).shape
-    axis = site.axis(0, len(shape))
+    axis = site.axis(0, site.type(x).rank)
     try:
-        places, size = site.ints(1), shape[axis]
+        places = site.ints(1)
     except Misfit:
         return site.add(Gather(axis), x=x, index=site[1])
+    return _gathered(site, x, axis, places, site.shape(1))
+
+
+def gather_nd(site: Site) -> Operand:
+    """GatherND along the first axis only, at places that are known."""
+    shape = site.shape(1)
+    site.only(batch_dims=0)
+    if shape[-1] != 1:
+        raise Misfit(f"its places have {shape[-1]} coordinates")
+    return _gathered(site, site[0], 0, site.ints(1), shape[:-1])
+
+
+def _gathered(site: Site, x: Operand, axis: int, places: Sequence[int], wanted: Sequence[Dim]) -> Operand:
+    shape = site.type(x).shape
+    size = shape[axis]
     if not isinstance(size, int):
         raise Misfit(f"axis {axis} has the size {size}")
-    places = tuple(place % size for place in places)
-    taken = _taken(site, x, axis, places)
-    wanted = site.constant(1).shape
+    taken = _taken(site, x, axis, tuple(place % size for place in places))
     return reshaped(site, taken, (*shape[:axis], *wanted, *shape[axis + 1 :]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from math import isfinite
 
@@ -16,7 +17,8 @@ from repc.diagnostics import Source, Span
 from repc.importers.onnx.elements import Types
 from repc.importers.onnx.places import KEY
 from repc.importers.onnx.values import Known, Misfit, Operand, Value
-from repc.ir.expr import Apply, Param, apply
+from repc.ir.dims import symbols
+from repc.ir.expr import Apply, Param
 from repc.ir.expr import parameters as parameters_of
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId, Parameter
@@ -31,15 +33,14 @@ FEW = 8  # numbers: scales of a Resize, bounds, an exponent
 class Network:
     """What a file becomes, node by node.
 
-    A tensor of the file becomes a parameter when it is first used, under its own name.  `names` keeps what the file
-    calls the values of the graph, `constants` the parameters that no training changes.
+    A tensor of the file becomes a parameter when it is first used, under its own name; `constants` are those that no
+    training changes.
     """
 
     def __init__(self, name: str, types: Types, source: Source) -> None:
         self.graph = Graph(name)
         self.types = types
         self._start = Span(source, 0, 0)
-        self.names: dict[NodeId, str] = {}
         self.constants: set[str] = set()
         self.tensors: dict[str, Tensor] = {}
         self._protos: dict[str, onnx.TensorProto] = {}
@@ -59,7 +60,7 @@ class Network:
     def __setitem__(self, name: str, value: Value) -> None:
         self._values[name] = value
         if isinstance(value, NodeId):
-            self.names.setdefault(value, name)
+            self.graph.names.setdefault(value, name)
 
     def is_stored(self, name: str) -> bool:
         """Whether a name is that of a tensor of the file."""
@@ -99,10 +100,15 @@ class Network:
     # ------------------------------------------------------------ operands
 
     def operand(self, name: str) -> Operand:
-        """A name as an operand; one number, the same everywhere, is a constant of the algebra."""
+        """A name as an operand; one number, the same everywhere, is a constant of the algebra.
+
+        A vector is no tie between those that read it, as exporters store equal ones once: each gets its own.
+        """
         value = self[name]
-        if isinstance(value, Known) and not value.symbolic and len(numbers := set(value.elements())) == 1:
-            number = numbers.pop()
+        if isinstance(value, Param) and value.type.rank == 1:
+            return replace(value)
+        if isinstance(value, Known) and value.dtype in REAL and len(numbers := set(value.array.flat)) == 1:
+            number = float(numbers.pop())
             if isfinite(number):
                 return constant(Fraction(number), value)
         return self.tensor(name)
@@ -110,6 +116,8 @@ class Network:
     def tensor(self, name: str) -> Operand:
         """A name as an operand with exactly the tensor of the file."""
         value = self[name]
+        if isinstance(value, tuple):
+            raise Misfit(f"{name} is a sequence of tensors")
         if not isinstance(value, Known):
             return value
         if value.computed is not None and value.symbolic:
@@ -143,16 +151,15 @@ class Network:
     # ------------------------------------------------------------ nodes
 
     def add(self, op: Operator, operands: Mapping[str, Operand], path: str, place: Span) -> Operand:
-        """An operator over operands: a weight where all of them are weights, else a node.
+        """An operator over operands: a weight where all of them are weights, and its sizes are known; else a node.
 
         Raises `ShapeError` where they do not fit, `Misfit` where a value of the graph stands where only weights may.
         """
+        type = op.infer({name: self.type(operand) for name, operand in operands.items()})
         weights = {name: operand for name, operand in operands.items() if not isinstance(operand, NodeId)}
-        if len(weights) == len(operands):
-            return apply(op, **weights)
-        return self.node(
-            op, operands, op.infer({name: self.type(given) for name, given in operands.items()}), path, place
-        )
+        if len(weights) == len(operands) and not symbols(type.shape):
+            return Apply(op, weights, type)
+        return self.node(op, operands, type, path, place)
 
     def node(self, op: Operator, operands: Mapping[str, Operand], type: TensorType, path: str, place: Span) -> NodeId:
         """A node of that type, whatever its operands are."""
@@ -169,7 +176,7 @@ class Network:
         for id in reversed(self.graph.order()):
             if id not in needed:
                 self.graph.remove(id)
-                self.names.pop(id, None)
+                self.graph.names.pop(id, None)
         read = parameters_of(expr for id in self.graph for expr in self.graph[id].weights.values())
         self.graph.parameters = {name: p for name, p in self.graph.parameters.items() if name in read}
         self.tensors = {name: self.tensors[name] for name in self.graph.parameters}
@@ -186,5 +193,5 @@ def tensor_of(proto: onnx.TensorProto) -> Tensor:
     """A tensor of a file; numpy does not know bfloat16."""
     array = numpy_helper.to_array(proto)
     if proto.data_type == onnx.TensorProto.BFLOAT16:
-        return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
-    return torch.from_numpy(np.array(array))
+        return torch.as_tensor(array.view(np.int16).copy()).view(torch.bfloat16)
+    return torch.as_tensor(array.copy())

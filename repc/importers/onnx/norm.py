@@ -5,7 +5,6 @@ from __future__ import annotations
 from repc.importers.onnx.site import Site
 from repc.importers.onnx.values import Misfit, Operand
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from repc.ops.shape import Expand, Reshape
 
 
 def batch_norm(site: Site) -> Operand:
@@ -42,21 +41,9 @@ def instance_norm(site: Site) -> Operand:
 
 
 def group_norm(site: Site) -> Operand:
-    """GroupNormalization, whose weights were one for each group before opset 21."""
-    groups = site.attribute("num_groups")
-    weights = [site[1], site[2]]
-    if site.opset < 21:
-        channels = site.type(site[0]).shape[1]
-        if not isinstance(channels, int):
-            raise Misfit(f"it has {channels} channels")
-        weights = [_repeated(site, weight, groups, channels // groups) for weight in weights]
-    return site.add(GroupNorm(groups, site.number("epsilon", "1e-5")), x=site[0], weight=weights[0], bias=weights[1])
-
-
-def _repeated(site: Site, vector: Operand, groups: int, size: int) -> Operand:
-    """Every element of a vector as often as a group has channels."""
-    column = site.add(Reshape((groups, 1)), x=vector)
-    return site.add(Reshape((groups * size,)), x=site.add(Expand((groups, size)), x=column))
+    """GroupNormalization; its form before opset 21 was taken back."""
+    op = GroupNorm(site.attribute("num_groups"), site.number("epsilon", "1e-5"))
+    return site.add(op, x=site[0], weight=site[1], bias=site[2])
 
 
 def dropout(site: Site) -> Operand:

@@ -32,7 +32,7 @@ def _captured(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def carry(inference: Inference, site: Site) -> list[NodeId]:
-    """The nodes of a call, one for each result that has a name.  Raises `Failure` E524 where a type is not known."""
+    """The nodes of a call, one for each result that has a name.  Raises `Failure` E544 where a type is not known."""
     network, node = site.network, site.node
     names = read_by(node)
     try:

@@ -31,8 +31,8 @@ def listing(name: str, nodes: Sequence[onnx.NodeProto]) -> tuple[Source, list[Sp
 def _line(node: onnx.NodeProto) -> str:
     call = f"{', '.join(node.output)} = {node.op_type}({', '.join(node.input)})"
     calls = LAST_CALL.findall(metadata(node).get(STACK, ""))
-    remarks = [node.name, *(f"{file}:{line}" for file, line in calls[-1:])]
-    return f"{call}  # {' '.join(filter(None, remarks))}".replace("\n", " ")
+    remarks = [part for part in (node.name, *(f"{file}:{line}" for file, line in calls[-1:])) if part]
+    return (f"{call}  # {' '.join(remarks)}" if remarks else call).replace("\n", " ")
 
 
 def metadata(node: onnx.NodeProto) -> dict[str, str]:

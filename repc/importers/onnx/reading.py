@@ -13,7 +13,7 @@ from repc.importers.onnx import errors
 
 
 def read(path: str | Path) -> onnx.ModelProto:
-    """The model of a file.  Raises `Failure`: E520, E521, E522."""
+    """The model of a file.  Raises `Failure`: E540, E541, E542."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -27,7 +27,7 @@ def read(path: str | Path) -> onnx.ModelProto:
 
 
 def prepared(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The model once it is checked, with the nodes of its functions in the place of the calls.  Raises `Failure` E523."""
+    """The model once it is checked, with the nodes of its functions in the place of the calls.  Raises `Failure` E543."""
     check(model, name)
     return inliner.inline_local_functions(model) if model.functions else model
 
@@ -58,8 +58,8 @@ def check(model: onnx.ModelProto, path: str) -> None:
     graph = onnx.GraphProto(
         name=model.graph.name,
         node=model.graph.node,
-        input=[*model.graph.input, *weights],
-        output=model.graph.output,
+        input=[*map(_shaped, model.graph.input), *weights],
+        output=map(_shaped, model.graph.output),
     )
     skeleton = onnx.ModelProto(
         ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions, graph=graph
@@ -68,3 +68,10 @@ def check(model: onnx.ModelProto, path: str) -> None:
         onnx.checker.check_model(skeleton)  # pyright: ignore[reportUnknownMemberType]
     except onnx.checker.ValidationError as error:
         raise Failure(errors.invalid(path, str(error))) from error
+
+
+def _shaped(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+    """A value with some shape, which the checker wants to see and runtimes do not."""
+    if not value.type.HasField("tensor_type") or value.type.tensor_type.HasField("shape"):
+        return value
+    return onnx.helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, [])

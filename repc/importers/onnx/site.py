@@ -92,7 +92,7 @@ class Site:
     def shape(self, index: int) -> tuple[Dim, ...]:
         """The shape of an input, known or not."""
         value = self.network[self.node.input[index]]
-        return value.array.shape if isinstance(value, Known) else self.type(value).shape
+        return value.array.shape if isinstance(value, Known) else self.type(self[index]).shape
 
     # ------------------------------------------------------------ what is known while reading
 

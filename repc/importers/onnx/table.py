@@ -9,7 +9,7 @@ from repc.importers.onnx import arithmetic, function, linear, movement, norm, re
 from repc.importers.onnx.site import Site
 from repc.importers.onnx.values import Operand
 
-Meaning: TypeAlias = Callable[[Site], Operand | Sequence[Operand]]
+Meaning: TypeAlias = Callable[[Site], Operand | Sequence[Operand | tuple[Operand, ...]]]
 
 MEANINGS: Mapping[str, Meaning] = {
     "Conv": windows.conv,
@@ -81,7 +81,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "Cos": function.function("cos"),
     "Atan": function.function("atan"),
     "Erf": function.function("erf"),
-    "Not": function.function("logical_not"),
+    "Not": arithmetic.negated,
     "Clip": function.clip,
     "PRelu": function.prelu,
     "Softmax": function.softmax,
@@ -96,7 +96,10 @@ MEANINGS: Mapping[str, Meaning] = {
     "Concat": movement.concat,
     "Slice": movement.slice_of,
     "Split": movement.split,
+    "SplitToSequence": movement.split_to_sequence,
+    "SequenceAt": movement.sequence_at,
     "Gather": movement.gather,
+    "GatherND": movement.gather_nd,
     "Pad": movement.pad,
     "DepthToSpace": movement.depth_to_space,
     "SpaceToDepth": movement.space_to_depth,

@@ -41,4 +41,5 @@ class Known:
 Operand: TypeAlias = NodeId | Expr
 """A value of the graph, or a weight."""
 
-Value: TypeAlias = Operand | Known
+Value: TypeAlias = Operand | Known | tuple[Operand, ...]
+"""What a name stands for; a tuple is a sequence of tensors."""
