@@ -26,3 +26,5 @@ def not_equal(name: str, report: Report) -> Diagnostic:
         help="this is a mistake of repc: please report it; verify=False returns the module all the same",
         notes=reasons,
     )
+
+

@@ -12,6 +12,7 @@ from torch._ops import OpOverload
 
 from repc.importers.torch.opaque import Argument
 from repc.importers.torch.site import exact
+from repc.ir.dims import Polynomial
 from repc.ir.expr import Apply, Expr, Param
 from repc.ir.types import TensorType
 from repc.ops import Fill
@@ -32,9 +33,7 @@ class Known:
         self._values[expr] = tensor
         return expr
 
-    def call(
-        self, target: OpOverload, args: Sequence[Argument], keywords: Mapping[str, Argument]
-    ) -> list[Tensor] | None:
+    def call(self, target: OpOverload, args: Sequence[Argument], keywords: Mapping[str, Argument]) -> list[Tensor] | None:
         """The results of a call on constants alone; None for any other, and for one that draws random numbers."""
         if torch.Tag.nondeterministic_seeded in target.tags or not self._covers([*args, *keywords.values()]):
             return None

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
@@ -31,6 +31,7 @@ from repc.ir.check import check
 from repc.ir.expr import Apply, Param, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
+from repc.ir.types import TensorType
 from repc.ops import BatchNorm, Input, Sum
 from repc.ops.opaque import opaque_names
 
@@ -117,9 +118,7 @@ def _inputs(
 def _constants(program: ExportedProgram) -> dict[str, Tensor]:
     """Tensors that the program takes and the state_dict does not hold."""
     found: dict[str, Any] = dict(program.constants)
-    return {
-        path: value for path, value in found.items() if isinstance(value, Tensor) and path not in program.state_dict
-    }
+    return {path: value for path, value in found.items() if isinstance(value, Tensor) and path not in program.state_dict}
 
 
 def _check_stateless(program: ExportedProgram) -> None:

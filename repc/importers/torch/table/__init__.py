@@ -107,7 +107,8 @@ TABLE: dict[str, Lowering] = {
         for form in ("Tensor", "Scalar")
     },
     **{
-        f"aten.{name}.default": partial(pointwise.binary, name) for name in ("logical_and", "logical_or", "logical_xor")
+        f"aten.{name}.default": partial(pointwise.binary, name)
+        for name in ("logical_and", "logical_or", "logical_xor")
     },
     **{f"aten.where.{form}": pointwise.where for form in ("self", "ScalarSelf", "ScalarOther", "Scalar")},
     **{f"aten.masked_fill.{form}": pointwise.masked_fill for form in ("Scalar", "Tensor")},
