@@ -14,8 +14,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -24,12 +25,16 @@ from torch import Tensor, nn
 from repc.backends import onnx as to_onnx
 from repc.backends import source as to_source
 from repc.backends import torch as to_torch
-from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match, read, read_peft
+from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match_adapted, read, read_peft
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
+from repc.evaluate import evaluate
 from repc.evaluate.dtypes import DTYPES
-from repc.evaluate.raw import raw
+from repc.evaluate.floating import TorchField
+from repc.evaluate.raw import digest
 from repc.evaluate.stored import deployed
 from repc.importers import Imported, import_onnx, import_program
+from repc.ir.codec import fingerprint
+from repc.ir.expr import Expr
 from repc.ir.foreign import OnnxCall, TorchCall
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
@@ -38,8 +43,8 @@ from repc.ir.trace import Trace
 from repc.ops.norm import BatchNorm
 from repc.ops.opaque import Opaque
 from repc.ops.work import multiply_adds, nominal_sizes
-from repc.passes import Options, bind, fold
-from repc.semantics import FileLibrary, elaborate, open_spec, targets
+from repc.passes import Options, fold
+from repc.semantics import FileLibrary, bind, elaborate, open_spec, targets
 from repc.semantics import load as load_module
 from repc.semantics.values import Value
 from repc.verify import Options as Checks
@@ -123,23 +128,17 @@ class Model:
         Raises `Failure` with every key that is missing, unknown, of another shape, or not finite.
         """
         declared = self.graph.parameters
-        if self.own is not None:
-            return _of_imported(self.own, self.spec, weights, container)
+        if weights is None and self.own is not None:
+            return Parameters(self.own.parameters, self.spec, "own", 1.0)
         if weights is None and self.adapter is None:
             return Parameters(to_torch.initial_values(declared, seed=0), "initial values, seed 0", "none", 0.0)
         if weights is None:
             raise Failure(_adapter_without_base(self.name))
         checkpoint = _checkpoint(weights, container)
-        if self.adapter is None:
-            found = match(checkpoint, declared, LAYOUTS)
-            return Parameters(found.values, checkpoint.name, found.layout, found.share, _notes(checkpoint, found.notes))
-        own = set(self.adapter.key_map.values())
-        base = match(checkpoint, {path: p for path, p in declared.items() if path not in own}, LAYOUTS)
-        extra = match(
-            self.adapter.checkpoint, {path: p for path, p in declared.items() if path in own}, [self.adapter.layout]
-        )
-        notes = _notes(checkpoint, (*base.notes, *extra.notes, *self.adapter.notes))
-        return Parameters({**base.values, **extra.values}, checkpoint.name, base.layout, base.share, notes)
+        fixed = {path: self.own.parameters[path] for path in self.own.constants} if self.own else {}
+        learnt = {path: parameter for path, parameter in declared.items() if path not in fixed}
+        found = match_adapted(checkpoint, learnt, LAYOUTS, self.adapter)
+        return Parameters({**fixed, **found.values}, checkpoint.name, found.layout, found.share, found.notes)
 
     def fuse(
         self,
@@ -156,16 +155,18 @@ class Model:
         dtype = dtype or (self.own.dtype if self.own else "f32")
         chosen = target if isinstance(target, Target) else self.target(target)
         given = weights if isinstance(weights, Parameters) else self.parameters(weights, container)
-        return Fused(self.bound(chosen.bind), chosen, given, *self.fold(chosen), dtype)
+        return Fused(self.bound(chosen.bind), chosen, given, *self.fold(chosen, given), dtype)
 
     def bound(self, values: Mapping[str, Bound]) -> Model:
         """The model with inputs pinned, so that what depends on them alone is a weight."""
         return replace(self, graph=bind(self.graph, values)) if values else self
 
     @_uninterrupted()
-    def fold(self, target: Target) -> tuple[Graph, Trace]:
-        """The folded graph and how it came about, for which no weights are needed."""
-        return fold(self.bound(target.bind).graph, Options(target.keep, target.objective, target.overrides))
+    def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
+        """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
+        values = weights.flat if weights is not None and target.facts else None
+        options = Options(target.keep, target.objective, target.overrides, values)
+        return fold(self.bound(target.bind).graph, options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +178,15 @@ class Parameters:
     layout: str
     share: float
     notes: tuple[str, ...] = ()
+
+    def flat(self, expr: Expr) -> list[float]:
+        """The values of a weight expression in float64, in row-major order."""
+        return list(map(float, evaluate({"": expr}, TorchField(torch.float64), self.values)[""].flatten()))
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of names, shapes, types and values."""
+        return digest(self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,8 +310,25 @@ class Fused:
             options=checks or Checks(),
             model=(file or self.onnx()) if on_file else None,
             module=to_torch.inference_module(self.graph, tensors or self.values) if on_module else None,
+            steps=self.trace.steps,
             progress=progress,
         )
+
+    def certificate(self, report: Report) -> dict[str, Any] | None:
+        """What `python -m repc.checker` needs to prove a report again; None where nothing was proved of an ONNX file.
+
+        How the model was loaded and what the file is are for the caller to add.
+        """
+        if report.certificate is None:
+            return None
+        return {
+            "repc": version("repc"),
+            "model": self.model.name,
+            "spec": {"name": self.model.spec, "sha256": fingerprint(self.model.graph)},
+            "weights": {"name": self.parameters.source, "sha256": self.parameters.sha256},
+            "target": self.target.name,
+            **report.certificate,
+        }
 
     def provenance(self) -> dict[str, str]:
         """What a deployed file says of where it is from."""
@@ -310,7 +337,7 @@ class Fused:
             "repc.model": self.model.name,
             "repc.target": self.target.name,
             "repc.weights": self.parameters.source,
-            "repc.weights.sha256": digest(self.parameters.values),
+            "repc.weights.sha256": self.parameters.sha256,
         }
 
 
@@ -367,35 +394,10 @@ def _open_imported(path: str, others: Mapping[str, object], sizes: Mapping[str, 
     return Model(path, imported.graph, own=imported)
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """A hash of names, shapes, types and values, whatever file they came from."""
-    total = sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        total.update(raw(tensor).data)
-    return total.hexdigest()
-
-
 def _checkpoint(weights: Weights, container: str | None) -> Checkpoint:
     if isinstance(weights, (str, Path)):
         return read(weights, container)
     return from_memory(weights, container=container)
-
-
-def _of_imported(own: Imported, source: str, weights: Weights | None, container: str | None) -> Parameters:
-    """The weights that a model was imported with, or those of a checkpoint in their place."""
-    if weights is None:
-        return Parameters(own.parameters, source, "own", 1.0)
-    checkpoint = _checkpoint(weights, container)
-    learnt = {path: p for path, p in own.graph.parameters.items() if path not in own.constants}
-    found = match(checkpoint, learnt, LAYOUTS)
-    values = {**own.parameters, **found.values}
-    return Parameters(values, checkpoint.name, found.layout, found.share, _notes(checkpoint, found.notes))
-
-
-def _notes(checkpoint: Checkpoint, notes: Sequence[str]) -> tuple[str, ...]:
-    return (*checkpoint.notes, *notes)
 
 
 def _unknown_target(name: str, model: str, known: Sequence[str]) -> Diagnostic:

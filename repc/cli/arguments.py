@@ -12,6 +12,7 @@ from repc.semantics.values import Value, numbers
 from repc.syntax import parse_expression, tree
 
 DTYPES = ("f16", "bf16", "f32", "f64")
+LEVELS = ("certify", "sample")
 CONSTANTS: Mapping[str, Value] = {"true": True, "false": False, "none": None}
 
 

@@ -12,8 +12,8 @@ from repc.cli import errors
 from repc.cli.arguments import bindings, settings, sizes
 from repc.cli.inputs import NAMES, Kind, examples, kind_of
 from repc.diagnostics import Failure
-from repc.passes import bind
-from repc.semantics import FileLibrary, elaborate, load, open_spec
+from repc.ir.codec import to_plain
+from repc.semantics import FileLibrary, bind, elaborate, load, open_spec
 
 if TYPE_CHECKING:
     from repc.driver import Model
@@ -89,6 +89,14 @@ class Recipe:
         wrong = [option for option, value in given.items() if value and option not in OPTIONS[kind]]
         if wrong:
             raise Failure([errors.not_for(option, self.input, NAMES[kind]) for option in wrong])
+
+    def elaboration(self) -> dict[str, Any]:
+        """How the spec becomes a graph, as plain data."""
+        return {
+            "set": {name: to_plain(value) for name, value in settings(self.set).items()},
+            "size": sizes(self.size),
+            "bind": {name: to_plain(value) for name, value in bindings(self.bind).items()},
+        }
 
     def moved(self, start: Path, end: Path) -> Recipe:
         """The same recipe with its paths relative to `end` instead of `start`; Python finds code by its name."""

@@ -95,6 +95,9 @@ class Writer:
         for operand, source in node.operands().items():
             if isinstance(source, NodeId):
                 given[operand] = Value(self._values[source], self._graph[source].type)
+            elif (id, operand) in self._stored.numbers:
+                number = self._stored.numbers[id, operand]
+                given[operand] = Value(LOWERINGS[type(number.op)](self._emitter, number.op, {}), number.type)
             else:
                 given[operand] = Value(self._stored.names[id, operand], source.type)
         return given

@@ -19,7 +19,6 @@ from repc.ir.operator import Operator
 from repc.ir.types import REAL, TensorType
 from repc.ops.constant import Fill
 
-
 LITERALS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
 

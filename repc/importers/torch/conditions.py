@@ -34,9 +34,7 @@ class Condition:
         return re.sub(r"L\['(\w+)'\]", r"\1", self.code)
 
 
-def conditions(
-    program: ExportedProgram, arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]
-) -> list[Condition]:
+def conditions(program: ExportedProgram, arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> list[Condition]:
     """The conditions under which a program is the module that it was made of.
 
     One that holds for all sizes of a sample is torch's own.
@@ -49,9 +47,7 @@ def conditions(
 
 def _places(arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> Iterator[tuple[str, str]]:
     """How torch writes the size of each axis that has a name, and that name."""
-    leaves = [
-        (path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)
-    ]
+    leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)]
     for (path, _), named in zip(leaves, names, strict=True):
         for axis, name in named.items():
             yield f"L{pytree.keystr(path)}.size()[{axis}]", name

@@ -118,9 +118,7 @@ def _inputs(
 def _constants(program: ExportedProgram) -> dict[str, Tensor]:
     """Tensors that the program takes and the state_dict does not hold."""
     found: dict[str, Any] = dict(program.constants)
-    return {
-        path: value for path, value in found.items() if isinstance(value, Tensor) and path not in program.state_dict
-    }
+    return {path: value for path, value in found.items() if isinstance(value, Tensor) and path not in program.state_dict}
 
 
 def _check_stateless(program: ExportedProgram) -> None:

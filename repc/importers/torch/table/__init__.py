@@ -107,7 +107,8 @@ TABLE: dict[str, Lowering] = {
         for form in ("Tensor", "Scalar")
     },
     **{
-        f"aten.{name}.default": partial(pointwise.binary, name) for name in ("logical_and", "logical_or", "logical_xor")
+        f"aten.{name}.default": partial(pointwise.binary, name)
+        for name in ("logical_and", "logical_or", "logical_xor")
     },
     "aten.bitwise_not.default": pointwise.bitwise_not,
     **{
