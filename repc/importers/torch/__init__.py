@@ -28,7 +28,7 @@ from repc.importers import Imported
 from repc.importers.torch import errors
 from repc.importers.torch.conditions import Condition, conditions
 from repc.importers.torch.export import BATCH, Example, NotExported, capture, check_mode, example, hooked, shapes
-from repc.importers.torch.functional import entangled
+from repc.importers.torch.functional import functional
 from repc.importers.torch.program import ports, translate
 from repc.importers.torch.sizes import Unrepresentable
 
@@ -72,10 +72,8 @@ def import_program(program: str | Path | ExportedProgram) -> Imported:
     if not isinstance(program, ExportedProgram):
         name = Path(program).stem
         program = torch.export.load(program)
-    if entangled(program.graph):
-        program = program.run_decompositions({})
     try:
-        return translate(program, name)
+        return translate(functional(program), name)
     except Unrepresentable as size:
         raise Failure(errors.free_size(str(size))) from size
 

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from repc.diagnostics import Failure
 from repc.importers.torch import errors
-from repc.importers.torch.functional import entangled
+from repc.importers.torch.functional import functional
 
 BATCH = "batch"
 Names: TypeAlias = Mapping[int, str]
@@ -115,8 +115,7 @@ def capture(given: Example, spec: Mapping[str, Any]) -> ExportedProgram:
     copy = structure(given.module)
     with _undisturbed():
         try:
-            program = export(copy, given.args, given.kwargs, dynamic_shapes=dict(spec), strict=False)
-            return program.run_decompositions({}) if entangled(program.graph) else program
+            return functional(export(copy, given.args, given.kwargs, dynamic_shapes=dict(spec), strict=False))
         except Exception as error:  # torch raises errors of many kinds
             raise NotExported(str(error)) from error
 
