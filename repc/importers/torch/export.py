@@ -91,7 +91,7 @@ def shapes(given: Example, dynamic: Mapping[str, Any] | None, *, batch: bool) ->
         if isinstance(value, Tensor):
             free = {0: BATCH} if batch and value.dim() and value.shape[0] == given.batch else dict[int, Any]()
             free |= wanted or {}
-            found.names.append({axis: _name(dim) for axis, dim in free.items() if dim is not None})
+            found.names.append({axis: _name(dim) for axis, dim in free.items() if not isinstance(dim, int | None)})
             return {axis: _dim(dim, axis not in (wanted or {})) for axis, dim in free.items()}
         if wanted is None:
             return pytree.tree_map(lambda leaf: of(leaf, None) if isinstance(leaf, Tensor) else None, value)
