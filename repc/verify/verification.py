@@ -22,7 +22,7 @@ from repc.verify.checks import RANDOM_TOLERANCE, Noise, accuracy, agreement
 from repc.verify.cuts import Correspondence, Cut, correspondence, deployed, longest_sums, outputs
 from repc.verify.drawing import random_parameters
 from repc.verify.options import Options
-from repc.verify.report import NOT_COVERED, PARTS, Check, Report
+from repc.verify.report import NOT_COVERED, PARTS, ROUNDING, Check, Report
 from repc.verify.runs import Call, GraphRun, ModuleRun, OnnxRun, by_place
 from repc.verify.sampling import Batch, batches, describe, few_batches
 from repc.verify.subject import Progress, Subject, compare_all, quiet
@@ -176,7 +176,7 @@ def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modu
 def _internal_checks(task: _Task, exact: Subject, unfused: Subject, folded: Subject) -> Iterator[Check]:
     yield agreement("float64 (train = folded)", exact)
     for part in PARTS:
-        check = accuracy(f"rounding, {part}", folded, task.noise(unfused), part)
+        check = accuracy(f"{ROUNDING}, {part}", folded, task.noise(unfused), part)
         if check.figures or not check.passed:
             yield check
 

@@ -82,7 +82,7 @@ def _attempt(
     given: Example, dynamic: Mapping[str, Any] | None, name: str, *, batch: bool
 ) -> tuple[ExportedProgram, Imported, list[Condition]]:
     asked = shapes(given, dynamic, batch=batch)
-    program = capture(given, asked.spec)
+    program = capture(given, asked)
     needed = conditions(program, given.arguments, asked.names)
     if batch:
         _check_batch(program, asked.names, needed)

@@ -44,7 +44,7 @@ def conditions(
     codes: Sequence[str] = getattr(program, "_guards_code", None) or ()
     called = dict(_places(arguments, names))
     found = [Condition(code, _SIZE.sub(lambda size: called.get(size[0], size[0]), code)) for code in codes]
-    return [condition for condition in found if not _INTERNAL.search(condition.code) and not _always(condition)]
+    return [condition for condition in found if not _INTERNAL.search(condition.code) and not _always(condition, called)]
 
 
 def _places(arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> Iterator[tuple[str, str]]:
@@ -57,15 +57,13 @@ def _places(arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) ->
             yield f"L{pytree.keystr(path)}.size()[{axis}]", name
 
 
-def _always(condition: Condition) -> bool:
-    """Whether it holds whatever the sizes are, as far as a sample tells."""
-    sizes = sorted({match[0] for match in _SIZE.finditer(condition.code)})
-    body = condition.code
-    for number, size in enumerate(sizes):
-        body = body.replace(size, f"s[{number}]")
+def _always(condition: Condition, called: Mapping[str, str]) -> bool:
+    """Whether it holds whatever the sizes are, as far as a sample tells; sizes of one name are one size."""
+    names = sorted({called.get(match[0], match[0]) for match in _SIZE.finditer(condition.code)})
+    body = _SIZE.sub(lambda size: f"s[{names.index(called.get(size[0], size[0]))}]", condition.code)
     code = compile(body, "<condition>", "eval")
     space = {"max": max, "min": min}
-    return len(sizes) < 4 and all(_true(code, {**space, "s": values}) for values in product(SAMPLES, repeat=len(sizes)))
+    return len(names) < 4 and all(_true(code, {**space, "s": values}) for values in product(SAMPLES, repeat=len(names)))
 
 
 def _true(code: Any, space: dict[str, Any]) -> bool:

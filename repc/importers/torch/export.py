@@ -107,15 +107,16 @@ def shapes(given: Example, dynamic: Mapping[str, Any] | None, *, batch: bool) ->
     return found
 
 
-def capture(given: Example, spec: Mapping[str, Any]) -> ExportedProgram:
-    """The exported program, functional as far as `functional` needs it.  Raises `NotExported`.
+def capture(given: Example, asked: Shapes) -> ExportedProgram:
+    """The exported program, functional as far as needed.  Raises `NotExported`.
 
     The module is captured from a copy of its structure over the same tensors: some modules keep what they computed.
     """
     copy = structure(given.module)
     with _undisturbed():
         try:
-            return functional(export(copy, given.args, given.kwargs, dynamic_shapes=dict(spec), strict=False))
+            free = asked.spec if any(asked.names) else None
+            return functional(export(copy, given.args, given.kwargs, dynamic_shapes=free, strict=False))
         except Exception as error:  # torch raises errors of many kinds
             raise NotExported(str(error)) from error
 
