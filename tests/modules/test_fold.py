@@ -288,15 +288,29 @@ def test_what_cannot_be_compared_is_said(module: nn.Module, note: str) -> None:
 
 
 class Squeezing(nn.Module):
-    """Loses its batch axis where that has one element: no graph for all batches does that."""
+    """Loses its batch axis where that has one element."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.squeeze()
 
 
+def test_a_batch_that_may_disappear_is_fixed() -> None:
+    module = Squeezing().eval()
+    folded = repc.fold(module, image(1, 3))
+    assert folded(image(1, 3)).shape == (3,)
+    assert folded.report.notes == ("the batch is fixed at 1: the network asks whether batch != 1",)
+
+
+class Rare(nn.Module):
+    """Another function for one sample, which torch.export does not notice."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x.shape[0] == 1 else x
+
+
 def test_a_wrong_result_is_an_error() -> None:
-    with pytest.raises(Failure, match="E522 the folded module is not Squeezing on the example"):
-        repc.fold(Squeezing().eval(), image(1, 3))
+    with pytest.raises(Failure, match="E522 the folded module is not Rare on the example: original float32: "):
+        repc.fold(Rare().eval(), image(2, 3))
 
 
 def test_a_module_without_values_is_refused() -> None:

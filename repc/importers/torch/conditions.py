@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from repc.importers.torch.program import ports
+
 _SIZE = re.compile(r"L(?P<place>(?:\['?\w+'?\])+)\.size\(\)\[(?P<axis>\d+)\]")
 _INTERNAL = re.compile(r"!= [01]$")
+_SQUEEZES = ("aten.squeeze.default", "aten.squeeze.dim", "aten.squeeze.dims")
 SAMPLES = (2, 3, 5, 8, 33, 64, 224)  # torch takes a size of one to be another matter
 
 
@@ -41,10 +45,32 @@ def conditions(
 
     One that holds for all sizes of a sample is torch's own.
     """
-    codes: Sequence[str] = getattr(program, "_guards_code", None) or ()
     called = dict(_places(arguments, names))
-    found = [Condition(code, _SIZE.sub(lambda size: called.get(size[0], size[0]), code)) for code in codes]
-    return [condition for condition in found if not _INTERNAL.search(condition.code) and not _always(condition, called)]
+
+    def condition(code: str) -> Condition:
+        return Condition(code, _SIZE.sub(lambda size: called.get(size[0], size[0]), code))
+
+    codes: Sequence[str] = getattr(program, "_guards_code", None) or ()
+    asked = [condition(code) for code in codes if not _INTERNAL.search(code)]
+    dropped = map(condition, dict.fromkeys(_squeezed(program, arguments)))
+    return [*(found for found in asked if not _always(found, called)), *dropped]
+
+
+def _squeezed(program: ExportedProgram, arguments: Mapping[str, Any]) -> Iterator[str]:
+    """That a free size is not one where the network would drop its axis, which torch takes for granted."""
+    leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)]
+    places = {
+        str(size): f"L{pytree.keystr(path)}.size()[{axis}]"
+        for port, (path, _) in zip(ports(program), leaves, strict=True)
+        for axis, size in enumerate(port.meta["val"].shape)
+    }
+    for node in program.graph.nodes:
+        if str(node.target) in _SQUEEZES:
+            shape = node.args[0].meta["val"].shape
+            axes = node.args[1] if len(node.args) > 1 else range(len(shape))
+            for axis in [axes] if isinstance(axes, int) else axes:
+                if isinstance(shape[axis], torch.SymInt) and str(shape[axis]) in places:
+                    yield f"{places[str(shape[axis])]} != 1"
 
 
 def _places(arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> Iterator[tuple[str, str]]:
