@@ -9,10 +9,12 @@ from pathlib import Path
 
 from repc.cli import errors
 from repc.diagnostics import Failure, Source, Span
-from repc.semantics.values import Value
+from repc.ir.target import Bound
+from repc.semantics.values import Value, numbers
 from repc.syntax import parse_expression, tree
 
 DTYPES = ("f16", "bf16", "f32", "f64")
+LEVELS = ("certify", "sample")
 NO_SPECS = {
     ".onnx": ("an ONNX file", errors.ACCEPTED),
     ".pt2": ("an exported torch program", errors.ACCEPTED),
@@ -40,6 +42,13 @@ def add_settings(parser: ArgumentParser) -> None:
     """Parameters and sizes."""
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a parameter of the model")
     parser.add_argument("--size", metavar="NAME=N", action="append", default=[], help="pin a free size of an input")
+    parser.add_argument(
+        "--bind",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="pin an input to a number, a list, a one-hot row",
+    )
 
 
 def add_weights(parser: ArgumentParser) -> None:
@@ -68,6 +77,19 @@ def settings(texts: Sequence[str]) -> dict[str, Value]:
     for text in texts:
         name, source = _split(text, "--set classes=10")
         found[name] = _literal(parse_expression(source))
+    return found
+
+
+def bindings(texts: Sequence[str]) -> dict[str, Bound]:
+    """The values of ``--bind input=value``."""
+    found: dict[str, Bound] = {}
+    for text in texts:
+        name, source = _split(text, "--bind task=[0,1,0]")
+        expr = parse_expression(source)
+        value = numbers(_literal(expr))
+        if value is None:
+            raise Failure(errors.not_a_literal(expr.span))
+        found[name] = value
     return found
 
 

@@ -47,6 +47,7 @@ def run(args: Namespace, screen: Screen) -> int:
     model = recipe.model()
     target = model.target(recipe.target)
     folded, trace = model.fold(target)
+    model = model.bound(target.bind)
     found = sites(model.graph, folded, trace)
     if args.site is not None:
         wanted = pattern(args.site)

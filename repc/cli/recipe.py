@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repc.cli.arguments import refuse_other_kinds, settings, sizes
-from repc.semantics import FileLibrary, elaborate, load, open_spec
+from repc.cli.arguments import bindings, refuse_other_kinds, settings, sizes
+from repc.ir.codec import to_plain
+from repc.semantics import FileLibrary, bind, elaborate, load, open_spec
 
 if TYPE_CHECKING:
     from repc.driver import Model
@@ -23,6 +24,7 @@ class Recipe:
     input: str
     set: tuple[str, ...] = ()
     size: tuple[str, ...] = ()
+    bind: tuple[str, ...] = ()
     weights: str | None = None
     container: str | None = None
     adapter: str | None = None
@@ -35,7 +37,7 @@ class Recipe:
         """What the arguments say; those that a command does not have are as by default."""
         known = {field.name for field in fields(Recipe)}
         given: dict[str, Any] = {name: value for name, value in vars(args).items() if name in known}
-        given.update(set=tuple(args.set), size=tuple(args.size))
+        given.update(set=tuple(args.set), size=tuple(args.size), bind=tuple(args.bind))
         return Recipe(**given)
 
     def graph(self) -> Graph:
@@ -43,14 +45,24 @@ class Recipe:
         refuse_other_kinds(self.input)
         opened = open_spec(self.input)
         module = load(opened.source, FileLibrary())
-        return elaborate(module, opened.choose(module), settings(self.set), sizes(self.size))
+        graph = elaborate(module, opened.choose(module), settings(self.set), sizes(self.size))
+        return bind(graph, bindings(self.bind))
 
     def model(self) -> Model:
         """The model, with its adapter."""
         from repc.driver import open_model
 
         refuse_other_kinds(self.input)
-        return open_model(self.input, None, settings(self.set), sizes(self.size), self.adapter)
+        model = open_model(self.input, None, settings(self.set), sizes(self.size), self.adapter)
+        return model.bound(bindings(self.bind))
+
+    def elaboration(self) -> dict[str, Any]:
+        """How the spec becomes a graph, as plain data."""
+        return {
+            "set": {name: to_plain(value) for name, value in settings(self.set).items()},
+            "size": sizes(self.size),
+            "bind": {name: to_plain(value) for name, value in bindings(self.bind).items()},
+        }
 
     def moved(self, start: Path, end: Path) -> Recipe:
         """The same recipe with its paths relative to `end` instead of `start`."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from repc.evaluate.dtypes import DTYPES
-from repc.ir.foreign import Call, Dtype, Hole, Named, OnnxCall, Template, TorchCall
+from repc.ir.foreign import Call, Dtype, Hole, Named, OnnxCall, Seed, Template, TorchCall
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,8 @@ def _filled(part: Template, xs: Sequence[Tensor], compute: torch.dtype) -> Any:
             space: Mapping[str, object] = {"torch": torch, "like": torch.empty((), dtype=compute)}
             root, _, rest = path.partition(".")
             return attrgetter(rest)(space[root])
+        case Seed(number):
+            return torch.Generator().manual_seed(number)
         case tuple():
             return [_filled(item, xs, compute) for item in part]
         case slice():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from repc.diagnostics import Diagnostic, Failure
 from repc.evaluate import errors
@@ -51,29 +51,56 @@ def run(
     inputs or parameters are missing or do not fit.
     """
     bound = sizes(graph, {name: field.shape(value) for name, value in inputs.items()})
-    keep = set(graph.outputs.values() if wanted is None else wanted)
-    needed = graph.upstream(keep)
-    order = [id for id in graph.order() if id in needed]
+    given = {id: inputs[name] for name, id in graph.inputs.items()}
+    return compute(graph, field, given, parameters, graph.outputs.values() if wanted is None else wanted, bound)
+
+
+def compute(
+    graph: Graph,
+    field: Field[T],
+    given: Mapping[NodeId, T],
+    parameters: Mapping[str, T],
+    wanted: Iterable[NodeId],
+    bound: Mapping[str, int],
+) -> dict[NodeId, T]:
+    """The values of the wanted nodes from the given ones, the free dimensions being bound.
+
+    Raises `Failure` where parameters are missing or do not fit.
+    """
+    keep = set(wanted)
+    order = between(graph, keep, given)
     weights = evaluate(
         {(id, name): expr for id in order for name, expr in graph[id].weights.items()}, field, parameters
     )
     uses = Counter(source for id in order for source in graph[id].inputs)
-    values = {id: field.lift(inputs[name]) for name, id in graph.inputs.items() if id in needed}
+    values = {id: field.lift(value) for id, value in given.items() if id in uses or id in keep}
     for id in order:
         node = graph[id]
-        if id in values:
-            continue
-        given = {
+        operands = {
             name: values[source] if isinstance(source, int) else weights.pop((id, name))
             for name, source in node.operands().items()
         }
-        values[id] = node.op.at(bound).apply(field, given)
-        del given
+        values[id] = node.op.at(bound).apply(field, operands)
+        del operands
         for source in node.inputs:
             uses[source] -= 1
             if not uses[source] and source not in keep:
                 del values[source]
     return {id: values[id] for id in keep}
+
+
+def between(graph: Graph, wanted: Iterable[NodeId], given: Container[NodeId]) -> list[NodeId]:
+    """The nodes that compute the wanted values from the given ones, each after its operands."""
+    order: dict[NodeId, None] = {}
+    waiting = [(id, False) for id in sorted(wanted, reverse=True)]
+    while waiting:
+        id, ready = waiting.pop()
+        if ready:
+            order[id] = None
+        elif id not in order and id not in given:
+            waiting.append((id, True))
+            waiting.extend((source, False) for source in reversed(graph[id].inputs))
+    return list(order)
 
 
 def _misfits(name: str, type: TensorType, shape: Sequence[int], bound: Mapping[str, int]) -> Iterator[Diagnostic]:

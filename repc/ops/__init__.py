@@ -9,7 +9,7 @@ from repc.ir.operator import Operator
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
 from repc.ops.attention import Attention
 from repc.ops.binary import Binary, Not, Where
-from repc.ops.constant import Eye, Fill, Input, Random
+from repc.ops.constant import Constant, Eye, Fill, Input, Random
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
@@ -63,6 +63,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     Reduce,
     CumSum,
     Fill,
+    Constant,
     Eye,
     Random,
     Input,

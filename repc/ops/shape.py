@@ -178,7 +178,10 @@ class Concat(Operator):
 
 @dataclass(frozen=True)
 class Pad(Operator):
-    """Every axis widened by (before, after); in constant mode with `value`: zero, a scalar, or [c] along axis 1."""
+    """Every axis widened by (before, after); in constant mode with `value`: zero, a scalar, or [c] along axis 1.
+
+    Negative widths crop, which is for the constant mode alone.
+    """
 
     name = "pad"
     required = ("x",)

@@ -9,6 +9,7 @@ from collections.abc import Sequence, Set
 from itertools import pairwise
 
 from repc.ir.node import Node, NodeId
+from repc.ir.operator import Operator
 from repc.ir.trace import Refusal
 from repc.ops.arithmetic import Divide, Multiply, Sum
 from repc.ops.attention import Attention
@@ -17,6 +18,7 @@ from repc.ops.function import Function, LogSoftmax, PRelu, Softmax
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.opaque import Opaque
 from repc.ops.pool import AvgPool, MaxPool
+from repc.ops.shape import Slice
 from repc.passes.workspace import Workspace
 
 NORMS = (BatchNorm, LayerNorm, GroupNorm, RMSNorm)
@@ -45,11 +47,24 @@ def kept(work: Workspace, rule: str, nodes: Sequence[NodeId], edge: Sequence[Nod
 def read_elsewhere(work: Workspace, rule: str, chain: Sequence[NodeId], at: NodeId) -> Refusal | None:
     """A value inside the chain has a second consumer, which would see it changed."""
     for value, reader in pairwise(chain):
-        other = work.other_reader(value, [reader])
+        other = work.other_reader(value, [reader, *_elsewhere(work, value, reader)])
         if other is not None:
             reason = f"{work.name(value)} is read by {work.name(reader)} and by {other}"
             return work.refusal(rule, chain, at, reason, "let each have an operator of its own, or fold neither")
     return None
+
+
+def _elsewhere(work: Workspace, value: NodeId, reader: NodeId) -> list[NodeId]:
+    """The readers of other parts of a value than the one that a slice takes."""
+    own = work.graph[reader].op
+    return [user for user in work.graph.users(value) if _apart(own, work.graph[user].op)]
+
+
+def _apart(one: Operator, two: Operator) -> bool:
+    """Whether two operators take parts of one axis that have nothing in common."""
+    if not (isinstance(one, Slice) and isinstance(two, Slice) and one.axis == two.axis):
+        return False
+    return any(isinstance(a.stop, int) and a.stop <= b.start for a, b in ((one, two), (two, one)))
 
 
 def shared(

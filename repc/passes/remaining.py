@@ -1,20 +1,18 @@
-"""After folding: why each scale, shift, sum and convolution behind a convolution that is left could not go."""
+"""After folding: why each scale, shift, sum and linear operator behind another that is left could not go."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Trace
 from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
-from repc.ops.conv import Conv
 from repc.ops.norm import BatchNorm
-from repc.passes import legality, movement
+from repc.passes import legality
 from repc.passes.refusals import apart_refusal
 from repc.passes.rules import RULES
+from repc.passes.rules.compose_linear import ComposeLinear
 from repc.passes.rules.fold_affine import FoldAffine
-from repc.passes.rules.fold_affine_forward import FoldAffineForward
 from repc.passes.rules.sum_parallel import SumParallel
+from repc.passes.trail import upward
 from repc.passes.workspace import Workspace
 
 
@@ -24,8 +22,8 @@ def why_remaining(work: Workspace, trace: Trace) -> None:
     for id in work.graph.order():
         if _scales_or_adds(work.graph[id]):
             trace.refusals.append(reasons.get(id) or _separated(work, id))
-        elif isinstance(work.graph[id].op, Conv):
-            trace.refusals.extend(_in_a_row(work, id))
+        elif work.linear(id) is not None and id in reasons and reasons[id].rule == ComposeLinear.id:
+            trace.refusals.append(reasons[id])
 
 
 def _scales_or_adds(node: Node) -> bool:
@@ -33,22 +31,6 @@ def _scales_or_adds(node: Node) -> bool:
     if isinstance(node.op, Multiply | Divide):
         return len(node.inputs) == 1 and not (isinstance(node.op, Divide) and "a" in node.weights)
     return isinstance(node.op, BatchNorm | Affine | Sum)
-
-
-def _in_a_row(work: Workspace, id: NodeId) -> Iterator[Refusal]:
-    """Why a convolution stays that alone reads another one."""
-    view = work.linear(id)
-    inner = view and work.linear(view.source)
-    if view is None or inner is None or not isinstance(inner.op, Conv) or work.other_reader(view.source, [id]):
-        return
-    names, chain = (work.name(view.source), work.name(id)), (view.source, id)
-    if inner.bias is not None and view.mode == "constant":
-        reason = f"{names[1]} reads zeros beyond the border, where {names[0]} would have put its bias"
-        remedy = f"pad before {names[0]}, or leave its bias out"
-    else:
-        reason = f"{names[0]} and {names[1]} follow each other, and folding does not compose convolutions"
-        remedy = "write their composition as one convolution"
-    yield work.refusal(FoldAffineForward.id, chain, id, reason, remedy)
 
 
 def _reasons(work: Workspace) -> dict[NodeId, Refusal]:
@@ -72,7 +54,6 @@ def _separated(work: Workspace, id: NodeId) -> Refusal:
         reason = f"no linear operator next to {work.name(id)} can take it in"
         remedy = "place it right before or after a convolution or linear layer"
         return work.refusal(FoldAffine.id, (*node.inputs[:1], id), id, reason, remedy)
-    between = [id] if work.affine(id) is None else above[-2::-1]
-    blocked = next(n for n in between if not movement.moves(work.graph, n))
-    reason, remedy = legality.between(work, blocked)
-    return work.refusal(FoldAffine.id, above, id, reason, remedy)
+    ways = upward(work, id)
+    blocked = id if ways is None else ways.ends[0].node
+    return work.refusal(FoldAffine.id, above, id, *legality.between(work, blocked))

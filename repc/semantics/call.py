@@ -105,7 +105,7 @@ class Call:
             raise self.wrong(name, f"a number or a list of {count}")
         return found
 
-    def pairs(self, name: str, count: int) -> tuple[tuple[int, int], ...]:
+    def pairs(self, name: str, count: int, negative: bool = False) -> tuple[tuple[int, int], ...]:
         """Widths before and after each axis: one integer, one for each axis, or a pair for each axis."""
         value = self.attributes[name]
         items = value if isinstance(value, tuple) else (value,) * count
@@ -113,13 +113,23 @@ class Call:
         for item in items:
             pair = [as_integer(side) for side in (item if isinstance(item, tuple) else (item, item))]
             match pair:
-                case [int(before), int(after)] if before >= 0 and after >= 0:
+                case [int(before), int(after)] if negative or (before >= 0 and after >= 0):
                     found.append((before, after))
                 case _:
-                    raise self.wrong(name, "a non-negative integer, or a list of integers or of [before, after] pairs")
+                    kind = "an" if negative else "a non-negative"
+                    raise self.wrong(name, f"{kind} integer, or a list of integers or of [before, after] pairs")
         if len(found) != count:
             raise self.wrong(name, f"one entry for each of the {count} spatial axes")
         return tuple(found)
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """A list of known sizes, or one."""
+        value = self.attributes[name]
+        items = value if isinstance(value, tuple) else (value,)
+        found = tuple(size for size in map(as_integer, items) if size is not None and size >= 0)
+        if len(found) != len(items):
+            raise self.wrong(name, "a list of known sizes")
+        return found
 
     def axis(self, name: str) -> int:
         """An axis of x, counted from the front."""
@@ -133,6 +143,10 @@ class Call:
         if len(axes) < len(items):
             raise self.wrong(name, "an axis or a list of different axes")
         return tuple(axes)
+
+    def misfit(self, operand: str, expected: str) -> Rejected:
+        """An operand of another shape than the function is defined for."""
+        return Rejected(errors.bad_attribute(self.span, self.function, operand, expected, str(self.type(operand))))
 
     def wrong(self, name: str, expected: str) -> Rejected:
         return Rejected(errors.bad_attribute(self.span, self.function, name, expected, describe(self.attributes[name])))

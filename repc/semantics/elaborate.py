@@ -20,6 +20,7 @@ from repc.semantics.expressions import evaluate
 from repc.semantics.inputs import add_input, add_inputs
 from repc.semantics.modules import Module, Named
 from repc.semantics.values import Activation, Tensor, Value, describe
+from repc.semantics.weights import declare
 from repc.syntax import tree
 
 _STACK = 20_000
@@ -109,7 +110,8 @@ def _unwrap(
     for adapt, place in reversed(layers):
         own = {p.name: rest.pop(p.name) for p in adapt.parameters if p.name in rest}
         env = _parameters(ctx, adapt, own, place)
-        ctx.attachments.extend(_attachment(ctx, item, env) for item in adapt.attachments)
+        env.names.update({weight.name: declare(ctx, weight, env) for weight in adapt.weights})
+        ctx.attachments.extend(_attachment(ctx, item, env, adapt) for item in adapt.attachments)
         ctx.frozen = True
     unknown = [key for key in rest if key not in [p.name for p in named.parameters]]
     if unknown:
@@ -125,9 +127,10 @@ def _parameters(ctx: Context, named: Named, given: Mapping[str, Value], home: Mo
     return Env(home, values)
 
 
-def _attachment(ctx: Context, statement: tree.Attach, env: Env) -> Attachment:
+def _attachment(ctx: Context, statement: tree.Attach, env: Env, adapt: tree.Adapt) -> Attachment:
     label = flow.label_text(statement.label, env) if statement.label else ()
-    return Attachment(statement, Pattern(statement.path.text), evaluate(ctx, statement.layer, env), label, env)
+    shared = frozenset(weight.name for weight in adapt.weights)
+    return Attachment(statement, Pattern(statement.path.text), evaluate(ctx, statement.layer, env), label, env, shared)
 
 
 def _run_model(

@@ -82,10 +82,24 @@ def combine(ctx: Context, operator: str, left: Tensor | Along, right: Tensor | A
         return emit_all(ctx, Sum((Fraction(1), Fraction(1))), [a, b], span)
     if operator == "-":
         return emit_all(ctx, Sum((Fraction(1), Fraction(-1))), [a, b], span)
+    factor = _factor(operator, a, b)
+    if factor is not None:
+        return emit_all(ctx, Sum((factor,)), [a if isinstance(a, Activation) else b], span)
     op = {"*": Multiply(), "/": Divide(), "@": MatMul()}.get(operator)
     if op is None:
         raise Rejected(errors.no_tensor_operator(span, operator))
     return emit(ctx, op, {"a": a, "b": b}, span)
+
+
+def _factor(operator: str, a: Tensor, b: Tensor) -> Fraction | None:
+    """The number that an activation is multiplied with or divided by, which is no weight but a part of the operator."""
+    for x, y in ((a, b), (b, a)):
+        if isinstance(x, Activation) and isinstance(y, Apply) and isinstance(y.op, Fill) and x.type.dtype == "f32":
+            if operator == "*":
+                return None if y.op.shape else y.op.value
+            if operator == "/" and y is b:
+                return None if y.op.shape else 1 / y.op.value
+    return None
 
 
 def negate(ctx: Context, value: Tensor | Along, span: Span) -> Tensor | Along:

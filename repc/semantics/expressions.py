@@ -213,8 +213,9 @@ def call_function(
     ctx: Context, function: Function, positional: Sequence[Value], keywords: dict[str, Value], span: Span
 ) -> Value:
     """Call a function of tensors; without its first operand, so with only attributes by position, it is a layer."""
-    attributes_only = len(positional) <= function.positional and function.operands[0] not in keywords
-    if attributes_only and not any(isinstance(value, (*_OPERANDS, Poison)) for value in positional[:1]):
+    given = any(isinstance(value, (*_OPERANDS, Poison)) for value in positional[:1])
+    missing = [name for name in function.operands[:1] if name not in keywords]
+    if missing and not given and len(positional) <= function.positional:
         return FunctionLayer(function, tuple(positional), keywords, span)
     call = bind(ctx, function, positional, keywords, span)
     return call if isinstance(call, Poison) else function.build(call)

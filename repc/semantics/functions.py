@@ -14,6 +14,7 @@ from repc.ir.types import DTYPES
 from repc.ops.arithmetic import Detach
 from repc.ops.attention import Attention, usual_scale
 from repc.ops.binary import BINARY, Binary, Not, Where
+from repc.ops.constant import Eye
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import FUNCTIONS as ELEMENTWISE
 from repc.ops.function import Cast, Dropout, LogSoftmax, PRelu, Softmax
@@ -23,7 +24,7 @@ from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum, Gather
-from repc.semantics import errors, movement
+from repc.semantics import constants, errors, matrices, movement
 from repc.semantics.call import REQUIRED, Call
 from repc.semantics.errors import Rejected
 from repc.semantics.values import LAYERS, Along, Block, Value
@@ -143,6 +144,19 @@ _REDUCE: Mapping[str, Value] = {"axis": REQUIRED, "keep": False}
 _EPS = Fraction(1, 100_000)
 
 _TABLE = (
+    Function("tensor", (), constants.tensor, {"values": REQUIRED}, positional=1),
+    Function("fill", (), constants.fill, {"shape": REQUIRED, "value": REQUIRED}, positional=2),
+    Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),
+    Function("arange", (), constants.arange, {"size": REQUIRED}, positional=1),
+    Function("randn", (), matrices.randn, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("rand", (), matrices.rand, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("randperm", (), matrices.randperm, {"n": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("solve", ("a", "b"), matrices.solve),
+    Function("qr", ("x",), matrices.qr),
+    Function("svd", ("x",), matrices.svd),
+    Function("topk", ("x",), matrices.topk, {"k": REQUIRED}, positional=1),
+    Function("index_add", ("x", "index", "values"), matrices.index_add),
+    Function("index_copy", ("x", "index", "values"), matrices.index_copy),
     Function("conv", ("x", "weight", "bias?"), _conv, {**_CONV, "mode": "zeros"}),
     Function("conv_transpose", ("x", "weight", "bias?"), _conv_transpose, {**_CONV, "output_pad": 0}),
     Function("linear", ("x", "weight", "bias?"), lambda c: c.emit(Linear())),

@@ -78,14 +78,14 @@ def split(c: Call) -> Value:
 
 
 def pad(c: Call) -> Value:
-    """Widths of the trailing axes: spatial ones, unless the list has an entry for every axis."""
+    """Widths of the trailing axes: spatial ones, unless the list has an entry for every axis; negative ones crop."""
     rank = c.type("x").rank
     widths = c.attributes["widths"]
     count = len(widths) if isinstance(widths, tuple) else c.spatial()
     mode = c.choice("mode", ("zeros", "reflect", "replicate"))
     if not count:
         raise c.wrong("widths", f"a list of {rank}, since x has no spatial axes")
-    pairs = ((0, 0),) * (rank - count) + c.pairs("widths", count)
+    pairs = ((0, 0),) * (rank - count) + c.pairs("widths", count, negative=True)
     return c.emit(Pad(pairs, "constant" if mode == "zeros" else mode))
 
 

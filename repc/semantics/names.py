@@ -28,7 +28,9 @@ def check_names(module: Module) -> list[Diagnostic]:
         if isinstance(item, tree.Definition):
             found.extend(_Checker(module, _bound(item)).expressions(item))
         elif isinstance(item, tree.Adapt):
-            checker = _Checker(module, {parameter.name for parameter in item.parameters})
+            checker = _Checker(module, {named.name for named in (*item.parameters, *item.weights)})
+            for weight in item.weights:
+                found.extend(checker.expressions(weight))
             for attachment in item.attachments:
                 found.extend(checker.expressions(attachment.layer))
     return found

@@ -16,6 +16,7 @@ from repc.diagnostics import Span
 from repc.ir.dims import Dim, Polynomial
 from repc.ir.expr import Apply, Param
 from repc.ir.node import NodeId
+from repc.ir.target import Bound
 from repc.ir.types import TensorType
 from repc.syntax import tree
 
@@ -202,3 +203,11 @@ def show(value: Number) -> str:
     if isinstance(value, int) or value.denominator == 1:
         return str(int(value))
     return repr(float(value))
+
+
+def numbers(value: Value) -> Bound | None:
+    """A number or a list of numbers, None for anything else."""
+    if isinstance(value, tuple):
+        items = [item for item in map(numbers, value) if item is not None]
+        return tuple(items) if len(items) == len(value) else None
+    return as_number(value)

@@ -71,6 +71,8 @@ class Builder:
     def rename(self, parts: Parts) -> Token:
         return parts[1]
 
+    title = rename
+
     def block(self, parts: Parts) -> tree.Definition:
         kind, name, parameters, ports, result, body = parts
         return tree.Definition(
@@ -257,6 +259,7 @@ class Builder:
             base.text,
             parameters.items if parameters else (),
             name.text,
+            _between(parts, tree.Weight).items,
             _between(parts, tree.Attach).items,
         )
 

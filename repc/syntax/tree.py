@@ -322,11 +322,12 @@ class Attach(Tree):
 
 
 class Adapt(Item):
-    """``adapt base<parameters> as name { … }``."""
+    """``adapt base<parameters> as name { … }``; its own weights are shared by all that it attaches."""
 
     base: str
     parameters: tuple[Parameter, ...]
     name: str
+    weights: tuple[Weight, ...]
     attachments: tuple[Attach, ...]
 
 

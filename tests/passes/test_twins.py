@@ -6,20 +6,32 @@ A twin replaces one function of the algebra.  On the same network the right rule
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from repc.ir.expr import Expr
-from repc.ops import BatchNorm, Dropout, LayerNorm, Permute, build
-from repc.passes import catalogue, kernels, parallel, views
+from repc.ops import BatchNorm, Concat, Dropout, Function, LayerNorm, Permute, build
+from repc.passes import catalogue, kernels, parallel, views, workspace
 from repc.passes.frames import Placement, Window
-from repc.passes.rules import collect_terms, conv_as_linear, fold_affine_forward, hoist_movement, sum_affine
+from repc.passes.rules import (
+    centre_writers,
+    collect_terms,
+    conv_as_linear,
+    drop_constant_channels,
+    fold_affine_forward,
+    fold_norm_forward,
+    hoist_movement,
+    merge_movement,
+    stack_siblings,
+    sum_affine,
+)
 from repc.passes.views import AffineView, LinearView, plus
 from tests.passes.build import EPS, EXACT, Net, folded
 from tests.passes.test_conv_as_linear import locality
+from tests.passes.test_facts import looking
 
 FAR = 1e-5
 
@@ -35,6 +47,8 @@ class Twin:
     wrong: Any
     network: Callable[[Net], int]
     sizes: tuple[tuple[str, int], ...] = ()
+    refused: bool = False  # by the right rule
+    options: Callable[[Net], dict[str, Any]] = lambda net: {}
 
 
 # ---------------------------------------------------------------- networks
@@ -72,8 +86,27 @@ def scaled_norm(net: Net) -> int:
     return net.affine(net.node(LayerNorm(1, EPS), "norm", x=net.input(4, 6), **weights), "affine")
 
 
+def norm_before_linear(net: Net) -> int:
+    weights = {name: net.param(f"norm.{name}", 6) for name in ("weight", "bias")}
+    return net.linear(net.node(LayerNorm(1, EPS), "norm", x=net.input(4, 6), **weights), "fc", 5)
+
+
 def scaled_dropout(net: Net) -> int:
     return net.relu(net.affine(net.node(Dropout(0.5), x=net.relu(net.input(2, 4, 6))), "scale", shift=False))
+
+
+def centred_stream(net: Net) -> int:
+    y = net.linear(net.input(4, 3), "a", 6)
+    return net.linear(net.node(LayerNorm(1, EPS), "norm", x=y), "b", 5)
+
+
+def scale_after_relu(net: Net) -> int:
+    return net.affine(net.relu(net.conv(net.input(2, 4, 6, 6), "conv", 4)), "r", shift=False)
+
+
+def constant_channel(net: Net) -> int:
+    y = net.batch_norm(net.linear(net.input(4, 3), "a", 6), "bn")
+    return net.linear(net.node(Function("sigmoid"), x=y), "b", 5)
 
 
 def two_affine(net: Net) -> int:
@@ -94,6 +127,16 @@ def moved_terms(net: Net) -> int:
     turn = Permute((0, 2, 1))
     a, b = (net.node(turn, x=net.relu(net.input(2, 4, 6, name=name))) for name in "ab")
     return net.sum(a, b, weights=[1, -2])
+
+
+def moved_twice(net: Net) -> int:
+    x = net.relu(net.input(3, 3, 3, 3))
+    return net.relu(net.node(Permute((3, 0, 2, 1)), x=net.node(Permute((1, 2, 0, 3)), x=x)), "last")
+
+
+def side_by_side(net: Net) -> int:
+    x = net.input(2, 4, 6, 6)
+    return net.node(Concat(1), **{str(i): net.conv_transpose(x, f"{i}", i + 2) for i in range(2)})
 
 
 def injected(net: Net) -> int:
@@ -144,6 +187,11 @@ def transposed_columns(conv: Any, weight: Expr, inputs: Any, outputs: Any) -> Ex
     return build.reshape(build.permute(split, (0, 2, 1)), (rows, columns))
 
 
+def without_bias(node: Any) -> Any:
+    found = RIGHT_OWN(node)
+    return found and replace(found, shift=None)
+
+
 def last_coefficient(terms: Any) -> list[tuple[Fraction, int]]:
     return [(coefficient, source) for source, coefficient in {source: c for c, source in terms}.items()]
 
@@ -157,6 +205,16 @@ def unweighted(node: Any) -> Any:
     return type(found)(tuple((Fraction(1), id) for _, id in found.activations), found.constants)
 
 
+def in_front(views: Any) -> Expr | None:
+    """The biases in the wrong order, as of siblings that were sorted."""
+    return build.concat([view.bias for view in reversed(views)], 0)
+
+
+def other_way_round(inner: Permute, outer: Permute) -> Permute:
+    return Permute(tuple(outer.axes[axis] for axis in inner.axes))
+
+
+RIGHT_OWN = fold_norm_forward._own
 RIGHT_COLUMNS = conv_as_linear._columns
 RIGHT_SCALE = sum_affine._scale
 RIGHT_TERMS = hoist_movement.terms
@@ -172,16 +230,46 @@ TWINS = (
         norm_after_transposed,
     ),
     Twin("F1", "bias not scaled", AffineView, "shifted", unscaled_bias, norm_after_conv),
-    Twin("F2", "border ignored", fold_affine_forward, "_reads_everything", lambda _: True, norm_before_padded_conv),
+    Twin(
+        "F10",
+        "writers not centred",
+        centre_writers,
+        "_centred",
+        lambda part, axis: part,
+        centred_stream,
+        options=lambda net: {"objective": "macs"},
+    ),
+    Twin("F12", "sign ignored", workspace, "nonnegative", lambda expr: True, scale_after_relu, refused=True),
+    Twin(
+        "F13",
+        "constants lost",
+        drop_constant_channels,
+        "plus",
+        lambda bias, constants: bias,
+        constant_channel,
+        options=lambda net: {"values": looking(net)},
+    ),
+    Twin("F14", "biases in another order", stack_siblings, "_bias", in_front, side_by_side),
+    Twin(
+        "F2",
+        "border ignored",
+        fold_affine_forward,
+        "reads_everything",
+        lambda _: True,
+        norm_before_padded_conv,
+        refused=True,
+    ),
     Twin("F2", "columns not grouped", views, "scale_columns", ungrouped_columns, grouped_conv_behind_scale),
     Twin("F3", "kernels centred", kernels, "place", centred, even_and_odd),
     Twin("F4", "plain diagonal", parallel, "regroup", plain_diagonal, grouped_identity),
     Twin("F7", "matrix transposed", conv_as_linear, "_columns", transposed_columns, injected, (("n", 3),)),
     Twin("F8", "β not scaled", AffineView, "shifted", unscaled_bias, scaled_norm),
+    Twin("F9", "β lost", fold_norm_forward, "_own", without_bias, norm_before_linear),
     Twin("N1", "a scale taken for the identity", AffineView, "identity", True, scaled_dropout),
     Twin("N2", "inner shift not scaled", AffineView, "shifted", unscaled_bias, two_affine),
     Twin("N3", "repeated terms counted once", collect_terms, "_total", last_coefficient, nested_sum),
     Twin("N4", "residual lost", sum_affine, "_scale", without_the_value_itself, residual_scale),
+    Twin("N6", "composed the other way round", merge_movement, "_composed", other_way_round, moved_twice),
     Twin("N5", "coefficients lost", hoist_movement, "terms", unweighted, moved_terms),
 )
 
@@ -194,14 +282,14 @@ def test_every_rule_has_a_twin() -> None:
 def test_the_comparison_catches_it(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
     net = Net()
     net.output(twin.network(net))
-    right = folded(net)
+    options = twin.options(net)
+    right = folded(net, **options)
     assert right.error(dict(twin.sizes)) < EXACT
-    if twin.fault != "border ignored":
-        assert twin.rule in right.rules()
+    assert (twin.rule in right.rules()) != twin.refused
     if isinstance(twin.owner, dict):
         monkeypatch.setitem(twin.owner, BatchNorm, twin.wrong)
     else:
         monkeypatch.setattr(twin.owner, twin.name, twin.wrong)
-    wrong = folded(net)
+    wrong = folded(net, **options)
     assert twin.rule in wrong.rules()
     assert wrong.error(dict(twin.sizes)) > FAR

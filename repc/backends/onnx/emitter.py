@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from repc.backends.onnx.errors import unknown_size
 from repc.diagnostics import Span
 from repc.ir.dims import Dim, Floor, Polynomial, Shape, Symbol, free_dimension, symbol
-from repc.ir.foreign import OnnxCall
+from repc.ir.foreign import Call, OnnxCall
 from repc.ir.types import TensorType
 
 ELEMENTS = {
@@ -29,6 +29,7 @@ ELEMENTS = {
     "u8": onnx.TensorProto.UINT8,
     "c64": onnx.TensorProto.COMPLEX64,
 }
+GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 Attribute = int | float | str | Sequence[int]
 
 
@@ -97,8 +98,7 @@ class Emitter:
     def rename(self, names: Mapping[str, str]) -> None:
         """Give values other names, wherever they are made and read."""
         for node in self.nodes:
-            node.output[:] = [names.get(name, name) for name in node.output]
-            renamed(node, names)
+            rename(node, names)
 
     def element(self, type: TensorType) -> int:
         """The ONNX element type; f32 stands for the compute type."""
@@ -118,18 +118,25 @@ class Emitter:
         self.nodes.append(node)
         return output
 
-    def carried(self, call: OnnxCall, inputs: Sequence[str]) -> list[str]:
-        """The results of a node that came from another model and is written as it was, once for all its results."""
+    def carried(self, call: Call, inputs: Sequence[str]) -> list[str]:
+        """The results of a call that is written as it was, once for all of them.
+
+        One of torch becomes a node of the domain ``torch``, which no runtime has: it can be counted.
+        """
         known = self._carried.get((call, *inputs))
         if known is not None:
             return known
-        node = onnx.NodeProto.FromString(call.node)
-        renamed(node, dict(zip(call.names, inputs, strict=True)))
-        outputs = [name and self._names.take(f"{self._site}/{call.op_type}") for name in node.output]
+        if isinstance(call, OnnxCall):
+            node = onnx.NodeProto.FromString(call.node)
+            inside = {name: self._names.take(f"{self._site}/{name}") for name in dict.fromkeys(made_inside(node))}
+            rename(node, {**inside, **dict(zip(call.names, inputs, strict=True))})
+            self.opsets.setdefault(call.domain, call.opset)
+        else:
+            node = helper.make_node(call.target, inputs, [call.title] * len(call.types), domain="torch")
+        outputs = [name and self._names.take(f"{self._site}/{call.title}") for name in node.output]
         node.output[:] = outputs
         node.name, node.doc_string = next(filter(None, outputs)), documentation(self.origin)
         self.nodes.append(node)
-        self.opsets.setdefault(call.domain, call.opset)
         return self._carried.setdefault((call, *inputs), [name for name in outputs if name])
 
     def array(self, array: np.ndarray) -> str:
@@ -205,28 +212,38 @@ class Emitter:
         return total
 
 
-def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
-    """Let a node read values by other names, and the graphs in its attributes too, but for what these make."""
+def rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Give values other names, in a node and in the graphs of its attributes."""
     node.input[:] = [names.get(name, name) for name in node.input]
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            own = {*(value.name for value in graph.input), *(value.name for value in graph.initializer)}
-            own.update(name for inner in graph.node for name in inner.output)
-            outer = {name: other for name, other in names.items() if name not in own}
-            for inner in graph.node:
-                renamed(inner, outer)
-            for result in graph.output:
-                result.name = outer.get(result.name, result.name)
+    node.output[:] = [names.get(name, name) for name in node.output]
+    for graph in graphs_of(node):
+        for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            value.name = names.get(value.name, value.name)
+        for inner in graph.node:
+            rename(inner, names)
+
+
+def made_inside(node: onnx.NodeProto) -> Iterator[str]:
+    """The values that the graphs in the attributes of a node make, which no value outside may be called like."""
+    for graph in graphs_of(node):
+        yield from (value.name for value in (*graph.input, *graph.initializer))
+        for inner in graph.node:
+            yield from filter(None, inner.output)
+            yield from made_inside(inner)
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """The values that a node and the graphs in its attributes read, those that these graphs make included."""
+    """The values that a node and the graphs in its attributes read."""
     yield from node.input
+    for graph in graphs_of(node):
+        for inner in graph.node:
+            yield from reads(inner)
+
+
+def graphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs in the attributes of a node: the branches of an If, the body of a Loop."""
     for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            yield from (result.name for result in graph.output)
-            for inner in graph.node:
-                yield from reads(inner)
+        yield from (attribute.g, *attribute.graphs) if attribute.type in GRAPHS else ()
 
 
 def documentation(origin: Sequence[Span]) -> str:

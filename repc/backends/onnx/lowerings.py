@@ -18,6 +18,7 @@ from repc.ops import (
     Binary,
     Cast,
     Concat,
+    Constant,
     Conv,
     ConvTranspose,
     CumSum,
@@ -101,6 +102,7 @@ LOWERINGS: dict[type[Operator], Lowering] = {
     Reduce: reduce.reduce,
     CumSum: reduce.cumsum,
     Fill: constant.fill,
+    Constant: constant.constant,
     Eye: constant.eye,
     Opaque: opaque.opaque,
 }

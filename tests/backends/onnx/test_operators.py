@@ -139,7 +139,7 @@ def positive_function(net: Network, draw: Draw) -> int:
 
 def apply_function(net: Network, draw: Draw, name: str) -> int:
     low = Fraction(draw(st.integers(-20, 5)), 10)
-    bounds = {"low": low, "high": low + 1, "slope": abs(low), "alpha": abs(low)}
+    bounds = {"low": low, "high": low + 1, "slope": abs(low), "alpha": abs(low) + 1, "exponent": Fraction(3)}
     attributes = tuple(bounds[attribute] for attribute in FUNCTIONS[name])
     return net.add(Function(name, attributes), net.input("x", "b", 3, "h"))
 

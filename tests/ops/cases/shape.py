@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from repc.ops import Concat, Expand, Eye, Fill, Pad, Permute, Random, Reduce, Reshape, Slice
+from repc.ops import Concat, Constant, Expand, Eye, Fill, Pad, Permute, Random, Reduce, Reshape, Slice
 from tests.ops.cases.case import Case, Draw, flag, integers, several, tensor
 from tests.ops.cases.windows import flat
 
@@ -59,7 +59,8 @@ def concat(draw: Draw) -> Case:
 def pad(draw: Draw) -> Case:
     mode = draw(st.sampled_from(("constant", "constant", "reflect", "replicate", "circular")))
     x = tensor(draw, 2, 3, *several(draw, integers(draw, 1, 3), 3, 5))
-    spatial = tuple(zip(several(draw, x.ndim - 2, 0, 2), several(draw, x.ndim - 2, 0, 2), strict=True))
+    least = -1 if mode == "constant" else 0
+    spatial = tuple(zip(several(draw, x.ndim - 2, least, 2), several(draw, x.ndim - 2, least, 2), strict=True))
     if mode != "constant":
         op = Pad(((0, 0), (0, 0), *spatial), mode)
         return Case(op, {"x": x}, F.pad(x, flat(spatial), mode), {"x": range(x.ndim)})
@@ -104,6 +105,14 @@ def fill(draw: Draw) -> Case:
 
 
 @st.composite
+def constant(draw: Draw) -> Case:
+    shape = several(draw, integers(draw, 0, 3), 0, 4)
+    values = draw(st.lists(st.fractions(-3, 3, max_denominator=10**6), min_size=prod(shape), max_size=prod(shape)))
+    expected = torch.tensor([float(value) for value in values], dtype=torch.float64).reshape(shape)
+    return Case(Constant(shape, tuple(values)), {}, expected)
+
+
+@st.composite
 def random(draw: Draw) -> Case:
     shape, low = several(draw, integers(draw, 0, 3), 0, 4), float(draw(st.fractions(-2, 0)))
     made, seeded = torch.empty(shape, dtype=torch.float64), torch.Generator().manual_seed(0)
@@ -121,6 +130,7 @@ CASES = {
     Pad: pad(),
     Reduce: reduce(),
     Fill: fill(),
+    Constant: constant(),
     Eye: st.integers(1, 6).map(lambda n: Case(Eye(n), {}, torch.eye(n, dtype=torch.float64))),
     Random: random(),
 }

@@ -17,7 +17,7 @@ from repc.ir.types import TensorType
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
 from repc.ops.attention import Attention
 from repc.ops.binary import Binary, Not, Where
-from repc.ops.constant import Eye, Fill
+from repc.ops.constant import Constant, Eye, Fill
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
@@ -57,6 +57,7 @@ LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     Reduce: values.reduce,
     CumSum: values.cumsum,
     Fill: values.fill,
+    Constant: values.constant,
     Eye: values.eye,
     Reshape: shape.reshape,
     Permute: shape.permute,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from repc.backends.torch.lowerings.values import dtype
 from repc.backends.torch.text import Given, literal, size
 from repc.ir.dims import Polynomial
-from repc.ir.foreign import Dtype, Hole, Named, Template, TorchCall
+from repc.ir.foreign import Dtype, Hole, Named, Seed, Template, TorchCall
 from repc.ops.opaque import Opaque
 
 
@@ -36,6 +36,8 @@ def _argument(part: Template, operands: Sequence[str]) -> str:
             return dtype(name)
         case Named(path):
             return path
+        case Seed(number):
+            return f"torch.Generator().manual_seed({number})"
         case Polynomial():
             return size(part)
         case tuple():

@@ -9,7 +9,7 @@ from repc.backends.torch.text import Given, Value, call, literal, texts
 from repc.evaluate.dtypes import DTYPES
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
 from repc.ops.binary import Binary, Not, Where
-from repc.ops.constant import Eye, Fill
+from repc.ops.constant import Constant, Eye, Fill
 from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum
@@ -173,6 +173,12 @@ def fill(op: Fill, given: Given) -> str:
     """``like.new_full(shape, value)``: `like` is the tensor whose element type and device constants take."""
     kind = "" if op.dtype == "f32" else f", dtype={dtype(op.dtype)}"
     return f"like.new_full({literal(op.shape)}, {literal(op.value)}{kind})"
+
+
+def constant(op: Constant, given: Given) -> str:
+    """``like.new_tensor(values).reshape(shape)``, in full precision before it is rounded to the type of `like`."""
+    values = f"like.new_tensor({literal(tuple(float(value) for value in op.values))})"
+    return values if len(op.shape) == 1 else f"{values}.reshape({literal(op.shape)})"
 
 
 def eye(op: Eye, given: Given) -> str:
