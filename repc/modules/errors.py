@@ -19,12 +19,12 @@ def devices(found: Sequence[str]) -> Diagnostic:
 
 def not_equal(name: str, report: Report) -> Diagnostic:
     """E522: the folded module does not do what the module does."""
-    reasons = tuple(f"{check.name}: {check.reason}" for check in report.checks if not check.passed)
+    first, *others = (f"{check.name}: {check.reason}" for check in report.wrong)
     return Diagnostic(
         "E522",
-        f"the folded module is not {name} on the example",
+        f"the folded module is not {name} on the example: {first}",
         help="this is a mistake of repc: please report it; verify=False returns the module all the same",
-        notes=reasons,
+        notes=tuple(others),
     )
 
 

@@ -95,11 +95,11 @@ class Translation:
         """What a call on constants gives, what the table makes of it, or an opaque call."""
         origin = spans(node.meta["stack_trace"]) if node.meta.get("stack_trace") else nowhere(self.graph.name)
         example = node.meta["val"]
-        examples = [example] if isinstance(example, Tensor) else list(example)
+        examples: list[Any] = list(example) if isinstance(example, list | tuple) else [example]
         path = module_path(node.meta)
         try:
             if not all(isinstance(value, Tensor) for value in examples):
-                raise Unwritable(f"{target} has results that are no tensors")
+                raise Unwritable(f"{target} gives what is no tensor")
             site = Site(self.graph, path, origin, tuple(self.type(value, origin[-1]) for value in examples))
             constants = self.known.call(target, args, keywords)
             if constants is not None:

@@ -152,5 +152,8 @@ CONSTANTS: dict[str, Case] = {
         for name in ("new_zeros", "new_ones")
     },
     "new_full": lambda n, p: n["x"] + n["x"].new_full((n["x"].shape[0], 4, 1, 1), 0.25),
+    "fill": lambda n, p: n["x"] + aten.fill.Scalar(n["x"], 0.25),
+    "fill tensor": lambda n, p: aten.fill.Tensor(n["x"], p["eight"].sum()),
+    "zero": lambda n, p: n["x"] + aten.zero(n["x"]),
     "positions": lambda n, p: n["x"] + torch.arange(8.0) * torch.linspace(0, 1, 6)[:, None],
 }

@@ -58,7 +58,7 @@ def exported(family: str) -> tuple[nn.Module, ExportedProgram, list[Names]]:
     module = Calls(FAMILIES[family]).eval()
     given = example(module, (inputs(3),), {})
     asked = shapes(given, None, batch=True)
-    return module, capture(given, asked.spec), asked.names
+    return module, capture(given, asked), asked.names
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -149,6 +149,8 @@ def slice_scatter(
     at: Site, x: Value, part: Value, axis: int = 0, start: Dim | None = None, stop: Dim | None = None, step: int = 1
 ) -> Value:
     """``x[start:stop] = part``: what lies before and behind, with the part in between."""
+    if x.type == part.type:
+        return part
     axis %= x.type.rank
     size = x.type.shape[axis]
     if not isinstance(size, int) or isinstance(start, Polynomial) or isinstance(stop, Polynomial) or step != 1:
@@ -170,7 +172,7 @@ def select_scatter(at: Site, x: Value, part: Value, axis: int, index: Dim) -> Va
 
 
 def filled(value: Number | None, at: Site, *args: object) -> Value:
-    """``zeros``, ``ones`` and ``full`` of a free size, or of that of another tensor; with None the value is given."""
+    """``zeros``, ``ones``, ``full`` and ``fill`` where sizes are free or another tensor's; with None, by a given value."""
     number = next((arg for arg in args[1:] if isinstance(arg, Number)), None) if value is None else value
     if at.result.dtype not in REAL or not isinstance(number, Number):
         raise Unknown(f"{number} as {at.result}")
