@@ -35,6 +35,7 @@ P = 2**19 - 1
 LARGEST = (P - 1) // 2
 TERMS = 2**15  # products that are summed at once
 PIECE = 2**15  # elements that are reduced at once
+DECIDED = 3  # a size that only an opaque call knows
 
 POSITIVE = ("exp", "rsqrt", "sigmoid", "softplus", "abs")
 """Functions whose values are positive, and where signs matter, squares."""
@@ -194,7 +195,8 @@ class PrimeField:
     def opaque(self, call: Call, result: int, xs: Sequence[Tensor]) -> Tensor:
         """Drawn anew for every other call and for every change of an operand."""
         operands = b"".join(raw(x + 0.0).tobytes() for x in xs)  # there are two zeros
-        drawn = self.draw(call.types[result].concrete(), f"{call.key} {result} {sha256(operands).hexdigest()}")
+        shape = [size if isinstance(size, int) else DECIDED for size in call.types[result].shape]
+        drawn = self.draw(shape, f"{call.key} {result} {sha256(operands).hexdigest()}")
         return self.cast(drawn, call.types[result].dtype)
 
     def table(self, name: str, attributes: Attributes, x: Tensor, *others: Tensor) -> Tensor:
