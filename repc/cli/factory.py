@@ -28,7 +28,7 @@ def open_factory(text: str, settings: Mapping[str, Value], examples: Sequence[Ex
     """The model of ``package.module:factory``.
 
     The factory is called with the settings as keywords, after the random generators are seeded, and gives a module, or
-    a module and example arguments.  Raises `Failure`: E930 to E935, and what the importer does.
+    a module and example arguments.  Raises `Failure`: E940 to E944, and what the importer does.
     """
     import torch
 
