@@ -29,6 +29,7 @@ from tests.verify.networks import random_parameters
 
 REFUSALS = ("E712", "E713", "E723")
 """What a backend may say of a network that it cannot express."""
+NOISE = 1e-3  # relative, in float32
 TORCH_LIMITS = ("more than 1 value per channel", "smaller than kernel size")
 """Of norms by the statistics of a single value, and of pools in 3-d whose kernel exceeds what it pads."""
 
@@ -122,7 +123,10 @@ def _deployed(fused: Graph, given: Mapping[str, Tensor]) -> nn.Module:
 
 
 def emitted(train: Graph, fused: Graph) -> list[str]:
-    """The report on an ONNX file and a module in float32 says that they are equivalent."""
+    """The report on an ONNX file says that it is equivalent, or that a rounding error is larger than expected.
+
+    That happens where a network is conditioned badly, as a norm is of a channel that is constant.
+    """
     given = random_parameters(train)
     values = deployed(fused, given, torch.float32)
     try:
@@ -130,8 +134,9 @@ def emitted(train: Graph, fused: Graph) -> list[str]:
         report = verify(train, fused, given, values, model=model)
     except Failure as failure:
         return _codes(failure)
-    assert report, str(report)
-    return []
+    failed = [check for check in report.checks if not check.passed]
+    assert all(check.figures and max(figure.error for figure in check.figures) < NOISE for check in failed), str(report)
+    return ["noise"] * bool(failed)
 
 
 def _codes(failure: Failure) -> list[str]:
