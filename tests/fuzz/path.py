@@ -76,10 +76,11 @@ def verdict(train: Graph) -> Graph:
 
 def _right(train: Graph, fused: Graph, trace: Trace) -> Graph:
     off = difference(train, fused)
-    assert off < FAR, f"folded: off by {off}"
+    assert off < FAR, f"folded is off: by {off}"
     proof = proved(train, fused, trace)
-    assert proof is not None, "folding relies on a fact that does not hold"
-    assert proof, f"a right fold is refuted: {proof.first_wrong}"
+    rules = ", ".join(sorted({step.rule for step in trace.steps}))
+    assert proof is not None, f"{rules} relies on what does not hold"
+    assert proof, f"a right fold by {rules} is refuted: {proof.first_wrong}"
     return fused
 
 
