@@ -100,7 +100,11 @@ class Graph:
         """Let everything that reads `old` read `new`."""
         for user in set(self.users(old)):
             node = self._nodes[user]
-            self.replace(user, replace(node, inputs=tuple(new if i == old else i for i in node.inputs)))
+            self._nodes[user] = replace(node, inputs=tuple(new if i == old else i for i in node.inputs))
+            # Only the edges that change: an operator may have thousands of operands.
+            for position in list(self._net[old][user]):
+                self._net.remove_edge(old, user, key=position)
+                self._net.add_edge(new, user, key=position)
         self.outputs = {name: new if id == old else id for name, id in self.outputs.items()}
 
     def remove(self, id: NodeId) -> None:
