@@ -1,4 +1,4 @@
-"""The prime field of p = 2¹⁹ − 1 elements, in which an equality of random values is a proof up to a stated chance.
+"""The prime field of p = 514,751 elements, in which an equality of random values is a proof up to a stated chance.
 
 Residues are centred, |x| < 2¹⁸, and held in float64.  A product is below 2³⁶, and a sum of `TERMS` products below 2⁵¹:
 every float64 kernel is exact there in whatever order it adds, and one rounded multiplication by 1/p finds the quotient.
@@ -31,7 +31,11 @@ from repc.evaluate.raw import raw
 from repc.ir.foreign import Call
 from repc.ir.types import WHOLE
 
-P = 2**19 - 1
+P = 514_751
+"""The greatest prime below 2¹⁹ for which −1 is no square and every prime up to 37 is one.
+
+Where a sign is a Legendre symbol, −1 is negative then, and constants such as 1/3 are positive.
+"""
 LARGEST = (P - 1) // 2
 TERMS = 2**15  # products that are summed at once
 PIECE = 2**15  # elements that are reduced at once
