@@ -52,7 +52,7 @@ class PrimeField:
     zero is zero, and `divided_by_zero` remembers that it was asked for.
     """
 
-    def __init__(self, seed: str, *, signs: bool = False) -> None:
+    def __init__(self, seed: str, signs: bool = False) -> None:
         self.seed = seed
         self.signs = signs
         self.divided_by_zero = False

@@ -15,6 +15,7 @@ from repc.ir.dims import evaluate
 from repc.ir.expr import Expr, Param
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
+from repc.ir.operator import Operator
 from repc.ir.trace import Fact
 from repc.ir.types import TensorType
 from repc.ops import (
@@ -83,11 +84,7 @@ def test_a_fold_is_proved_and_a_wrong_one_refuted() -> None:
     _, wrong = pair()
     wrong.output(wrong.add_at("conv", conv(3), 0, weight=build.mul(kernel, build.along(scale, 1, 4))))
     (verdict,) = verdicts(train, wrong)
-    assert not verdict.equal
-    assert (
-        verdict.reason == "200 of 200 elements differ at b = 2, h = 5, w = 5"
-        or "elements differ at b = 2" in verdict.reason
-    )
+    assert verdict.reason == "160 of 160 elements differ at b = 2, h = 4, w = 5"
 
 
 @pytest.mark.parametrize("row", range(3))
@@ -133,8 +130,7 @@ def test_a_drawn_divisor_of_zero_is_drawn_again() -> None:
     y = param("y", 4, 2**14)
     for net in (train, fused):
         net.input("z", "b", 4, 2**14)
-    quotient = train.add(Divide(), 1, b=y)
-    train.output(train.add(Multiply(), quotient, b=y))
+    train.output(train.add(Multiply(), train.add(Divide(), 1, b=y), b=y))
     fused.output(fused.add(Affine(1), 1))
     for seed in range(20):
         (verdict,) = verdicts(train, fused, seed=seed)
@@ -186,24 +182,21 @@ def test_values_that_depend_on_one_another_are_not_drawn_independently() -> None
 
 
 @pytest.mark.parametrize(
-    ("op", "least"),
+    ("op", "kernel", "least"),
     [
-        (conv(3), 4),
-        (conv(5, dilation=2), 10),
-        (conv(3, stride=2), 5),
-        (MaxPool((3, 3), (2, 2), ((0, 0),) * 2, (1, 1)), 5),
+        (conv(3), (4, 4, 3, 3), 4),
+        (conv(5, dilation=2), (4, 4, 5, 5), 10),
+        (conv(3, stride=2), (4, 4, 3, 3), 5),
+        (MaxPool((3, 3), (2, 2), ((0, 0), (0, 0)), (1, 1)), None, 5),
     ],
 )
-def test_a_tile_has_a_window_and_a_stride_more_and_is_even_and_odd(op: Conv | MaxPool, least: int) -> None:
+def test_a_tile_has_a_window_and_a_stride_more_and_is_even_and_odd(
+    op: Operator, kernel: tuple[int, ...] | None, least: int
+) -> None:
     train, fused = pair()
-    weights = (
-        {"weight": param("k", 4, 4, 5 if least == 10 else 3, 5 if least == 10 else 3)} if isinstance(op, Conv) else {}
-    )
     for net in (train, fused):
-        net.output(net.add(op, 0, **weights))
-    fused.graph.replace(1, replace(fused.graph[1], op=replace(op, stride=op.stride)))
-    train.output(train.add(Affine(1), 1, weight=param("s", 4)))
-    fused.output(fused.add(Affine(1), 1, bias=param("s", 4)))
+        x = net.add(op, 0, weight=kernel) if kernel else net.add(op, 0)
+        net.output(net.add(Affine(1), x, weight=param("s", 4)))
     (segment,) = segments(train.graph, fused.graph, {2: 2})
     sizes = [tile(train.graph, fused.graph, segment, shift) for shift in (0, 1)]
     assert sizes == [{"b": 2, "h": least, "w": least + 1}, {"b": 2, "h": least + 1, "w": least}]
@@ -224,9 +217,8 @@ def test_a_tile_deep_inside_is_as_large_as_in_front() -> None:
 
 def test_what_looks_at_all_of_an_axis_is_not_for_all_sizes() -> None:
     train, fused = pair()
-    for net, scale in ((train, param("s", 4)), (fused, build.scale(param("s", 4), ONE))):
-        net.output(net.add(Affine(1), net.add(AdaptiveAvgPool((1, 1)), 0), weight=scale))
-    fused.graph.replace(2, replace(fused.graph[2], weights={"weight": build.add(param("s", 4))}))
+    train.output(train.add(Affine(1), train.add(AdaptiveAvgPool((1, 1)), 0), weight=param("s", 4)))
+    fused.output(fused.add(AdaptiveAvgPool((1, 1)), fused.add(Affine(1), 0, weight=param("s", 4))))
     (verdict,) = verdicts(train, fused)
     assert verdict.equal
     assert not verdict.local
