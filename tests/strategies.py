@@ -47,6 +47,9 @@ atoms = node(tree.Name, names) | integers | floats | node(tree.String, keys)
 plain_arguments = node(tree.Argument, optional(names), integers | node(tree.Call, node(tree.Name, names), st.just(())))
 
 
+results = node(tree.TypeExpr, optional(names), several(node(tree.Name, names) | integers))
+
+
 def larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Expressions of which the parts are given."""
     operators = st.sampled_from(["+", "-", "*", "/", "//", "%", "@", "==", "!=", "<", "<=", ">", ">=", "and", "or"])
@@ -59,14 +62,19 @@ def larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         node(tree.Unary, st.sampled_from(["-", "not"]), inner),
         node(tree.Binary, operators, inner, inner),
         node(tree.If, inner, inner, inner),
-        node(tree.Call, inner, several(node(tree.Argument, optional(names), inner))),
+        node(tree.Call, inner, several(node(tree.Argument, optional(names | st.just("weight")), inner))),
+        node(
+            tree.Typed,
+            node(tree.Call, inner, several(node(tree.Argument, optional(names | st.just("weight")), inner))),
+            several(results, 1),
+        ),
         node(tree.Index, inner, several(inner | node(tree.Slice, optional(inner), optional(inner)), 1)),
         node(tree.Attribute, inner, fields),
         node(tree.Group, optional(labels), inner),
         node(tree.Tuple, several(inner, 2)),
         node(tree.List, several(inner)),
         node(tree.Pipe, inner, several(stages, 1)),
-        node(tree.Merge, merges, several(plain_arguments), optional(names), several(branches, 1)),
+        node(tree.Merge, merges, several(plain_arguments), optional(names | st.just("a.0.bn")), several(branches, 1)),
         node(tree.Repeat, optional(names), ranges, optional(labels), inner),
     )
 
@@ -77,18 +85,19 @@ expressions = st.recursive(atoms, larger, max_leaves=8)
 
 dimensions = st.recursive(atoms, larger, max_leaves=2) | node(tree.Rest, optional(names))
 types = node(tree.TypeExpr, optional(names), several(dimensions))
+weights = node(
+    tree.Weight,
+    st.sampled_from(["weight", "buffer"]),
+    names,
+    optional(keys),
+    types,
+    expressions,
+    optional(expressions),
+)
 statements = st.one_of(
     node(tree.Require, expressions, optional(keys)),
     node(tree.Let, several(names, 1), expressions),
-    node(
-        tree.Weight,
-        st.sampled_from(["weight", "buffer"]),
-        names,
-        optional(keys),
-        types,
-        expressions,
-        optional(expressions),
-    ),
+    weights,
     node(tree.Alias, keys, expressions),
 )
 bodies = node(tree.Body, st.just(()), several(expressions, 1, 1), st.just(False)) | node(
@@ -116,7 +125,7 @@ attachments = node(
     optional(labels),
     expressions,
 )
-adapters = node(tree.Adapt, names, parameters, names, several(attachments))
+adapters = node(tree.Adapt, names, parameters, names, several(weights), several(attachments))
 unreserved = names.filter(lambda name: name not in ("at", "expect", "keep", "use", "of"))
 counts = node(tree.Count, unreserved, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), expressions)
 settings = st.recursive(

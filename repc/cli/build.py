@@ -13,11 +13,12 @@ from secrets import token_hex
 from typing import Any
 
 from repc.cli import errors
-from repc.cli.recipe import Recipe
+from repc.cli.recipe import LISTS, Recipe
 from repc.diagnostics import Failure
 from repc.ir.files import unwritable, write_whole
 
 REPORT = "report.json"
+CERTIFICATE = "certificate.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ def read(folder: Path) -> Build:
     try:
         report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         values: dict[str, Any] = dict(report["recipe"])
-        values.update(set=tuple(values["set"]), size=tuple(values["size"]))
+        values.update({name: tuple(values[name]) for name in LISTS})
         build = Build(folder, Recipe(**values).moved(folder, Path()), report)
         build.changed()
     except FileNotFoundError:
@@ -53,6 +54,14 @@ def read(folder: Path) -> Build:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Failure(errors.not_a_build(folder, f"its {REPORT} is damaged")) from None
     return build
+
+
+def write_certificate(folder: Path, certificate: Mapping[str, Any] | None, recipe: Recipe) -> None:
+    """What `python -m repc.checker` needs, beside the ONNX file that it is about; nothing where nothing was proved."""
+    if certificate is not None:
+        artifact = {file.name: _digest(file) for file in sorted(folder.glob("model.onnx*"))}
+        text = json.dumps({**certificate, **recipe.elaboration(), "artifact": artifact}, indent=1, ensure_ascii=False)
+        write_whole(folder / CERTIFICATE, f"{text}\n".encode())
 
 
 @contextmanager

@@ -184,6 +184,24 @@ def volume(shape: Iterable[Dim]) -> Dim:
     return total
 
 
+def least(dim: Dim) -> int | None:
+    """A size below which this one cannot be, as every free dimension is at least 1; None where none is known."""
+    if isinstance(dim, int):
+        return dim
+    total = 0
+    for monomial, count in dim.terms.values():
+        product = count
+        for atom in monomial:
+            factor = 1 if isinstance(atom, Symbol) else _least_floor(atom)
+            if factor is None or factor < 0:
+                return None
+            product *= factor
+        if count < 0 and monomial:
+            return None
+        total += product
+    return total
+
+
 def divide(dim: Dim, divisor: Dim) -> Dim | None:
     """The exact quotient, or None where divisibility cannot be shown."""
     if divisor == 0:
@@ -233,6 +251,11 @@ def _floor(dim: Polynomial, divisor: int) -> Dim:
         return whole + nested // (inner.denominator * denominator)
     floor = Floor(numerator, denominator)
     return whole + Polynomial({(str(floor),): ((floor,), 1)})
+
+
+def _least_floor(floor: Floor) -> int | None:
+    bound = least(floor.numerator)
+    return None if bound is None else bound // floor.denominator
 
 
 def _without(monomial: Monomial, factor: Monomial) -> Monomial | None:

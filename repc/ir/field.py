@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Protocol, TypeVar
 
+from repc.ir.foreign import Call
+
 T = TypeVar("T")
 
 
@@ -48,16 +50,28 @@ class Field(Protocol[T]):
     def expand(self, x: T, shape: Sequence[int]) -> T: ...
     def concat(self, xs: Sequence[T], axis: int) -> T: ...
     def take(self, x: T, axis: int, indices: Sequence[int]) -> T: ...
+    def gather(self, x: T, axis: int, index: T) -> T:
+        """The elements of x at positions that are computed; the axis becomes those of `index`, as in `numpy.take`."""
+        ...
+
     def pad(self, x: T, widths: Sequence[tuple[int, int]]) -> T:
         """Widen every axis by (before, after) zeros."""
         ...
 
     # named tables
     def function(self, name: str, attributes: tuple[Fraction, ...], *xs: T) -> T:
-        """An elementwise function such as relu, sqrt or rsqrt; `attributes` are its constants."""
+        """An elementwise function such as relu, maximum or where; `attributes` are its constants."""
+        ...
+
+    def cast(self, x: T, dtype: str) -> T:
+        """Another element type: towards zero where it is a whole one, whether it is not zero for bool."""
         ...
 
     def softmax(self, x: T, axis: int) -> T: ...
     def max(self, x: T, axis: int) -> T:
         """The largest value along an axis, which disappears."""
+        ...
+
+    def opaque(self, call: Call, result: int, xs: Sequence[T]) -> T:
+        """One result of a call without a meaning here: a table over all elements of all operands."""
         ...

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeAlias, Union
 
 from repc.diagnostics import Span
 
@@ -28,12 +31,17 @@ class Override:
     objective: str
 
 
+Bound: TypeAlias = Union[int, Fraction, "tuple[Bound, ...]"]
+"""What an input is pinned to: a number, or a list of such."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A named way to deploy a model.
 
     `keep` lists path patterns that folding leaves alone.  `objective` says what a fold may cost: "default" never makes
     multiply-adds or bytes dearer, "operators" wants few operators.  `opset` applies to ONNX, None is the default.
+    `bind` pins inputs.  `facts` lets folding rely on what is true of the weights at hand, and of others perhaps not.
     """
 
     name: str
@@ -44,3 +52,5 @@ class Target:
     overrides: tuple[Override, ...] = ()
     opset: int | None = None
     span: Span | None = None
+    bind: Mapping[str, Bound] = field(default_factory=dict[str, Bound])
+    facts: bool = False

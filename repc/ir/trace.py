@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from repc.diagnostics import Span
+from repc.ir.expr import Expr
 
 Exactness = Literal["exact", "pinned"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Fact:
+    """Something about the values of weights that a rewrite relies on: every element of `expr` is of the kind.
+
+    It holds for the weights that were asked, and need not for others of the same model.
+    """
+
+    kind: Literal["nonnegative", "zero"]
+    expr: Expr
+
+    def holds(self, values: Iterable[float]) -> bool:
+        """Whether it is true of the values of the expression."""
+        return all(value >= 0 if self.kind == "nonnegative" else value == 0 for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +44,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One applied rewrite: which rule, where, what it took in, and how far it is exact."""
+    """One applied rewrite: which rule, where, what it took in, how far it is exact, and on what facts it relies."""
 
     rule: str
     path: str
@@ -35,6 +52,7 @@ class Step:
     detail: str
     exactness: Exactness = "exact"
     origin: tuple[Span, ...] = ()
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass
@@ -43,3 +61,8 @@ class Trace:
 
     steps: list[Step] = field(default_factory=list[Step])
     refusals: list[Refusal] = field(default_factory=list[Refusal])
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What the weights have to be like for all steps to be right."""
+        return tuple(fact for step in self.steps for fact in step.facts)

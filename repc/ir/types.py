@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from repc.ir.dims import Dim, Shape
 
-DTYPES = ("f16", "bf16", "f32", "f64", "i64", "bool")
+DTYPES = ("f16", "bf16", "f32", "f64", "i64", "bool", "i8", "i16", "i32", "u8", "c64")
+REAL = ("f16", "bf16", "f32", "f64")
+WHOLE = ("i8", "i16", "i32", "i64", "u8")
 
 
 class ShapeError(Exception):

@@ -7,14 +7,19 @@ from zero, padding is (before, after) for each axis, constants are exact rationa
 
 from repc.ir.operator import Operator
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
-from repc.ops.constant import Eye, Fill, Input, Random
+from repc.ops.attention import Attention
+from repc.ops.binary import Binary, Not, Where
+from repc.ops.constant import Constant, Eye, Fill, Input, Random
 from repc.ops.conv import Conv, ConvTranspose
-from repc.ops.function import Dropout, Function, PRelu, Softmax
+from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.opaque import Opaque
+from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
-from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.ops.resample import Upsample
+from repc.ops.select import CumSum, Gather, Roll, Take
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 
 OPERATORS: tuple[type[Operator], ...] = (
     Conv,
@@ -22,13 +27,19 @@ OPERATORS: tuple[type[Operator], ...] = (
     Linear,
     MatMul,
     Einsum,
+    Attention,
     BatchNorm,
     LayerNorm,
     GroupNorm,
     RMSNorm,
     Function,
+    Binary,
+    Not,
+    Where,
     PRelu,
     Softmax,
+    LogSoftmax,
+    Cast,
     Dropout,
     Sum,
     Multiply,
@@ -39,15 +50,22 @@ OPERATORS: tuple[type[Operator], ...] = (
     Permute,
     Expand,
     Slice,
+    Take,
+    Gather,
+    Roll,
     Concat,
     Pad,
     Upsample,
     MaxPool,
     AvgPool,
     AdaptiveAvgPool,
+    AdaptiveMaxPool,
     Reduce,
+    CumSum,
     Fill,
+    Constant,
     Eye,
     Random,
     Input,
+    Opaque,
 )

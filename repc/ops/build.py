@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from repc.ir.dims import Dim
-from repc.ir.expr import Expr, apply, apply_all
+from repc.ir.expr import Apply, Expr, apply, apply_all
 from repc.ops.arithmetic import Divide, Multiply, Sum
 from repc.ops.constant import Eye, Fill
 from repc.ops.function import Function
 from repc.ops.linear import MatMul
 from repc.ops.reduce import Reduce
+from repc.ops.select import Take
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 
 
@@ -62,7 +63,9 @@ def reduce(a: Expr, kind: str, axes: Sequence[int], keep: bool = False) -> Expr:
 
 
 def reshape(a: Expr, shape: Sequence[Dim]) -> Expr:
-    """a in another shape; a itself where it has that shape."""
+    """a in another shape; a itself where it has that shape, and one reshape where it was reshaped before."""
+    if isinstance(a, Apply) and isinstance(a.op, Reshape):
+        a = a.args["x"]
     return a if a.type.shape == tuple(shape) else apply(Reshape(tuple(shape)), x=a)
 
 
@@ -95,6 +98,13 @@ def pad(a: Expr, widths: Sequence[tuple[int, int]]) -> Expr:
 def take(a: Expr, axis: int, start: int, stop: int) -> Expr:
     """The part of an axis from `start` until before `stop`; a itself where that is the whole axis."""
     return a if (start, stop) == (0, a.type.shape[axis]) else apply(Slice(axis, start, stop), x=a)
+
+
+def pick(a: Expr, axis: int, places: Sequence[int]) -> Expr:
+    """The elements at some places of an axis, as a part of the axis where they follow each other."""
+    if places and list(places) == list(range(places[0], places[-1] + 1)):
+        return take(a, axis, places[0], places[-1] + 1)
+    return apply(Take(axis, tuple(places)), x=a)
 
 
 def fill(shape: Sequence[int], value: Fraction | int) -> Expr:

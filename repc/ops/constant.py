@@ -39,6 +39,22 @@ class Fill(Operator):
 
 
 @dataclass(frozen=True)
+class Constant(Operator):
+    """A tensor of given values, in row-major order."""
+
+    name = "constant"
+
+    shape: Ints
+    values: tuple[Fraction, ...]
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        return TensorType(self.shape)
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        return field.constant(self.shape, self.values)
+
+
+@dataclass(frozen=True)
 class Eye(Operator):
     """The identity matrix."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from repc.ir.dims import Dim
 from repc.ir.field import Field, T
@@ -71,3 +72,12 @@ def along(field: Field[T], vector: T, axis: int, rank: int) -> T:
     """A vector seen as a tensor of that rank, so that it broadcasts along one axis."""
     (size,) = field.shape(vector)
     return field.reshape(vector, [size if i == axis else 1 for i in range(rank)])
+
+
+def weighted(field: Field[T], x: T, axis: int, rows: Sequence[Sequence[Fraction]]) -> T:
+    """x times a constant matrix along one axis."""
+    rank = len(field.shape(x))
+    matrix = field.constant((len(rows), len(rows[0])), [value for row in rows for value in row])
+    order = [i for i in range(rank) if i != axis]
+    product = field.matmul(field.permute(x, (*order, axis)), field.permute(matrix, (1, 0)))
+    return field.permute(product, [rank - 1 if i == axis else order.index(i) for i in range(rank)])

@@ -18,8 +18,11 @@ def check_padding(shape: Sequence[Dim], widths: Pairs, mode: str) -> None:
     """Raise `ShapeError` where a tensor of that shape cannot be padded so."""
     if mode not in MODES:
         raise ShapeError(f"there is no padding mode {mode!r}", "x", f"modes are {', '.join(MODES)}")
-    if any(width < 0 for pair in widths for width in pair):
-        raise ShapeError(f"padding {list(widths)} is negative", "x", "slice the tensor instead")
+    if mode != "constant" and any(width < 0 for pair in widths for width in pair):
+        raise ShapeError(f"{mode} padding {list(widths)} is negative", "x", "only padding by a constant can crop")
+    for size, pair in zip(shape, widths, strict=True):
+        if isinstance(size, int) and size and size + min(sum(pair), *pair) < 1:
+            raise ShapeError(f"a crop of {pair} leaves nothing of {size} elements", "x", "crop less")
     limits = {"reflect": -1, "circular": 0}
     for size, pair in zip(shape, widths, strict=True):
         if isinstance(size, int) and mode in limits and max(pair) > size + limits[mode]:
@@ -31,7 +34,7 @@ def check_padding(shape: Sequence[Dim], widths: Pairs, mode: str) -> None:
 
 
 def pad(field: Field[T], x: T, widths: Pairs, mode: str) -> T:
-    """x with every axis widened by (before, after)."""
+    """x with every axis widened by (before, after), or cropped where that is negative."""
     if mode == "constant":
         return field.pad(x, widths) if any(any(pair) for pair in widths) else x
     for axis, (before, after) in enumerate(widths):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -10,7 +10,7 @@ from math import prod
 from repc.ir.field import Field, T
 from repc.ir.operator import Operator
 from repc.ir.types import ShapeError, TensorType
-from repc.ops.operands import of_rank
+from repc.ops.operands import of_rank, weighted
 from repc.ops.padding import Pairs
 from repc.ops.windows import Ints, check_window, window_count
 
@@ -124,6 +124,43 @@ class AvgPool(Operator):
         return [min(start + kernel, high) - max(start, low) for start in starts]
 
 
+def _infer_adaptive(given: Mapping[str, TensorType], output: Ints) -> TensorType:
+    rank = len(output)
+    check_window(rank, ((0, 0),) * rank, output=output)
+    x = of_rank(given, "x", rank + 2, f"a {rank}-d pool")
+    for axis, (size, count) in enumerate(zip(x.shape[2:], output, strict=True), start=2):
+        if size == 0:
+            raise ShapeError(f"axis {axis} of {x} has nothing in it", "x", "use a larger input")
+        if count != 1 and not isinstance(size, int):
+            raise ShapeError(f"windows of {size} elements for {count} results are not known", "x", "pin the size")
+    return x.with_shape((*x.shape[:2], *output))
+
+
+@dataclass(frozen=True)
+class AdaptiveMaxPool(Operator):
+    """The largest elements of windows that cover x so that the result has the size `output`."""
+
+    name = "adaptive_max_pool"
+    required = ("x",)
+
+    output: Ints
+
+    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
+        return _infer_adaptive(given, self.output)
+
+    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
+        """Axis by axis; shorter windows read their last element again, which changes no maximum."""
+        x = given["x"]
+        for axis, count in enumerate(self.output, start=2):
+            shape = field.shape(x)
+            windows = adaptive_windows(shape[axis], count)
+            widest = max(high - low for low, high in windows)
+            taken = [min(low + i, high - 1) for low, high in windows for i in range(widest)]
+            split = (*shape[:axis], count, widest, *shape[axis + 1 :])
+            x = field.max(field.reshape(field.take(x, axis, taken), split), axis + 1)
+        return x
+
+
 @dataclass(frozen=True)
 class AdaptiveAvgPool(Operator):
     """Means over windows that cover x so that the result has the size `output` (all ones: global average pool)."""
@@ -134,13 +171,7 @@ class AdaptiveAvgPool(Operator):
     output: Ints
 
     def infer(self, given: Mapping[str, TensorType]) -> TensorType:
-        rank = len(self.output)
-        check_window(rank, ((0, 0),) * rank, output=self.output)
-        x = of_rank(given, "x", rank + 2, f"a {rank}-d pool")
-        for size, count in zip(x.shape[2:], self.output, strict=True):
-            if count != 1 and not isinstance(size, int):
-                raise ShapeError(f"windows of {size} elements for {count} results are not known", "x", "pin the size")
-        return x.with_shape((*x.shape[:2], *self.output))
+        return _infer_adaptive(given, self.output)
 
     def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
         """A product with an averaging matrix along each axis, or one mean where a single result is wanted."""
@@ -149,20 +180,15 @@ class AdaptiveAvgPool(Operator):
             if count == 1:
                 x = field.mul(field.sum(x, (axis,), keep=True), field.fill((), Fraction(1, size)))
             else:
-                x = _weighted(field, x, axis, _averages(size, count))
+                x = weighted(field, x, axis, _averages(size, count))
         return x
 
 
+def adaptive_windows(size: int, count: int) -> list[tuple[int, int]]:
+    """Window i reads the elements from ⌊i·size/count⌋ until before ⌈(i+1)·size/count⌉."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
 def _averages(size: int, count: int) -> list[list[Fraction]]:
-    """Row i averages the elements from ⌊i·size/count⌋ until before ⌈(i+1)·size/count⌉."""
-    bounds = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
-    return [[Fraction(int(low <= j < high), high - low) for j in range(size)] for low, high in bounds]
-
-
-def _weighted(field: Field[T], x: T, axis: int, rows: Sequence[Sequence[Fraction]]) -> T:
-    """x times a constant matrix along one axis."""
-    rank = len(field.shape(x))
-    matrix = field.constant((len(rows), len(rows[0])), [value for row in rows for value in row])
-    order = [i for i in range(rank) if i != axis]
-    product = field.matmul(field.permute(x, (*order, axis)), field.permute(matrix, (1, 0)))
-    return field.permute(product, [rank - 1 if i == axis else order.index(i) for i in range(rank)])
+    windows = adaptive_windows(size, count)
+    return [[Fraction(int(low <= j < high), high - low) for j in range(size)] for low, high in windows]

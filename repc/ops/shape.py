@@ -1,4 +1,4 @@
-"""Movement of elements: nothing is computed, apart from the weights of linear upsampling."""
+"""Movement of elements: nothing is computed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from repc.ir.dims import Shape, evaluate, volume
+from repc.ir.dims import Dim, Shape, evaluate, least, volume
 from repc.ir.field import Field, T
 from repc.ir.notation import Term, call, show
 from repc.ir.operator import Operator
@@ -97,33 +97,53 @@ class Expand(Operator):
 
 @dataclass(frozen=True)
 class Slice(Operator):
-    """Every `step`-th element of an axis from `start` until before `stop`."""
+    """Every `step`-th element of an axis from `start` until before `stop`.
+
+    Of an axis whose size is free, `stop` is that size less a number, or a number that the size surely reaches.
+    """
 
     name = "slice"
     required = ("x",)
 
     axis: int
     start: int
-    stop: int
+    stop: Dim
     step: int = 1
 
     def infer(self, given: Mapping[str, TensorType]) -> TensorType:
         x = given["x"]
         check_axes((self.axis,), x)
         size = x.shape[self.axis]
-        if not isinstance(size, int):
-            raise ShapeError(f"axis {self.axis} of {x} has no known size to slice", "x", "pin the size")
-        if not (0 <= self.start < self.stop <= size and self.step >= 1):
+        if not isinstance(size, int) and not self._fits(size):
             raise ShapeError(
-                f"{self.start}:{self.stop}:{self.step} takes no valid part of {size} elements",
-                "x",
-                f"use 0 <= start < stop <= {size} and a step of at least 1",
+                f"{self.start}:{self.stop} of axis {self.axis} of {x} is not known to be there", "x", "pin the size"
             )
-        kept = len(range(self.start, self.stop, self.step))
+        if isinstance(size, int) and not (isinstance(self.stop, int) and 0 <= self.start < self.stop <= size):
+            raise self._no_part(size)
+        if self.step < 1 or self.start < 0:
+            raise self._no_part(size)
+        kept = (self.stop - self.start + self.step - 1) // self.step
         return x.with_shape((*x.shape[: self.axis], kept, *x.shape[self.axis + 1 :]))
 
     def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
-        return field.take(given["x"], self.axis, range(self.start, self.stop, self.step))
+        return field.take(given["x"], self.axis, range(self.start, evaluate(self.stop, {}), self.step))
+
+    def at(self, sizes: Mapping[str, int]) -> Slice:
+        return replace(self, stop=evaluate(self.stop, sizes))
+
+    def _fits(self, size: Dim) -> bool:
+        """Whether it is known that a free size has the part; one of the two places must be a number of elements."""
+        left = size - self.stop
+        bounds = least(left), least(self.stop - self.start)
+        plain = isinstance(self.stop, int) or isinstance(left, int)
+        return plain and all(bound is not None and bound >= 0 for bound in bounds)
+
+    def _no_part(self, size: Dim) -> ShapeError:
+        return ShapeError(
+            f"{self.start}:{self.stop}:{self.step} takes no valid part of {size} elements",
+            "x",
+            f"use 0 <= start < stop <= {size} and a step of at least 1",
+        )
 
 
 @dataclass(frozen=True)
@@ -158,7 +178,10 @@ class Concat(Operator):
 
 @dataclass(frozen=True)
 class Pad(Operator):
-    """Every axis widened by (before, after); in constant mode with `value`: zero, a scalar, or [c] along axis 1."""
+    """Every axis widened by (before, after); in constant mode with `value`: zero, a scalar, or [c] along axis 1.
+
+    Negative widths crop, which is for the constant mode alone.
+    """
 
     name = "pad"
     required = ("x",)
@@ -199,63 +222,3 @@ class Pad(Operator):
                 "value",
                 "give a scalar, or one value for each channel of axis 1 and no padding there",
             )
-
-
-@dataclass(frozen=True)
-class Upsample(Operator):
-    """x (n, c, spatial…) enlarged by whole factors, by repetition or by linear interpolation in each axis.
-
-    Without `align_corners`, elements are cells and the border is repeated; with it, the outermost centres coincide.
-    """
-
-    name = "upsample"
-    required = ("x",)
-
-    scale: Ints
-    mode: str = "nearest"
-    align_corners: bool = False
-
-    def infer(self, given: Mapping[str, TensorType]) -> TensorType:
-        x = given["x"]
-        if x.rank != len(self.scale) + 2 or x.rank > 5:
-            raise ShapeError(
-                f"{x} does not have a batch, a channel and {len(self.scale)} spatial axes", "x", "give one scale each"
-            )
-        if any(factor < 1 for factor in self.scale):
-            raise ShapeError(f"scale {list(self.scale)} does not enlarge", "x", "use factors of at least 1")
-        if self.mode not in ("nearest", "linear") or (self.align_corners and self.mode == "nearest"):
-            raise ShapeError(
-                f"there is no upsampling {self.mode!r} with align_corners={self.align_corners}",
-                "x",
-                "use nearest, or linear with or without align_corners",
-            )
-        sizes = [size * factor for size, factor in zip(x.shape[2:], self.scale, strict=True)]
-        return x.with_shape((*x.shape[:2], *sizes))
-
-    def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
-        x = given["x"]
-        for axis, factor in enumerate(self.scale, start=2):
-            size = field.shape(x)[axis]
-            if self.mode == "nearest":
-                x = field.take(x, axis, [i // factor for i in range(size * factor)])
-            else:
-                x = _interpolate(field, x, axis, self._places(size, factor))
-        return x
-
-    def _places(self, size: int, factor: int) -> list[Fraction]:
-        """Where the elements of the result lie among those of x."""
-        count = size * factor
-        if self.align_corners:
-            return [Fraction(i * (size - 1), max(count - 1, 1)) for i in range(count)]
-        return [max(Fraction(2 * i + 1 - factor, 2 * factor), Fraction(0)) for i in range(count)]
-
-
-def _interpolate(field: Field[T], x: T, axis: int, places: list[Fraction]) -> T:
-    """The values between the elements of an axis, each a weighted mean of two neighbours."""
-    shape = field.shape(x)
-    lower = [int(place) for place in places]
-    upper = [min(index + 1, shape[axis] - 1) for index in lower]
-    weights = [place - index for place, index in zip(places, lower, strict=True)]
-    weight = along(field, field.constant((len(places),), weights), axis, len(shape))
-    low, high = field.take(x, axis, lower), field.take(x, axis, upper)
-    return field.add(low, field.mul(weight, field.sub(high, low)))

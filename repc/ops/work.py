@@ -10,6 +10,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
+from repc.ops.attention import Attention
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.linear import Einsum, Linear, MatMul
 
@@ -17,10 +18,9 @@ SIDE = 224
 
 
 def nominal_sizes(graph: Graph, batch: int = 1) -> dict[str, int]:
-    """A size for every free dimension where any will do: 224, and `batch` for those in front."""
-    types = [graph[id].type for id in graph.inputs.values()]
-    front = symbols(dim for type in types for dim in type.shape[:1])
-    return {name: batch if name in front else SIDE for type in types for name in symbols(type.shape)}
+    """A size for every free dimension where any will do: 224, and `batch` for those in front of an input."""
+    front = symbols(dim for id in graph.inputs.values() for dim in graph[id].type.shape[:1])
+    return {name: batch if name in front else SIDE for id in graph for name in sorted(symbols(graph[id].type.shape))}
 
 
 def multiply_adds(graph: Graph, sizes: Mapping[str, int], nodes: Iterable[NodeId] | None = None) -> int:
@@ -46,6 +46,8 @@ def _factors(op: Operator, given: Mapping[str, TensorType], result: TensorType) 
             return (*result.shape, given["weight"].shape[1])
         case MatMul():
             return (*result.shape, given["a"].shape[-1])
+        case Attention():
+            return (*result.shape[:-1], given["k"].shape[-2], given["q"].shape[-1] + result.shape[-1])
         case Einsum():
             left, right, _ = op.letters()
             shapes = (*given["a"].shape, *given["b"].shape)

@@ -1,17 +1,40 @@
-"""Making the node that an operator becomes when it takes others in."""
+"""Operators that take others in, and the nodes that they become."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import TypeAlias
 
 from repc.ir.expr import Apply, Expr
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
+from repc.ir.trace import Refusal
 from repc.ops import build
-from repc.passes.rule import origins
+from repc.passes.rule import Lemma, origins
+from repc.passes.trail import End
 from repc.passes.workspace import Workspace
+
+Parts: TypeAlias = Mapping[str, Expr | None]
+"""The weights of an operator by name; None for those that it does not have."""
+
+
+class Absorber(Lemma, ABC):
+    """A kind of operator that takes in an affine map at one end of its way."""
+
+    @abstractmethod
+    def takes(self, work: Workspace, end: End) -> bool:
+        """Whether the end is of this kind."""
+
+    @abstractmethod
+    def misfit(self, work: Workspace, end: End, at: NodeId) -> Refusal | None:
+        """Why this one does not take in that map, the node `at`."""
+
+    @abstractmethod
+    def taken(self, work: Workspace, end: End) -> tuple[Operator, Parts]:
+        """The operator and its weights with the map taken in."""
 
 
 def absorbed(
@@ -19,7 +42,7 @@ def absorbed(
     absorber: NodeId,
     others: Sequence[NodeId],
     op: Operator,
-    parts: Mapping[str, Expr | None],
+    parts: Parts,
     result: NodeId | None = None,
 ) -> Node:
     """The absorber with another operator and other weights, after taking in `others`.

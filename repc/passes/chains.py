@@ -44,7 +44,7 @@ def views(work: Workspace, sum_id: NodeId, terms: Activations, reach: int = REAC
         found.append(Branch(coefficient, id, AffineView(id)))
         if work.kept(id) or not work.graph.read_only_by(id, (sum_id,)):
             continue
-        affine = work.affine(id)
+        affine = work.affine(id) if work.linear(id) is None else None
         if affine is not None:
             found.append(Branch(coefficient, id, affine))
         for chain in chains(work, id, reach):

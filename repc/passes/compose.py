@@ -80,6 +80,8 @@ def fault(outer: LinearView, inner: LinearView) -> Fault | None:
         return _transposed_fault(outer, inner)
     if outer.mode is None or (outer.mode != "constant" and inner.pointwise):
         return None
+    if all(width <= 0 for window in outer.frame for width in (window.before, window.after)):
+        return None  # cropping reads nothing beyond the border
     if outer.mode != "constant" or inner.mode not in (None, "constant") or inner.fill is not None:
         return Fault("{outer} and {inner} pad in two ways", "pad once, before {inner}")
     if not all(_leaves(i, stride, o) for i, o, stride in zip(inner.frame, outer.frame, inner.stride, strict=True)):
@@ -113,8 +115,8 @@ def _transposed_fault(outer: LinearView, inner: LinearView) -> Fault | None:
 
 def _leaves(inner: Window, stride: int, outer: Window) -> bool:
     """Whether the inner window, where it stands in the padding of the outer one, reads padding only."""
-    before = not outer.before or inner.last < stride
-    return before and (not outer.after or inner.last + inner.before <= inner.after)
+    before = outer.before <= 0 or inner.last < stride
+    return before and (outer.after <= 0 or inner.last + inner.before <= inner.after)
 
 
 def _reach(outer: LinearView) -> str:

@@ -84,8 +84,9 @@ class _Forms:
     def _atom(self, key: Hashable) -> Polynomial:
         return ((((self._number(key), Fraction(1)),), Fraction(1)),)
 
-    def _numbers(self, expr: Apply) -> tuple[tuple[str, int], ...]:
-        return tuple((name, self._number(self.forms[arg])) for name, arg in expr.args.items())
+    def _numbers(self, expr: Apply) -> tuple[Hashable, ...]:
+        """Each operand with its type: of a vector the form does not say along which axis it lies."""
+        return tuple((name, arg.type, self._number(self.forms[arg])) for name, arg in expr.args.items())
 
     def _number(self, key: Hashable) -> int:
         return self.atoms.setdefault(key, len(self.atoms))

@@ -9,14 +9,20 @@ from collections.abc import Sequence, Set
 from itertools import pairwise
 
 from repc.ir.node import Node, NodeId
+from repc.ir.operator import Operator
 from repc.ir.trace import Refusal
 from repc.ops.arithmetic import Divide, Multiply, Sum
-from repc.ops.function import Function, PRelu, Softmax
+from repc.ops.attention import Attention
+from repc.ops.binary import Binary, Where
+from repc.ops.function import Function, LogSoftmax, PRelu, Softmax
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from repc.ops.opaque import Opaque
 from repc.ops.pool import AvgPool, MaxPool
+from repc.ops.shape import Slice
 from repc.passes.workspace import Workspace
 
 NORMS = (BatchNorm, LayerNorm, GroupNorm, RMSNorm)
+NONLINEAR = (Function, Binary, Where, PRelu, Softmax, LogSoftmax, MaxPool, Attention)
 SEPARATE = "only branches of one value merge"
 REACH = 16  # how far a refusal looks for the operator that could have been meant
 
@@ -41,11 +47,24 @@ def kept(work: Workspace, rule: str, nodes: Sequence[NodeId], edge: Sequence[Nod
 def read_elsewhere(work: Workspace, rule: str, chain: Sequence[NodeId], at: NodeId) -> Refusal | None:
     """A value inside the chain has a second consumer, which would see it changed."""
     for value, reader in pairwise(chain):
-        other = work.other_reader(value, [reader])
+        other = work.other_reader(value, [reader, *_elsewhere(work, value, reader)])
         if other is not None:
             reason = f"{work.name(value)} is read by {work.name(reader)} and by {other}"
             return work.refusal(rule, chain, at, reason, "let each have an operator of its own, or fold neither")
     return None
+
+
+def _elsewhere(work: Workspace, value: NodeId, reader: NodeId) -> list[NodeId]:
+    """The readers of other parts of a value than the one that a slice takes."""
+    own = work.graph[reader].op
+    return [user for user in work.graph.users(value) if _apart(own, work.graph[user].op)]
+
+
+def _apart(one: Operator, two: Operator) -> bool:
+    """Whether two operators take parts of one axis that have nothing in common."""
+    if not (isinstance(one, Slice) and isinstance(two, Slice) and one.axis == two.axis):
+        return False
+    return any(isinstance(a.stop, int) and a.stop <= b.start for a, b in ((one, two), (two, one)))
 
 
 def shared(
@@ -60,10 +79,19 @@ def shared(
     return work.refusal(rule, edge, at, reason, "untie the weight, or treat all its uses alike")
 
 
+def pinned(work: Workspace, rule: str, edge: Sequence[NodeId]) -> Refusal | None:
+    """A fold that is right for the sizes at hand alone, where those may yet change."""
+    if work.options.pin:
+        return None
+    return work.refusal(rule, edge, edge[-1], "they are equal for these sizes of the input only", "allow it with pin")
+
+
 def between(work: Workspace, id: NodeId) -> tuple[str, str]:
     """Why no linear map passes a node, and what to do about it."""
     node, name = work.graph[id], work.name(id)
-    if isinstance(node.op, Function | PRelu | Softmax | MaxPool):
+    if isinstance(node.op, Opaque):
+        return f"{name} is the opaque operator {node.op.call.target}", "fold on its own side of it"
+    if isinstance(node.op, NONLINEAR):
         return f"{name} is not linear", "fold on its own side of the nonlinearity"
     view = work.affine(id)
     if view is not None:

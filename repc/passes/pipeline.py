@@ -10,10 +10,12 @@ from repc.ir.check import check
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.trace import Trace
-from repc.passes import movement
+from repc.passes import legality, movement
 from repc.passes.options import Options
 from repc.passes.remaining import why_remaining
 from repc.passes.rules import RULES
+from repc.passes.rules.centre_writers import CentreWriters
+from repc.passes.rules.drop_constant_channels import DropConstantChannels
 from repc.passes.share import share
 from repc.passes.workspace import Workspace
 
@@ -45,29 +47,30 @@ def fold(graph: Graph, options: Options | None = None) -> tuple[Graph, Trace]:
 
 def drop_dead(work: Workspace, trace: Trace) -> None:
     """Remove what no output depends on."""
-    graph = work.graph
-    needed = graph.upstream(graph.outputs.values()) | set(graph.inputs.values())
-    for id in reversed(graph.order()):
-        if id not in needed:
-            graph.remove(id)
+    work.graph.drop_dead()
 
 
 def apply_rules(work: Workspace, trace: Trace) -> None:
     """Try every rule at every node until none applies.
 
     Nodes come in the order of the data, so that branches are folded before the sum that they end in.  What an edit
-    touched comes next, with the nodes further down whose rules look up to it, unless its turn is still to come.
+    touched comes next, with the nodes further down whose rules look up to it, unless its turn is still to come.  Maps
+    whose readers changed come last, when these are done changing.
     """
     waiting = deque(work.graph.order())
     queued = set(waiting)
     work.touched.clear()
+    work.freed.clear()
     while waiting:
         id = waiting.popleft()
         queued.discard(id)
         while id in work.graph and _rewritten(work, trace, id):
-            again = [found for found in _affected(work) if found not in queued]
+            again = [found for found in _touched(work) if found not in queued]
             waiting.extendleft(reversed(again))
             queued.update(again)
+            later = [found for found in _freed(work) if found not in queued]
+            waiting.extend(later)
+            queued.update(later)
 
 
 def _rewritten(work: Workspace, trace: Trace, id: NodeId) -> bool:
@@ -79,24 +82,55 @@ def _rewritten(work: Workspace, trace: Trace, id: NodeId) -> bool:
     return False
 
 
-def _affected(work: Workspace) -> Iterable[NodeId]:
-    """The touched nodes and those whose rules see them: their users, also behind operators that maps pass."""
+def _touched(work: Workspace) -> Iterable[NodeId]:
+    """The touched nodes, and what reads them."""
     found: dict[NodeId, None] = {}
-    for id in work.touched:
-        if id in work.graph:
-            found[id] = None
-            reach = list(work.graph.users(id))
-            for user in reach:
-                found[user] = None
-                if movement.moves(work.graph, user):
-                    reach.extend(work.graph.users(user))
+    for id in filter(work.graph.__contains__, work.touched):
+        found[id] = None
+        found.update(dict.fromkeys(_readers(work.graph, id)))
     work.touched.clear()
     return found
+
+
+def _freed(work: Workspace) -> Iterable[NodeId]:
+    """The maps that freed values are the result of."""
+    found = dict.fromkeys(map for id in work.freed if id in work.graph for map in _maps(work, id))
+    work.freed.clear()
+    return found
+
+
+def _readers(graph: Graph, id: NodeId) -> Iterable[NodeId]:
+    """What reads a value, directly or moved; of what adds or concatenates the value only if nothing else reads it."""
+    waiting, seen = [id], set[NodeId]()
+    while waiting:
+        value = waiting.pop()
+        users = [user for user in graph.users(value) if user not in seen]
+        seen.update(users)
+        yield from users
+        alone = len(users) == 1
+        waiting.extend(
+            user for user in users if movement.moves(graph, user) or (alone and movement.passed(graph, user))
+        )
+
+
+def _maps(work: Workspace, id: NodeId) -> Iterable[NodeId]:
+    """The affine maps and normalisations that a value is the result of, directly or moved."""
+    waiting, seen = [id], set[NodeId]()
+    while waiting:
+        value = waiting.pop()
+        if value not in seen:
+            seen.add(value)
+            if isinstance(work.graph[value].op, legality.NORMS) or work.affine(value) is not None:
+                yield value
+            elif movement.passes_down(work.graph, value):
+                waiting.extend(work.graph[value].inputs)
 
 
 PASSES = (
     Pass(drop_dead, frozenset(), frozenset({"live"})),
     Pass(share, frozenset({"live"}), frozenset({"distinct"})),
     Pass(apply_rules, frozenset({"live", "distinct"}), frozenset({"folded"})),
+    Pass(CentreWriters().run, frozenset({"folded"}), frozenset({"folded"})),
+    Pass(DropConstantChannels().run, frozenset({"folded"}), frozenset({"folded"})),
     Pass(why_remaining, frozenset({"folded"}), frozenset()),
 )

@@ -108,9 +108,11 @@ def _apart(work: Workspace, rule: str, sum_id: NodeId, first: NodeId, other: Nod
 def _no_convolution(work: Workspace, id: NodeId) -> tuple[str, str]:
     """Why a branch is not seen as a convolution, and what to do about it."""
     op, name = work.graph[id].op, work.name(id)
-    if isinstance(op, AvgPool):
+    if not isinstance(op, AvgPool):
+        return legality.between(work, id)
+    if op.ceil or (not op.count_include_pad and any(any(pair) for pair in op.padding)):
         return f"{name} averages fewer values at the border, which no convolution does", "count the padding"
-    return legality.between(work, id)
+    return f"{name} averages alone, which costs no less as a convolution", "add it to a convolution of the same value"
 
 
 def _linear(work: Workspace, id: NodeId) -> LinearView:

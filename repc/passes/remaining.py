@@ -1,4 +1,4 @@
-"""After folding: why each scale, shift and sum that is left could not go, nor a linear operator behind another one."""
+"""After folding: why each scale, shift, sum and linear operator behind another that is left could not go."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Trace
 from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
 from repc.ops.norm import BatchNorm
-from repc.passes import legality, movement
+from repc.passes import legality
 from repc.passes.refusals import apart_refusal
 from repc.passes.rules import RULES
+from repc.passes.rules.compose_linear import ComposeLinear
 from repc.passes.rules.fold_affine import FoldAffine
 from repc.passes.rules.sum_parallel import SumParallel
+from repc.passes.trail import upward
 from repc.passes.workspace import Workspace
 
 
@@ -20,7 +22,7 @@ def why_remaining(work: Workspace, trace: Trace) -> None:
     for id in work.graph.order():
         if _scales_or_adds(work.graph[id]):
             trace.refusals.append(reasons.get(id) or _separated(work, id))
-        elif id in reasons:
+        elif work.linear(id) is not None and id in reasons and reasons[id].rule == ComposeLinear.id:
             trace.refusals.append(reasons[id])
 
 
@@ -52,9 +54,6 @@ def _separated(work: Workspace, id: NodeId) -> Refusal:
         reason = f"no linear operator next to {work.name(id)} can take it in"
         remedy = "place it right before or after a convolution or linear layer"
         return work.refusal(FoldAffine.id, (*node.inputs[:1], id), id, reason, remedy)
-    view = work.affine(id)
-    between = [id] if view is None else above[-2::-1]
-    shift = view is not None and view.shift is not None
-    blocked = next(n for n in between if not movement.moves(work.graph, n, shift=shift))
-    reason, remedy = legality.between(work, blocked)
-    return work.refusal(FoldAffine.id, above, id, reason, remedy)
+    ways = upward(work, id)
+    blocked = id if ways is None else ways.ends[0].node
+    return work.refusal(FoldAffine.id, above, id, *legality.between(work, blocked))

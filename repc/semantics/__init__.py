@@ -6,8 +6,9 @@ can be a layer for an activation and an adapter for a weight without a second me
 collected, so that one run reports them all.
 """
 
+from repc.semantics.bind import bind
 from repc.semantics.check import check
-from repc.semantics.elaborate import elaborate
+from repc.semantics.elaborate import block_of, elaborate, elaborate_block
 from repc.semantics.library import FileLibrary, OpenedSpec, open_spec, shipped_names, shipped_source
 from repc.semantics.modules import Library, Module, load
 from repc.semantics.targets import targets
@@ -17,8 +18,11 @@ __all__ = [
     "Library",
     "Module",
     "OpenedSpec",
+    "bind",
     "check",
+    "block_of",
     "elaborate",
+    "elaborate_block",
     "load",
     "open_spec",
     "shipped_names",

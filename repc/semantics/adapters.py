@@ -32,6 +32,7 @@ class Attachment:
     layer: Value
     label: tuple[str, ...]
     home: Env
+    shared: frozenset[str]
     matched: list[str] = field(default_factory=list[str])
     passed: set[str] = field(default_factory=set[str])
 
@@ -75,13 +76,19 @@ def use_on_layer(ctx: Context, env: Env, definition: tree.Definition) -> None:
 def _use(ctx: Context, attachment: Attachment, path: str, weights: tuple[Value, ...], most: int) -> tuple[Value, ...]:
     """What an attachment makes of the weights at a path: each keeps its type, and up to `most` in all may be made.
 
+    Further ports of its block are the adapter's own weights of the same names.
+
     Raises `Rejected` where the adapter has other ports, or gives something else.
     """
     span, layer = attachment.statement.span, attachment.layer
-    if isinstance(layer, BlockLayer) and len(layer.definition.ports) != len(weights):
-        ports = len(layer.definition.ports)
-        raise Rejected(errors.adapter_ports(span, layer.definition.name, ports, path, len(weights)))
-    value = _attach(ctx, attachment, weights)
+    shared = tuple[Value, ...]()
+    if isinstance(layer, BlockLayer):
+        names = [port.name for port in layer.definition.ports[len(weights) :]]
+        shared = tuple(attachment.home.names[name] for name in names if name in attachment.shared)
+        if len(weights) + len(shared) != len(layer.definition.ports):
+            ports = len(layer.definition.ports)
+            raise Rejected(errors.adapter_ports(span, layer.definition.name, ports, path, len(weights)))
+    value = _attach(ctx, attachment, (*weights, *shared))
     results = value if isinstance(value, tuple) else (value,)
     if any(isinstance(result, Poison) for result in (*weights, *results)):
         return (POISON,) * len(weights)

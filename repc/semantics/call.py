@@ -82,19 +82,30 @@ class Call:
         return value
 
     def integers(
-        self, name: str, count: int, least: int = 1, default: tuple[int, ...] | None = None
+        self, name: str, count: int, least: int | None = 1, default: tuple[int, ...] | None = None
     ) -> tuple[int, ...]:
         """An integer for every axis, or a list of `count` integers."""
         value = self.attributes[name]
         if value is None and default is not None:
             return default
         items = value if isinstance(value, tuple) else (value,) * count
-        found = tuple(item for item in map(as_integer, items) if item is not None and item >= least)
+        whole = [item for item in map(as_integer, items) if item is not None]
+        found = tuple(item for item in whole if least is None or item >= least)
         if len(found) != count or len(items) != count:
-            raise self.wrong(name, f"an integer or a list of {count}, each at least {least}")
+            bound = "" if least is None else f", each at least {least}"
+            raise self.wrong(name, f"an integer or a list of {count}{bound}")
         return found
 
-    def pairs(self, name: str, count: int) -> tuple[tuple[int, int], ...]:
+    def fractions(self, name: str, count: int) -> tuple[Fraction, ...]:
+        """A number for every axis, or a list of `count` numbers."""
+        value = self.attributes[name]
+        items = value if isinstance(value, tuple) else (value,) * count
+        found = tuple(Fraction(item) for item in map(as_number, items) if item is not None)
+        if len(found) != count or len(items) != count:
+            raise self.wrong(name, f"a number or a list of {count}")
+        return found
+
+    def pairs(self, name: str, count: int, negative: bool = False) -> tuple[tuple[int, int], ...]:
         """Widths before and after each axis: one integer, one for each axis, or a pair for each axis."""
         value = self.attributes[name]
         items = value if isinstance(value, tuple) else (value,) * count
@@ -102,26 +113,40 @@ class Call:
         for item in items:
             pair = [as_integer(side) for side in (item if isinstance(item, tuple) else (item, item))]
             match pair:
-                case [int(before), int(after)] if before >= 0 and after >= 0:
+                case [int(before), int(after)] if negative or (before >= 0 and after >= 0):
                     found.append((before, after))
                 case _:
-                    raise self.wrong(name, "a non-negative integer, or a list of integers or of [before, after] pairs")
+                    kind = "an" if negative else "a non-negative"
+                    raise self.wrong(name, f"{kind} integer, or a list of integers or of [before, after] pairs")
         if len(found) != count:
             raise self.wrong(name, f"one entry for each of the {count} spatial axes")
         return tuple(found)
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """A list of known sizes, or one."""
+        value = self.attributes[name]
+        items = value if isinstance(value, tuple) else (value,)
+        found = tuple(size for size in map(as_integer, items) if size is not None and size >= 0)
+        if len(found) != len(items):
+            raise self.wrong(name, "a list of known sizes")
+        return found
 
     def axis(self, name: str) -> int:
         """An axis of x, counted from the front."""
         return checked_axis(self.integer(name), self.type("x"), self.span)
 
     def axes(self, name: str) -> tuple[int, ...]:
-        """One axis of x or a list of different ones, counted from the front and sorted."""
+        """One axis of x or a list of different ones, counted from the front."""
         value = self.attributes[name]
         items = [as_integer(item) for item in (value if isinstance(value, tuple) else (value,))]
-        axes = {checked_axis(item, self.type("x"), self.span) for item in items if item is not None}
+        axes = dict.fromkeys(checked_axis(item, self.type("x"), self.span) for item in items if item is not None)
         if len(axes) < len(items):
             raise self.wrong(name, "an axis or a list of different axes")
-        return tuple(sorted(axes))
+        return tuple(axes)
+
+    def misfit(self, operand: str, expected: str) -> Rejected:
+        """An operand of another shape than the function is defined for."""
+        return Rejected(errors.bad_attribute(self.span, self.function, operand, expected, str(self.type(operand))))
 
     def wrong(self, name: str, expected: str) -> Rejected:
         return Rejected(errors.bad_attribute(self.span, self.function, name, expected, describe(self.attributes[name])))

@@ -11,7 +11,7 @@ from repc.ir.dims import MAX_FACTOR
 from repc.ir.expr import Apply, Expr, Param, apply
 from repc.ir.node import Node
 from repc.ir.operator import Operator
-from repc.ir.types import ShapeError, TensorType
+from repc.ir.types import WHOLE, ShapeError, TensorType
 from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
 from repc.ops.constant import Fill
 from repc.ops.linear import MatMul
@@ -26,7 +26,8 @@ def emit(ctx: Context, op: Operator, operands: Mapping[str, Tensor], span: Span,
     """The value of ``op(operands)``; `name` is what the spec calls the operator (``sum as name``).
 
     With weights only, it is an expression; with an activation among the operands, a node whose other operands are its
-    weights.  Raises `Rejected` where the shapes do not fit.
+    weights.  So is what weights make of a free size, which is only known when the network runs.  Raises `Rejected`
+    where the shapes do not fit.
     """
     weights = {key: value for key, value in operands.items() if not isinstance(value, Activation)}
     try:
@@ -35,7 +36,7 @@ def emit(ctx: Context, op: Operator, operands: Mapping[str, Tensor], span: Span,
         raise Rejected(errors.shape(span, op.name, error)) from None
     if any(isinstance(size, int) and size >= MAX_FACTOR for size in type.shape):
         raise Rejected(errors.too_large_size(span))
-    if len(weights) == len(operands):
+    if len(weights) == len(operands) and all(isinstance(size, int) for size in type.shape):
         return Apply(op, weights, type)
     inputs = tuple(value.id for value in operands.values() if isinstance(value, Activation))
     path = ".".join([*ctx.path, name]) if name else ctx.dotted
@@ -50,7 +51,7 @@ def emit_all(ctx: Context, op: Operator, operands: Sequence[Tensor], span: Span,
 
 def constant(value: Number, like: TensorType | None = None) -> Expr:
     """A number as a weight expression without dimensions, of the element type of what it is combined with."""
-    whole = like is not None and like.dtype in ("i64", "bool")
+    whole = like is not None and like.dtype in (*WHOLE, "bool")
     return apply(Fill((), Fraction(value), like.dtype if like and not (whole and value % 1) else "f32"))
 
 
@@ -82,10 +83,24 @@ def combine(ctx: Context, operator: str, left: Tensor | Along, right: Tensor | A
         return emit_all(ctx, Sum((Fraction(1), Fraction(1))), [a, b], span)
     if operator == "-":
         return emit_all(ctx, Sum((Fraction(1), Fraction(-1))), [a, b], span)
+    factor = _factor(operator, a, b)
+    if factor is not None:
+        return emit_all(ctx, Sum((factor,)), [a if isinstance(a, Activation) else b], span)
     op = {"*": Multiply(), "/": Divide(), "@": MatMul()}.get(operator)
     if op is None:
         raise Rejected(errors.no_tensor_operator(span, operator))
     return emit(ctx, op, {"a": a, "b": b}, span)
+
+
+def _factor(operator: str, a: Tensor, b: Tensor) -> Fraction | None:
+    """The number that an activation is multiplied with or divided by, which is no weight but a part of the operator."""
+    for x, y in ((a, b), (b, a)):
+        if isinstance(x, Activation) and isinstance(y, Apply) and isinstance(y.op, Fill) and x.type.dtype == "f32":
+            if operator == "*":
+                return None if y.op.shape else y.op.value
+            if operator == "/" and y is b:
+                return None if y.op.shape else 1 / y.op.value
+    return None
 
 
 def negate(ctx: Context, value: Tensor | Along, span: Span) -> Tensor | Along:

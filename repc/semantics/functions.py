@@ -10,17 +10,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from repc.ops.arithmetic import Detach
+from repc.ir.types import DTYPES
+from repc.ops.arithmetic import Affine, Detach, Divide, Multiply
+from repc.ops.attention import Attention, usual_scale
+from repc.ops.binary import BINARY, Binary, Not, Where
+from repc.ops.constant import Eye
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import FUNCTIONS as ELEMENTWISE
-from repc.ops.function import Dropout, PRelu, Softmax
+from repc.ops.function import Cast, Dropout, LogSoftmax, PRelu, Softmax
 from repc.ops.function import Function as Elementwise
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
-from repc.ops.shape import Upsample
-from repc.semantics import errors, movement
+from repc.ops.select import CumSum, Gather
+from repc.semantics import constants, errors, matrices, movement
 from repc.semantics.call import REQUIRED, Call
 from repc.semantics.errors import Rejected
 from repc.semantics.values import LAYERS, Along, Block, Value
@@ -92,13 +96,27 @@ def _avg_pool(c: Call) -> Value:
     return c.emit(op)
 
 
-def _upsample(c: Call) -> Value:
-    n = c.spatial()
-    return c.emit(Upsample(c.integers("scale", n), c.choice("mode", ("nearest", "linear")), c.flag("align_corners")))
+def _attention(c: Call) -> Value:
+    """By default the scale is one over the root of the length of the vectors, which must be known then."""
+    scale = c.attributes["scale"]
+    length = c.type("q").shape[-1] if c.type("q").rank else 0
+    if scale is not None:
+        return c.emit(Attention(c.fraction("scale"), c.flag("causal")))
+    if not isinstance(length, int):
+        raise c.wrong("scale", "a number, since the length of the vectors is not known")
+    return c.emit(Attention(usual_scale(max(length, 1)), c.flag("causal")))
 
 
 def _reduce(kind: str) -> Callable[[Call], Value]:
-    return lambda c: c.emit(Reduce(kind, c.axes("axis"), c.flag("keep")))
+    def build(c: Call) -> Value:
+        correction = c.integer("correction", least=0) if "correction" in c.attributes else 0
+        return c.emit(Reduce(kind, tuple(sorted(c.axes("axis"))), c.flag("keep"), correction))
+
+    return build
+
+
+def _binary(name: str) -> Function:
+    return Function(name, ("a", "b"), lambda c: c.emit(Binary(name)))
 
 
 def _along(c: Call) -> Value:
@@ -118,6 +136,7 @@ def _elementwise(name: str, attributes: tuple[str, ...]) -> Function:
 _ATTRIBUTE_DEFAULTS: Mapping[tuple[str, str], Value] = {
     ("leaky_relu", "slope"): Fraction(1, 100),
     ("elu", "alpha"): 1,
+    ("celu", "alpha"): 1,
 }
 _CONV: Mapping[str, Value] = {"stride": 1, "pad": 0, "dilation": 1, "groups": 1}
 _POOL: Mapping[str, Value] = {"kernel": REQUIRED, "stride": None, "pad": 0, "ceil": False}
@@ -125,11 +144,27 @@ _REDUCE: Mapping[str, Value] = {"axis": REQUIRED, "keep": False}
 _EPS = Fraction(1, 100_000)
 
 _TABLE = (
+    Function("tensor", (), constants.tensor, {"values": REQUIRED}, positional=1),
+    Function("fill", (), constants.fill, {"shape": REQUIRED, "value": REQUIRED, "dtype": "f32"}, positional=2),
+    Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),
+    Function("arange", (), constants.arange, {"size": REQUIRED}, positional=1),
+    Function("randn", (), matrices.randn, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("rand", (), matrices.rand, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("randperm", (), matrices.randperm, {"n": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function("solve", ("a", "b"), matrices.solve),
+    Function("qr", ("x",), matrices.qr),
+    Function("svd", ("x",), matrices.svd),
+    Function("topk", ("x",), matrices.topk, {"k": REQUIRED}, positional=1),
+    Function("index_add", ("x", "index", "values"), matrices.index_add),
+    Function("index_copy", ("x", "index", "values"), matrices.index_copy),
     Function("conv", ("x", "weight", "bias?"), _conv, {**_CONV, "mode": "zeros"}),
     Function("conv_transpose", ("x", "weight", "bias?"), _conv_transpose, {**_CONV, "output_pad": 0}),
     Function("linear", ("x", "weight", "bias?"), lambda c: c.emit(Linear())),
     Function("matmul", ("a", "b"), lambda c: c.emit(MatMul())),
+    Function("multiply", ("a", "b"), lambda c: c.emit(Multiply())),
+    Function("divide", ("a", "b"), lambda c: c.emit(Divide())),
     Function("einsum", ("a", "b"), lambda c: c.emit(Einsum(c.text("equation"))), {"equation": REQUIRED}, positional=1),
+    Function("attention", ("q", "k", "v", "mask?"), _attention, {"scale": None, "causal": False}),
     Function(
         "batch_norm",
         ("x", "weight?", "bias?", "running_mean?", "running_var?", "num_batches_tracked?"),
@@ -156,6 +191,10 @@ _TABLE = (
     ),
     Function("prelu", ("x", "weight"), lambda c: c.emit(PRelu())),
     Function("softmax", ("x",), lambda c: c.emit(Softmax(c.axis("axis"))), {"axis": -1}, positional=1),
+    Function("log_softmax", ("x",), lambda c: c.emit(LogSoftmax(c.axis("axis"))), {"axis": -1}, positional=1),
+    Function("cast", ("x",), lambda c: c.emit(Cast(c.choice("dtype", DTYPES))), {"dtype": REQUIRED}, positional=1),
+    Function("logical_not", ("x",), lambda c: c.emit(Not())),
+    Function("where", ("condition", "a", "b"), lambda c: c.emit(Where())),
     Function(
         "dropout", ("x",), lambda c: c.emit(Dropout(float(c.fraction("rate")))), {"rate": Fraction(1, 2)}, positional=1
     ),
@@ -169,7 +208,18 @@ _TABLE = (
         positional=1,
     ),
     Function(
-        "upsample", ("x",), _upsample, {"scale": REQUIRED, "mode": "nearest", "align_corners": False}, positional=1
+        "adaptive_max_pool",
+        ("x",),
+        lambda c: c.emit(AdaptiveMaxPool(c.integers("size", c.spatial()))),
+        {"size": REQUIRED},
+        positional=1,
+    ),
+    Function(
+        "upsample",
+        ("x",),
+        movement.upsample,
+        {"scale": None, "size": None, "mode": "nearest", "align_corners": False},
+        positional=1,
     ),
     Function("flatten", ("x",), movement.flatten, {"start": 1}, positional=1),
     Function("reshape", ("x",), movement.reshape, {"shape": REQUIRED}, positional=1),
@@ -177,10 +227,20 @@ _TABLE = (
     Function("permute", ("x",), movement.permute, {"axes": REQUIRED}, positional=1),
     Function("expand", ("x",), movement.expand, {"shape": REQUIRED}, positional=1),
     Function("split", ("x",), movement.split, {"sizes": REQUIRED, "axis": 1}, positional=1),
+    Function("slice", ("x",), movement.part, {"axis": REQUIRED, "start": 0, "stop": None, "step": 1}),
+    Function("take", ("x",), movement.take, {"positions": REQUIRED, "axis": REQUIRED}, positional=1),
+    Function("roll", ("x",), movement.roll, {"shift": REQUIRED, "axis": REQUIRED}, positional=1),
+    Function("gather", ("x", "index"), lambda c: c.emit(Gather(c.axis("axis"))), {"axis": 0}),
+    Function("embedding", ("index", "weight"), movement.embedding),
     Function("pad", ("x", "value?"), movement.pad, {"widths": REQUIRED, "mode": "zeros"}, positional=1),
     Function("sum", ("x",), _reduce("sum"), _REDUCE),
     Function("mean", ("x",), _reduce("mean"), _REDUCE),
     Function("norm", ("x",), _reduce("norm"), _REDUCE),
+    Function("amax", ("x",), _reduce("max"), _REDUCE),
+    Function("amin", ("x",), _reduce("min"), _REDUCE),
+    Function("var", ("x",), _reduce("var"), {**_REDUCE, "correction": 0}),
+    Function("cumsum", ("x",), lambda c: c.emit(CumSum(c.axis("axis"))), {"axis": REQUIRED}, positional=1),
+    Function("affine", ("x", "weight?", "bias?"), lambda c: c.emit(Affine(c.axis("axis"))), {"axis": 1}),
     Function("along", ("x",), _along, {"axis": REQUIRED}, positional=1),
     Function("detach", ("x",), lambda c: c.emit(Detach())),
 )
@@ -188,4 +248,5 @@ _TABLE = (
 FUNCTIONS: Mapping[str, Function] = {
     **{f.name: f for f in _TABLE},
     **{name: _elementwise(name, attributes) for name, attributes in ELEMENTWISE.items()},
+    **{name: _binary(name) for name in BINARY},
 }

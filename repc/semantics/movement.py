@@ -1,4 +1,4 @@
-"""Functions that move data: reshape, rearrange, permute, split, pad, and slices in brackets."""
+"""Functions that move data: reshape, rearrange, permute, split, take, roll, pad, upsample, and slices in brackets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 from repc.diagnostics import Span
 from repc.ir.dims import Dim, divide, volume
+from repc.ops.resample import MODES, Upsample
+from repc.ops.select import Gather, Roll, Take
 from repc.ops.shape import Expand, Pad, Permute, Reshape, Slice
 from repc.semantics import errors
 from repc.semantics.call import Call
@@ -76,15 +78,53 @@ def split(c: Call) -> Value:
 
 
 def pad(c: Call) -> Value:
-    """Widths of the trailing axes: spatial ones, unless the list has an entry for every axis."""
+    """Widths of the trailing axes: spatial ones, unless the list has an entry for every axis; negative ones crop."""
     rank = c.type("x").rank
     widths = c.attributes["widths"]
     count = len(widths) if isinstance(widths, tuple) else c.spatial()
-    mode = c.choice("mode", ("zeros", "reflect", "replicate"))
+    mode = c.choice("mode", ("zeros", "reflect", "replicate", "circular"))
     if not count:
         raise c.wrong("widths", f"a list of {rank}, since x has no spatial axes")
-    pairs = ((0, 0),) * (rank - count) + c.pairs("widths", count)
+    pairs = ((0, 0),) * (rank - count) + c.pairs("widths", count, negative=True)
     return c.emit(Pad(pairs, "constant" if mode == "zeros" else mode))
+
+
+def part(c: Call) -> Value:
+    """Every `step`-th element of an axis from `start` until before `stop`; both may count from the end."""
+    axis, stop = c.axis("axis"), c.attributes["stop"]
+    size, last = c.type("x").shape[axis], as_dim(stop)
+    if last is None and stop is not None:
+        raise c.wrong("stop", "a size, or none")
+    low, high = _bounds(slice(c.integer("start"), last), size)
+    return c.emit(Slice(axis, low, high, c.integer("step", least=1)))
+
+
+def take(c: Call) -> Value:
+    """The elements of an axis at a list of positions."""
+    positions = c.attributes["positions"]
+    count = len(positions) if isinstance(positions, tuple) else 1
+    return c.emit(Take(c.axis("axis"), c.integers("positions", count, least=0)))
+
+
+def roll(c: Call) -> Value:
+    """A shift for one axis, or one for each of several."""
+    axes = c.axes("axis")
+    return c.emit(Roll(c.integers("shift", len(axes), least=None), axes))
+
+
+def embedding(c: Call) -> Value:
+    """The rows of a weight at the positions of an index."""
+    return emit(c.ctx, Gather(0), {"x": c.tensor("weight"), "index": c.tensor("index")}, c.span)
+
+
+def upsample(c: Call) -> Value:
+    """By a scale, or to a size; one for all spatial axes or one for each."""
+    n, (scale, size) = c.spatial(), (c.attributes[name] for name in ("scale", "size"))
+    if (scale is None) == (size is None):
+        raise c.wrong("scale", "a scale or a size, one of the two")
+    wanted = () if size is None else tuple(_sizes(c, "size") if isinstance(size, tuple) else _sizes(c, "size") * n)
+    factors = () if scale is None else c.fractions("scale", n)
+    return c.emit(Upsample(factors, c.choice("mode", MODES), c.flag("align_corners"), wanted))
 
 
 def index(ctx: Context, value: Tensor, items: Sequence[int | slice], span: Span) -> Tensor:
@@ -96,20 +136,30 @@ def index(ctx: Context, value: Tensor, items: Sequence[int | slice], span: Span)
         size = value.type.shape[axis]
         if item == slice(None):
             continue
-        if not isinstance(size, int):
-            raise Rejected(errors.unknown_size(span, axis, value.type))
+        low, high = _bounds(item, size)
         if isinstance(item, int):
-            low, high = item % max(size, 1), item % max(size, 1) + 1
             dropped.append(axis)
-        else:
-            low, high, _ = item.indices(size)
-        if low >= high or (isinstance(item, int) and not -size <= item < size):
+        if not isinstance(size, int):
+            if low < 0:
+                raise Rejected(errors.unknown_size(span, axis, value.type))
+        elif not isinstance(high, int) or low >= high or (isinstance(item, int) and not -size <= item < size):
             raise Rejected(errors.index_out_of_range(span, axis, value.type))
         value = emit(ctx, Slice(axis, low, high), {"x": value}, span)
     if dropped:
         shape = tuple(size for axis, size in enumerate(value.type.shape) if axis not in dropped)
         value = emit(ctx, Reshape(shape), {"x": value}, span)
     return value
+
+
+def _bounds(item: int | slice, size: Dim) -> tuple[int, Dim]:
+    """Where a part of an axis starts and stops; a start that counts from the end of a free size stays negative."""
+    start, stop = (item, item + 1) if isinstance(item, int) else (item.start, item.stop)
+    if not isinstance(size, int):
+        return start or 0, size if stop is None else stop if stop >= 0 else size + stop
+    if isinstance(item, int):
+        return item % max(size, 1), item % max(size, 1) + 1
+    low, high, _ = item.indices(size)
+    return low, high
 
 
 def _sizes(c: Call, name: str, rest: bool = False) -> list[Dim]:

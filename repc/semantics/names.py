@@ -15,10 +15,11 @@ from repc.semantics.expressions import CONSTANTS
 from repc.semantics.functions import FUNCTIONS
 from repc.semantics.initial import INITIALISERS
 from repc.semantics.modules import Module
+from repc.semantics.opaque import NAME as OPAQUE
 from repc.semantics.statics import STATIC_FUNCTIONS
 from repc.syntax import tree
 
-BUILTIN = frozenset((*FUNCTIONS, *STATIC_FUNCTIONS, *INITIALISERS, *CONSTANTS))
+BUILTIN = frozenset((*FUNCTIONS, *STATIC_FUNCTIONS, *INITIALISERS, *CONSTANTS, OPAQUE))
 
 
 def check_names(module: Module) -> list[Diagnostic]:
@@ -28,7 +29,9 @@ def check_names(module: Module) -> list[Diagnostic]:
         if isinstance(item, tree.Definition):
             found.extend(_Checker(module, _bound(item)).expressions(item))
         elif isinstance(item, tree.Adapt):
-            checker = _Checker(module, {parameter.name for parameter in item.parameters})
+            checker = _Checker(module, {named.name for named in (*item.parameters, *item.weights)})
+            for weight in item.weights:
+                found.extend(checker.expressions(weight))
             for attachment in item.attachments:
                 found.extend(checker.expressions(attachment.layer))
     return found

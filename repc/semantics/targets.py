@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from repc.diagnostics import Diagnostic, Failure, Span
 from repc.ir.paths import Pattern
-from repc.ir.target import BACKENDS, OBJECTIVES, Expectation, Override, Target
+from repc.ir.target import BACKENDS, OBJECTIVES, Bound, Expectation, Override, Target
 from repc.semantics import errors
 from repc.semantics.context import Context, Env
 from repc.semantics.elaborate import new_context
 from repc.semantics.expressions import evaluate
 from repc.semantics.modules import Module
-from repc.semantics.values import Poison, Value, as_integer, describe
+from repc.semantics.values import Poison, Value, as_integer, describe, numbers
 from repc.syntax import tree
 
-SETTINGS = ("objective", "opset")
+SETTINGS = ("objective", "opset", "facts")
 
 
 def targets(module: Module) -> dict[str, dict[str, Target]]:
@@ -49,6 +49,7 @@ class _Resolver:
         self.keep: list[str] = []
         self.overrides: list[Override] = []
         self.values: dict[str, Value] = {}
+        self.bind: dict[str, Bound] = {}
 
     def target(self, item: tree.Target) -> Target:
         if item.backend not in BACKENDS:
@@ -65,6 +66,8 @@ class _Resolver:
             tuple(self.overrides),
             opset if isinstance(opset, int) else None,
             item.span,
+            self.bind,
+            self.values.get("facts") is True,
         )
 
     def setting(self, setting: tree.SettingTree) -> None:
@@ -79,8 +82,22 @@ class _Resolver:
                 self.keep.append(setting.path.text)
             case tree.Override():
                 self.override(setting)
+            case tree.Bind():
+                self.bound(setting)
             case _:
-                self.report(errors.unknown_setting(setting.span, "bind", SETTINGS))
+                raise AssertionError(f"no setting: {setting}")
+
+    def bound(self, setting: tree.Bind) -> None:
+        """``bind input = value``."""
+        if setting.name in self.bind:
+            self.report(errors.given_twice(setting.span, "the target", setting.name))
+        value = evaluate(self.ctx, setting.value, self.env)
+        bound = numbers(value)
+        if bound is not None:
+            self.bind[setting.name] = bound
+        elif not isinstance(value, Poison):
+            expected = "a number or a list of numbers"
+            self.report(errors.bad_setting(setting.span, setting.name, expected, describe(value)))
 
     def override(self, setting: tree.Override) -> None:
         """``at path { objective = … }``."""
@@ -104,8 +121,11 @@ class _Resolver:
                 return None
             return name
         value = evaluate(self.ctx, setting.value, self.env)
-        if not isinstance(value, Poison) and (as_integer(value) or 0) < 1:
-            self.report(errors.bad_setting(setting.span, setting.name, "a positive integer", describe(value)))
+        expected, fits = "a positive integer", (as_integer(value) or 0) >= 1
+        if setting.name == "facts":
+            expected, fits = "true or false", isinstance(value, bool)
+        if not isinstance(value, Poison) and not fits:
+            self.report(errors.bad_setting(setting.span, setting.name, expected, describe(value)))
         return value
 
     def expectation(self, count: tree.Count) -> Expectation | None:

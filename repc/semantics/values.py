@@ -16,6 +16,7 @@ from repc.diagnostics import Span
 from repc.ir.dims import Dim, Polynomial
 from repc.ir.expr import Apply, Param
 from repc.ir.node import NodeId
+from repc.ir.target import Bound
 from repc.ir.types import TensorType
 from repc.syntax import tree
 
@@ -116,10 +117,10 @@ class Repetition:
 
 @dataclass(frozen=True, eq=False)
 class MergeLayer:
-    """Branches that are layers: all read the same input."""
+    """Branches that are layers: all read the same input; `argument` is the axis or the coefficients."""
 
     kind: str
-    axis: int
+    argument: Value
     name: str | None
     steps: tuple[Step, ...]
     span: Span
@@ -202,3 +203,11 @@ def show(value: Number) -> str:
     if isinstance(value, int) or value.denominator == 1:
         return str(int(value))
     return repr(float(value))
+
+
+def numbers(value: Value) -> Bound | None:
+    """A number or a list of numbers, None for anything else."""
+    if isinstance(value, tuple):
+        items = [item for item in map(numbers, value) if item is not None]
+        return tuple(items) if len(items) == len(value) else None
+    return as_number(value)

@@ -71,6 +71,8 @@ class Builder:
     def rename(self, parts: Parts) -> Token:
         return parts[1]
 
+    title = rename
+
     def block(self, parts: Parts) -> tree.Definition:
         kind, name, parameters, ports, result, body = parts
         return tree.Definition(
@@ -168,6 +170,14 @@ class Builder:
         function, arguments = parts
         return tree.Call(_span(*parts), function, arguments.items)
 
+    def typed(self, parts: Parts) -> tree.Typed:
+        function, arguments, _, types = parts
+        call = tree.Call(_span(function, arguments), function, arguments.items)
+        return tree.Typed(_span(*parts), call, types.items)
+
+    def types(self, parts: Parts) -> Bracketed:
+        return _between(parts, tree.TypeExpr)
+
     def arguments(self, parts: Parts) -> Bracketed:
         return _between(parts, tree.Argument)
 
@@ -257,6 +267,7 @@ class Builder:
             base.text,
             parameters.items if parameters else (),
             name.text,
+            _between(parts, tree.Weight).items,
             _between(parts, tree.Attach).items,
         )
 

@@ -19,6 +19,7 @@ CONTINUATIONS = {"INTO", "PLUS", "MINUS", "TIMES", "COMPARE", "LANGLE", "RANGLE"
 WORDS = {
     "NAME": "a name",
     "FIELD": "a name",
+    "TITLE": "a name",
     "INT": "an integer",
     "STRING": "a string",
     "PATH": "a path",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from repc.diagnostics import Span
 
-BY_STATE = ("PATH", "FIELD", "LABEL")  # tried in this order, each only where the state accepts it
+BY_STATE = ("TITLE", "PATH", "FIELD", "LABEL")  # tried in this order, each only where the state accepts it
 
 
 class Token(NamedTuple):

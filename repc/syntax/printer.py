@@ -145,9 +145,10 @@ class _Printer(Layout):
 
     def _adapt(self, item: tree.Adapt) -> list[Line]:
         head = f"adapt {item.base}{text.parameters_text(item.parameters)} as {item.name}"
-        if not item.attachments and not self.commented(item.span.start, item.span.end):
+        lines = [*((w, self._statement(w)) for w in item.weights), *((a, self._attach(a)) for a in item.attachments)]
+        if not lines and not self.commented(item.span.start, item.span.end):
             return [Line(0, f"{head} {{}}", item.span.start)]
-        return self._braces(item, head, ((part, self._attach(part)) for part in item.attachments), 0)
+        return self._braces(item, head, lines, 0)
 
     def _attach(self, attach: tree.Attach) -> list[Line]:
         where = f" where {text.expression_text(attach.condition, text.EITHER)}" if attach.condition else ""

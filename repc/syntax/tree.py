@@ -138,6 +138,13 @@ class Call(Expr):
     arguments: tuple[Argument, ...]
 
 
+class Typed(Expr):
+    """``call -> type`` or ``call -> (type, type)``: a call that says what it gives."""
+
+    call: Call
+    types: tuple[TypeExpr, ...]
+
+
 class Slice(Tree):
     """``a:b`` inside an index; either end may be missing."""
 
@@ -322,11 +329,12 @@ class Attach(Tree):
 
 
 class Adapt(Item):
-    """``adapt base<parameters> as name { … }``."""
+    """``adapt base<parameters> as name { … }``; its own weights are shared by all that it attaches."""
 
     base: str
     parameters: tuple[Parameter, ...]
     name: str
+    weights: tuple[Weight, ...]
     attachments: tuple[Attach, ...]
 
 

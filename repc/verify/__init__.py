@@ -8,9 +8,10 @@ failure names its place; the outermost positions, where padding enters, apart fr
 border does not drown.
 """
 
+from repc.verify.certify import Proof, certify
 from repc.verify.compare import compare
 from repc.verify.options import Options
 from repc.verify.report import Check, Figure, Report
 from repc.verify.verification import verify
 
-__all__ = ["Check", "Figure", "Options", "Report", "compare", "verify"]
+__all__ = ["Check", "Figure", "Options", "Proof", "Report", "certify", "compare", "verify"]

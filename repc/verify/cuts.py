@@ -19,12 +19,15 @@ from repc.ir.operator import Operator
 from repc.ir.storage import storage
 from repc.ops import (
     AdaptiveAvgPool,
+    Attention,
     AvgPool,
     Conv,
     ConvTranspose,
+    CumSum,
     GroupNorm,
     LayerNorm,
     Linear,
+    LogSoftmax,
     MatMul,
     MaxPool,
     Pad,
@@ -83,13 +86,16 @@ def correspondence(train: Graph, fused: Graph) -> Correspondence:
 
 
 def deployed(graph: Graph) -> Graph:
-    """The graph as it is stored: every weight is a tensor of its own, under its stored name."""
+    """The graph as it is stored: every weight but a number is a tensor of its own, under its stored name."""
     names = storage(graph).names
     stored = graph.copy()
     for id in graph:
         node = graph[id]
         if node.weights:
-            weights = {operand: Param(names[id, operand], expr.type) for operand, expr in node.weights.items()}
+            weights = {
+                operand: Param(names[id, operand], expr.type) if (id, operand) in names else expr
+                for operand, expr in node.weights.items()
+            }
             stored.replace(id, replace(node, weights=weights))
     return stored
 
@@ -133,8 +139,10 @@ def _terms(op: Operator, given: Mapping[str, Sequence[int]], result: Sequence[in
             return prod(given["x"][-op.axes :])
         case GroupNorm():
             return prod(given["x"][1:]) // op.groups
-        case Softmax():
+        case Softmax() | LogSoftmax() | CumSum():
             return given["x"][op.axis]
+        case Attention():
+            return given["q"][-1] + given["k"][-2]
         case _:
             return 1
 

@@ -12,6 +12,7 @@ NOT_COVERED = ("inputs and sizes beyond this sample", "GPU providers", "preproce
 
 Part = Literal["interior", "border", ""]
 PARTS: tuple[Part, ...] = ("interior", "border")
+ROUNDING = "rounding"  # what the checks of it begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,42 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """How a network would bear fewer bits: fine or not, why, and what to do."""
+
+    name: str
+    fine: bool
+    text: str
+    remedy: str = ""
+
+    def lines(self) -> list[str]:
+        """For people; the remedy under the text."""
+        first = f"{self.name:<9}{'ok' if self.fine else 'WARN':<7}{self.text}"
+        return [first, f"{'':<16}remedy: {self.remedy}"] if self.remedy else [first]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Whether networks are equivalent, as far as it was checked; true or false, printable, and JSON."""
+    """Whether networks are equivalent, as far as it was checked; true or false, printable, and JSON.
+
+    `fragility` has no part in that.  `certificate` is what `repc.checker` needs to prove it again, if it was proved.
+    """
 
     model: str
     inputs: str
     checks: tuple[Check, ...]
     not_covered: tuple[str, ...]
+    fragility: tuple[Remark, ...] = ()
+    certificate: Mapping[str, Any] | None = None
 
     @property
     def equivalent(self) -> bool:
         return all(check.passed for check in self.checks)
+
+    @property
+    def wrong(self) -> tuple[Check, ...]:
+        """The checks that failed by more than rounding: the networks are two different functions."""
+        return tuple(check for check in self.checks if not check.passed and not check.name.startswith(ROUNDING))
 
     def __bool__(self) -> bool:
         return self.equivalent
@@ -79,7 +105,7 @@ class Report:
         reasons = [f"{check.name}: {check.reason}" for check in self.checks if not check.passed]
         head = [f"Model     {self.model}", f"Inputs    {self.inputs}"]
         foot = f"Not covered: {', '.join(self.not_covered)}"
-        blocks = [head, table, reasons, [foot], [self.verdict]]
+        blocks = [head, table, reasons, self._fragility(), [foot], [self.verdict]]
         return "\n\n".join("\n".join(f"  {line.rstrip()}" for line in block) for block in blocks if block)
 
     @property
@@ -93,6 +119,7 @@ class Report:
             "equivalent": self.equivalent,
             "inputs": self.inputs,
             "checks": [_record(check) for check in self.checks],
+            "fragility": [asdict(remark) for remark in self.fragility],
             "not_covered": list(self.not_covered),
         }
 
@@ -100,9 +127,14 @@ class Report:
         head, *body = self._rows()
         lines = [_row("th", head), *(_row("td", row) for row in body)]
         reasons = [f"<p>{escape(check.name)}: {escape(check.reason)}</p>" for check in self.checks if not check.passed]
+        reasons += [f"<pre>{escape(line)}</pre>" for line in self._fragility()]
         foot = f"<p>{escape(self.inputs)}. Not covered: {escape(', '.join(self.not_covered))}</p>"
         title = f"<p><b>{escape(self.model)}: {self.verdict}</b></p>"
         return "".join([title, "<table>", *lines, "</table>", *reasons, foot])
+
+    def _fragility(self) -> list[str]:
+        lines = [f"  {line}" for remark in self.fragility for line in remark.lines()]
+        return ["Fragility", *lines] if lines else []
 
     def _rows(self) -> list[tuple[str, str, str]]:
         return [("check", "result", "detail"), *((check.name, check.result, check.detail) for check in self.checks)]

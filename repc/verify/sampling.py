@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from repc.diagnostics import Failure
+from repc.evaluate.dtypes import DTYPES
 from repc.ir.dims import Dim, Polynomial, evaluate, symbols
 from repc.ir.graph import Graph
 from repc.ir.node import Node
-from repc.ir.types import TensorType
+from repc.ir.types import WHOLE, TensorType
 from repc.ops import Conv
 from repc.verify.errors import no_sizes, unknown_size
 from repc.verify.options import Options
@@ -40,20 +40,6 @@ def batches(graph: Graph, options: Options, dtype: torch.dtype) -> list[Batch]:
         return [piece for given in options.inputs for piece in _pieces(graph, given, dtype)]
     generator = torch.Generator().manual_seed(options.seed)
     return list(_random(graph, options, dtype, generator))
-
-
-def few_batches(graph: Graph, options: Options) -> list[Batch]:
-    """Random inputs in float64, one for each size, or of the shapes of the first given data."""
-    generator = torch.Generator().manual_seed(options.seed)
-    if not options.inputs:
-        return list(_random(graph, replace(options, samples=2), torch.float64, generator))
-    first = islice((piece for given in options.inputs for piece in _pieces(graph, given, torch.float64)), 2)
-    return [Batch({name: _like(x, generator) for name, x in batch.inputs.items()}, batch.samples) for batch in first]
-
-
-def _like(value: Tensor, generator: torch.Generator) -> Tensor:
-    """Random numbers of the same shape; integers, which may be indices, as they are."""
-    return torch.randn(value.shape, dtype=value.dtype, generator=generator) if value.is_floating_point() else value
 
 
 def describe(sample: Sequence[Batch], kind: str) -> str:
@@ -92,9 +78,8 @@ def _random(graph: Graph, options: Options, dtype: torch.dtype, generator: torch
 
 def _draw(type: TensorType, sizes: Mapping[str, int], dtype: torch.dtype, generator: torch.Generator) -> Tensor:
     shape = [evaluate(dim, sizes) for dim in type.shape]
-    if type.dtype in ("i64", "bool"):
-        drawn = torch.randint(0, 2, shape, generator=generator)
-        return drawn.bool() if type.dtype == "bool" else drawn
+    if type.dtype in (*WHOLE, "bool"):
+        return torch.randint(0, 2, shape, generator=generator).to(DTYPES[type.dtype])
     return torch.randn(shape, generator=generator).to(dtype)
 
 
@@ -128,7 +113,7 @@ def _least(graph: Graph, names: list[str], rest: Mapping[str, int]) -> int:
     wanted: dict[Polynomial, int] = {}
     for id in graph:
         for dim, extent in _extents(graph, graph[id]):
-            if isinstance(dim, Polynomial) and dim.symbols() & set(names):
+            if isinstance(dim, Polynomial) and dim.symbols() & set(names) and dim.symbols() <= {*names, *rest}:
                 wanted[dim] = max(extent, wanted.get(dim, 0))
     for n in range(SMALLEST, LARGEST + 1):
         bound = {**rest, **dict.fromkeys(names, n)}

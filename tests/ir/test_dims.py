@@ -113,3 +113,27 @@ def test_symbols_and_volume() -> None:
     assert dims.volume((3, H, W)) == 3 * H * W
     with pytest.raises(KeyError, match="w"):
         dims.evaluate(H + W, {"h": 1})
+
+
+@given(trees(), st.fixed_dictionaries({"h": st.integers(1, 40), "w": st.integers(1, 40)}))
+def test_a_size_is_never_below_its_bound(tree: Tree, sizes: dict[str, int]) -> None:
+    bound = dims.least(form(tree))
+    assert bound is None or bound <= value(tree, sizes)
+
+
+def test_the_least_that_a_size_can_be() -> None:
+    """Every free dimension is at least 1, so that there is a bound wherever nothing is subtracted from them."""
+    known = {
+        5: 5,
+        H: 1,
+        H * W + 3: 4,
+        H * 2 - 3: -1,
+        H // 2: 0,
+        (H + 1) // 2 + 4: 5,
+        (H // 2) * W * 3 + 1: 1,
+        (H * 4 + 5) // 3: 3,
+    }
+    assert {size: dims.least(size) for size in known} == known
+    assert dims.least(H - W) is None
+    assert dims.least(H * (W - 3)) is None
+    assert dims.least(((H - 5) // 2) * W) is None

@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from repc.evaluate.floating import TorchField
 from repc.ir import dims
@@ -12,20 +11,16 @@ from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops import OPERATORS, Affine, Conv, Input
 from repc.ops.function import FUNCTIONS
-from tests.ops.cases import elementwise, linear, norm, shape, windows
-from tests.ops.cases.case import Case
+from tests.ops.cases import choice, elementwise, linear, norm, shape, windows
+from tests.ops.cases.case import Case, agree, type_of
 
-CASES = {**windows.CASES, **linear.CASES, **norm.CASES, **elementwise.CASES, **shape.CASES}
+CASES = {**windows.CASES, **linear.CASES, **norm.CASES, **elementwise.CASES, **shape.CASES, **choice.CASES}
 TOLERANCE = 1e-12
 MANY: dict[type[Operator], int] = {Conv: 80}
 
 
 def field() -> TorchField:
     return TorchField(generator=torch.Generator().manual_seed(0))
-
-
-def type_of(x: Tensor) -> TensorType:
-    return TensorType(tuple(x.shape), "i64" if x.dtype == torch.int64 else "f32")
 
 
 def symbolic_types(case: Case) -> tuple[dict[str, TensorType], dict[str, int]]:
@@ -41,22 +36,13 @@ def symbolic_types(case: Case) -> tuple[dict[str, TensorType], dict[str, int]]:
     return types, sizes
 
 
-def agrees(result: Tensor, expected: Tensor) -> bool:
-    """Relative to the largest element; both must have the same shape."""
-    if result.shape != expected.shape:
-        return False
-    if not expected.numel():
-        return True
-    return bool((result - expected).abs().max() <= TOLERANCE * expected.abs().max())
-
-
 def check(case: Case) -> None:
     types = {name: type_of(x) for name, x in case.operands.items()}
     inferred = case.op.infer(types)
     assert inferred.shape == tuple(case.expected.shape)
     symbolic, sizes = symbolic_types(case)
     assert tuple(dims.evaluate(size, sizes) for size in case.op.infer(symbolic).shape) == inferred.shape
-    assert agrees(case.op.apply(field(), case.operands), case.expected)
+    assert agree(case.op.apply(field(), case.operands), case.expected, TOLERANCE)
 
 
 def test_every_operator_has_cases() -> None:

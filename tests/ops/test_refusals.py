@@ -5,28 +5,38 @@ from fractions import Fraction
 import pytest
 
 from repc.ir.dims import Dim, symbol
+from repc.ir.foreign import Hole, TorchCall
 from repc.ir.operator import Operator
 from repc.ir.types import ShapeError, TensorType
 from repc.ops import (
     OPERATORS,
     AdaptiveAvgPool,
+    AdaptiveMaxPool,
     Affine,
+    Attention,
     AvgPool,
     BatchNorm,
+    Binary,
+    Cast,
     Concat,
     Conv,
     ConvTranspose,
+    CumSum,
     Divide,
     Dropout,
     Einsum,
     Expand,
     Function,
+    Gather,
     GroupNorm,
     LayerNorm,
     Linear,
+    LogSoftmax,
     MatMul,
     MaxPool,
     Multiply,
+    Not,
+    Opaque,
     Pad,
     Permute,
     PRelu,
@@ -34,10 +44,13 @@ from repc.ops import (
     Reduce,
     Reshape,
     RMSNorm,
+    Roll,
     Slice,
     Softmax,
     Sum,
+    Take,
     Upsample,
+    Where,
 )
 
 EPS, ONE, NONE2 = Fraction(1, 10), Fraction(1), ((0, 0), (0, 0))
@@ -50,6 +63,9 @@ def t(*shape: Dim, dtype: str = "f32") -> TensorType:
 
 IMAGE, KERNEL = t(B, 4, 8, 8), t(6, 4, 3, 3)
 CONV, TRANSPOSE = Conv((1, 1), NONE2, (1, 1)), ConvTranspose((2, 2), NONE2, (1, 1), 1, (0, 0))
+
+TWO, TRUE, ATTENTION = Fraction(2), t(3, dtype="bool"), Attention(ONE)
+TOPK = TorchCall("aten.topk.default", (Hole(0), 2), ("f32",), (t(2), t(2, dtype="i64")))
 
 REFUSALS: list[tuple[Operator, dict[str, TensorType], str | None, str]] = [
     (CONV, {"x": t(B, 4, 8), "weight": KERNEL}, "x", "takes x with 4 axes"),
@@ -118,7 +134,12 @@ REFUSALS: list[tuple[Operator, dict[str, TensorType], str | None, str]] = [
     (Permute((0, 0)), {"x": t(B, 4)}, "x", "no order of the axes"),
     (Expand((3, 4)), {"x": t(2, 4)}, None, "do not broadcast"),
     (Expand((4,)), {"x": t(2, 4)}, "x", "does not expand"),
-    (Slice(0, 0, 1), {"x": t(B, 4)}, "x", "no known size"),
+    (Slice(0, 0, 2), {"x": t(B, 4)}, "x", "0:2 of axis 0 of .* is not known to be there"),
+    (Slice(0, 0, B + 1), {"x": t(B, 4)}, "x", "is not known to be there"),
+    (Slice(0, 3, B), {"x": t(B, 4)}, "x", "is not known to be there"),
+    (Slice(0, 0, H), {"x": t(H * 2, 4)}, "x", "is not known to be there"),
+    (Slice(0, -1, B), {"x": t(B, 4)}, "x", "takes no valid part of b"),
+    (Slice(1, 0, B), {"x": t(B, 4)}, "x", "takes no valid part of 4"),
     (Slice(1, 0, 5), {"x": t(B, 4)}, "x", "takes no valid part of 4"),
     (Slice(1, 2, 2), {"x": t(B, 4)}, "x", "takes no valid part of 4"),
     (Slice(1, 0, 4, 0), {"x": t(B, 4)}, "x", "takes no valid part of 4"),
@@ -126,15 +147,21 @@ REFUSALS: list[tuple[Operator, dict[str, TensorType], str | None, str]] = [
     (Concat(1), {"0": t(B, 4), "1": t(H, 4)}, "1", "differ beside axis 1"),
     (Concat(2), {"0": t(B, 4)}, "x", "no axis 2"),
     (Pad(((0, 0),)), {"x": t(B, 4)}, "x", "1 pairs of widths"),
-    (Pad(((0, 0), (-1, 0))), {"x": t(B, 4)}, "x", "is negative"),
+    (Pad(((0, 0), (-1, 0)), "reflect"), {"x": t(B, 4)}, "x", "is negative"),
+    (Pad(((0, 0), (-1, -3))), {"x": t(B, 4)}, "x", "leaves nothing"),
     (Pad(((0, 0), (4, 0)), "reflect"), {"x": t(B, 4)}, "x", "reflect padding of 4"),
     (Pad(((0, 0), (1, 0)), "reflect"), {"x": t(B, 4), "value": t()}, "value", "has no value"),
     (Pad(((0, 0), (1, 0))), {"x": t(B, 4), "value": t(4)}, "value", "no padding there|the value is"),
     (Pad(((0, 1), (0, 0))), {"x": t(B, 4), "value": t(3)}, "value", "the value is"),
-    (Upsample((2,)), {"x": IMAGE}, "x", "1 spatial axes"),
-    (Upsample((2, 0)), {"x": IMAGE}, "x", "does not enlarge"),
-    (Upsample((2, 2), "cubic"), {"x": IMAGE}, "x", "no upsampling 'cubic'"),
-    (Upsample((2, 2), "nearest", True), {"x": IMAGE}, "x", "no upsampling 'nearest' with align_corners=True"),
+    (Upsample((TWO,)), {"x": IMAGE}, "x", "1 spatial axes"),
+    (Upsample((TWO,) * 2, size=(8, 8)), {"x": IMAGE}, "x", "2 spatial axes"),
+    (Upsample((TWO, Fraction(0))), {"x": IMAGE}, "x", "leaves nothing"),
+    (Upsample((), size=(8, 0)), {"x": IMAGE}, "x", "nothing left"),
+    (Upsample((TWO, TWO), "area"), {"x": IMAGE}, "x", "no upsampling 'area'"),
+    (Upsample((TWO,), "cubic"), {"x": t(B, 4, 8)}, "x", "no upsampling 'cubic' of 1 axes"),
+    (Upsample((TWO, TWO), "nearest", True), {"x": IMAGE}, "x", "'nearest' of 2 axes with align_corners=True"),
+    (Upsample((TWO, Fraction(5, 3))), {"x": IMAGE}, "x", "depends on how a runtime rounds"),
+    (Upsample((TWO, Fraction(5, 4)), "linear"), {"x": IMAGE}, "x", "depends on how a runtime rounds"),
     (MaxPool((2,), (2,), ((0, 0),), (1,)), {"x": IMAGE}, "x", "a 1-d pool takes x with 3 axes"),
     (MaxPool((2,), (2,), ((0, 2),), (1,)), {"x": t(B, 4, 8)}, "x", "more than half of the kernel of 2"),
     (MaxPool((2,), (1,), ((1, 1),), (2,)), {"x": t(B, 4, 1)}, "x", "nothing but padding"),
@@ -142,7 +169,40 @@ REFUSALS: list[tuple[Operator, dict[str, TensorType], str | None, str]] = [
     (AvgPool((0,), (1,), ((0, 0),)), {"x": t(B, 4, 8)}, "x", "kernel .* must be at least 1"),
     (AdaptiveAvgPool((2, 1)), {"x": t(B, 4, H, 8)}, "x", "windows of h elements for 2 results"),
     (AdaptiveAvgPool((0, 1)), {"x": IMAGE}, "x", "output .* must be at least 1"),
-    (Reduce("max", (0,), False), {"x": IMAGE}, "x", "no reduction 'max'"),
+    (AdaptiveAvgPool((1, 1)), {"x": t(B, 4, H, 0)}, "x", "axis 3 of f32.* has nothing in it"),
+    (Reduce("mean", (2, 3), False), {"x": t(B, 4, H, 0)}, "x", "nothing to average in f32"),
+    (AdaptiveMaxPool((2, 1)), {"x": t(B, 4, H, 8)}, "x", "windows of h elements for 2 results"),
+    (Reduce("median", (0,), False), {"x": IMAGE}, "x", "no reduction 'median'"),
+    (Reduce("var", (), False), {"x": IMAGE}, "x", "a variance of 1 elements"),
+    (Reduce("var", (1,), False, 4), {"x": IMAGE}, "x", "does not divide by 4 less"),
+    (CumSum(4), {"x": IMAGE}, "x", "no axis 4"),
+    (CumSum(0), {"x": t(B, dtype="bool")}, "x", "takes real numbers"),
+    (LogSoftmax(4), {"x": IMAGE}, "x", "no axis 4"),
+    (Cast("f31"), {"x": IMAGE}, "x", "no element type 'f31'"),
+    (Binary("less_than"), {"a": IMAGE, "b": IMAGE}, "a", "no function 'less_than'"),
+    (Binary("less"), {"a": IMAGE, "b": t(B, 4, 8, 8, dtype="i64")}, "b", "a is f32 and b is i64"),
+    (Binary("less"), {"a": t(3, dtype="bool"), "b": t(3, dtype="bool")}, "a", "less takes numbers, not bool"),
+    (Binary("logical_or"), {"a": IMAGE, "b": IMAGE}, "a", "logical_or takes true and false, not f32"),
+    (Not(), {"x": IMAGE}, "x", "takes true and false, not f32"),
+    (Where(), {"condition": IMAGE, "a": IMAGE, "b": IMAGE}, "condition", "takes true and false, not f32"),
+    (Where(), {"condition": TRUE, "a": t(3), "b": t(3, dtype="i64")}, "b", "a is f32 and b is i64"),
+    (Where(), {"condition": TRUE, "a": t(3), "b": t(4)}, None, "do not broadcast"),
+    (ATTENTION, {"q": t(4), "k": t(6, 4), "v": t(6, 5)}, "q", "takes rows of vectors"),
+    (ATTENTION, {"q": t(3, 4), "k": t(6, 5), "v": t(6, 5)}, "k", "their vectors differ in length"),
+    (ATTENTION, {"q": t(3, 4), "k": t(6, 4), "v": t(5, 5)}, "v", "other numbers of rows"),
+    (ATTENTION, {"q": t(3, 4), "k": t(6, 4), "v": t(6, 5), "mask": t(6, 3)}, None, "do not broadcast"),
+    (ATTENTION, {"q": t(3, 4), "k": t(6, 4), "v": t(6, 5), "mask": t(2, 3, 6)}, "mask", "the scores are"),
+    (ATTENTION, {"q": t(3, 4), "k": t(6, 4), "v": t(6, 5), "mask": t(6, dtype="bool")}, "mask", "mask is bool"),
+    (Attention(ONE, True), {"q": t(3, 4), "k": t(6, 4), "v": t(6, 5), "mask": t(6)}, "mask", "causal and has a mask"),
+    (Gather(1), {"x": t(3), "index": t(dtype="i64")}, "x", "no axis 1"),
+    (Gather(0), {"x": t(3), "index": t(2)}, "index", r"whole numbers, not f32\[2\]"),
+    (Take(0, (0,)), {"x": t(B)}, "x", "no known size to take from"),
+    (Take(0, (0, 3)), {"x": t(3)}, "x", "no position 3"),
+    (Roll((1,), (1,)), {"x": t(3)}, "x", "no axis 1"),
+    (Roll((1, 2), (0,)), {"x": t(3)}, "x", "2 shifts for 1 axes"),
+    (Opaque(TOPK), {"0": t(3, dtype="i64")}, None, "aten.topk.default takes f32, not i64"),
+    (Opaque(TOPK), {}, None, "aten.topk.default takes f32, not nothing"),
+    (Opaque(TOPK, 2), {"0": t(3)}, None, "has 2 results, no number 2"),
     (Reduce("sum", (1, 1), False), {"x": IMAGE}, "x", "an axis occurs twice"),
     (Random("beta", (1,), 0, 1), {}, None, "no distribution 'beta'"),
 ]
@@ -161,7 +221,7 @@ def test_a_refusal_names_reason_operand_and_remedy(
 
 
 def test_every_operator_that_can_refuse_does() -> None:
-    accepting = {"detach", "fill", "eye", "input"}
+    accepting = {"detach", "fill", "constant", "eye", "input"}
     assert {op.name for op, *_ in REFUSALS} | accepting == {op.name for op in OPERATORS}
 
 
@@ -172,10 +232,16 @@ def test_symbolic_sizes_come_out_by_the_real_formula() -> None:
     pooled = MaxPool((3, 3), (2, 2), ((1, 1), (0, 0)), (1, 1), True).infer({"x": x})
     assert str(pooled) == "f32[b, 4, (h//2) + 1, (h//2)]"
     assert str(TRANSPOSE.infer({"x": x, "weight": t(4, 2, 3, 3)})) == "f32[b, 2, 2*h + 1, 2*h + 1]"
+    halved = Upsample((Fraction(1, 2), Fraction(3, 2)), "linear").infer({"x": x})
+    assert str(halved) == "f32[b, 4, (h//2), (h//2) + h]"
+    assert str(Slice(2, 1, H * 2 - 1, 2).infer({"x": t(B, 4, H * 2)})) == "f32[b, 4, h - 1]"
+    assert str(Slice(2, 0, 3).infer({"x": t(B, 4, H // 2 + 3)})) == "f32[b, 4, 3]"
     assert str(Reshape((B, 4 * H * H)).infer({"x": x})) == "f32[b, 4*h*h]"
 
 
 def test_an_operator_with_sizes_inside_gets_integers() -> None:
     assert Reshape((B, 4 * H)).at({"b": 2, "h": 3}) == Reshape((2, 12))
     assert Expand((B, 4)).at({"b": 2}) == Expand((2, 4))
+    assert Slice(0, 1, B - 1).at({"b": 5}) == Slice(0, 1, 4)
+    assert Upsample((), size=(H, 3)).at({"h": 5}) == Upsample((), size=(5, 3))
     assert CONV.at({"b": 2}) is CONV

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repc.ir.foreign import Hole, TorchCall
 from repc.ir.operator import Operator
-from repc.ops import Concat, Detach, Dropout, Expand, Pad, Permute, Reshape, Slice, Sum
+from repc.ops import Concat, Detach, Dropout, Expand, Opaque, Pad, Permute, Reshape, Slice, Sum
+from repc.ops.opaque import opaque_names
+from repc.passes import fold
 from tests.passes import draw as d
 from tests.passes.build import EXACT, Net, folded
 
@@ -175,6 +178,16 @@ def test_equal_movement_of_one_value_is_one_value() -> None:
     found = folded(net.output(net.sum(*branches)))
     assert found.count() == {"reshape": 1, "linear": 1}
     assert found.error() < EXACT
+
+
+def test_calls_that_nobody_knows_stay_apart() -> None:
+    """They may be random; but the same result of the same call is one value."""
+    net = Net()
+    x = net.input(2, 3, 8)
+    calls = [TorchCall("aten.rand_like.default", (Hole(0),), ("f32",), (net.graph[x].type,)) for _ in "ab"]
+    drawn = [net.node(Opaque(call), "", **{"0": x}) for call in (*calls, calls[0])]
+    graph, _ = fold(net.output(net.sum(*[net.relu(y, f"act{i}") for i, y in enumerate(drawn)])).graph)
+    assert sorted(opaque_names(graph).values()) == ["aten.rand_like.default"] * 2
 
 
 def test_what_no_output_needs_goes() -> None:

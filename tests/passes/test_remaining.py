@@ -48,15 +48,17 @@ def biased_before_border(net: Net) -> int:
     return net.conv(net.conv(image(net), "a", 6, (1, 1)), "b", 6, padding=1)
 
 
+def padded_twice(net: Net) -> int:
+    return net.conv(net.conv(image(net), "a", 6, padding=1, bias=False), "b", 6, padding=1)
+
+
+def dearer(net: Net) -> int:
+    return net.linear(net.linear(net.input(5, 24), "a", 4, bias=False), "b", 24)
+
+
 SPREAD = "the constant of {} is not one value per channel"
 CASES: dict[Callable[[Net], int], list[tuple[str, str, str]]] = {
     counted_zeros: [
-        (
-            "F5",
-            "conv -> pool/avg_pool",
-            "conv and pool/avg_pool in one would cost 900 instead of 378 multiply-adds, "
-            "3624 instead of 1536 weight bytes",
-        ),
         (
             "F1",
             "conv -> pool/avg_pool -> bn",
@@ -84,6 +86,21 @@ CASES: dict[Callable[[Net], int], list[tuple[str, str, str]]] = {
             "b reads zeros beyond the border, where a would have put its bias; "
             "up to 1 from the border the result would be wrong",
         ),
+    ],
+    padded_twice: [
+        (
+            "F5",
+            "a -> b",
+            "beyond the border b reads its padding, where a would go on reading its input; "
+            "up to 1 from the border the result would be wrong",
+        ),
+    ],
+    dearer: [
+        (
+            "F5",
+            "a -> b",
+            "a and b in one would cost 576 instead of 192 multiply-adds, 2400 instead of 864 weight bytes",
+        )
     ],
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 from repc.backends.onnx.errors import unknown_size
 from repc.diagnostics import Span
 from repc.ir.dims import Dim, Floor, Polynomial, Shape, Symbol, free_dimension, symbol
+from repc.ir.foreign import Call, OnnxCall
 from repc.ir.types import TensorType
 
 ELEMENTS = {
@@ -22,7 +23,13 @@ ELEMENTS = {
     "f64": onnx.TensorProto.DOUBLE,
     "i64": onnx.TensorProto.INT64,
     "bool": onnx.TensorProto.BOOL,
+    "i8": onnx.TensorProto.INT8,
+    "i16": onnx.TensorProto.INT16,
+    "i32": onnx.TensorProto.INT32,
+    "u8": onnx.TensorProto.UINT8,
+    "c64": onnx.TensorProto.COMPLEX64,
 }
+GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 Attribute = int | float | str | Sequence[int]
 
 
@@ -35,13 +42,14 @@ class Value:
 
 
 class Names:
-    """Names that occur once.  Integer-like ones are never given: tools have taken them for indices."""
+    """Names that occur once.  Integer-like ones are never made up: tools have taken them for indices."""
 
     def __init__(self, reserved: Iterable[str]) -> None:
         self._taken = set(reserved)
 
-    def take(self, wanted: str) -> str:
-        name = base = wanted if not wanted.isdigit() else f"value_{wanted}"
+    def take(self, wanted: str, *, given: bool = False) -> str:
+        """A name that nothing has yet; `given` is one that someone else chose."""
+        name = base = wanted if given or not wanted.isdigit() else f"value_{wanted}"
         count = 0
         while name in self._taken:
             count += 1
@@ -64,33 +72,37 @@ class Emitter:
         self._dtype = dtype
         self._names = names
         self._site = ""
-        self._origin: Sequence[Span] = ()
+        self.origin: Sequence[Span] = ()
         self._first = 0
         self._places: dict[Polynomial, tuple[str, int]] = {}
         self._sizes: dict[Polynomial, str] = {}
+        self._carried: dict[object, onnx.NodeProto] = {}
+        self._call: onnx.NodeProto | None = None
+        self.opsets: dict[str, int] = {"": opset}
 
     # ------------------------------------------------------------ sites
 
     def enter(self, name: str, origin: Sequence[Span]) -> None:
         """Begin the node called `name`, a name already taken."""
-        self._site, self._origin, self._first = name, origin, len(self.nodes)
+        self._site, self.origin, self._first, self._call = name, origin, len(self.nodes), None
 
     def leave(self, result: str) -> str:
         """Name the value `result` after this site, and return its name.
 
         An operator that is the identity makes no node: its value keeps the name that it has.
         """
-        made = next((node for node in self.nodes[self._first :] if node.output[0] == result), None)
+        made = next((node for node in self.nodes[self._first :] if node.output[0] == result), self._call)
         if made is None:
             return result
-        made.name = made.output[0] = self._site
+        if made is not self._call:
+            made.name = self._site
+        made.output[:] = [self._site if name == result else name for name in made.output]
         return self._site
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Give values other names, wherever they are made and read."""
         for node in self.nodes:
-            node.output[0] = names.get(node.output[0], node.output[0])
-            node.input[:] = [names.get(name, name) for name in node.input]
+            rename(node, names)
 
     def element(self, type: TensorType) -> int:
         """The ONNX element type; f32 stands for the compute type."""
@@ -105,10 +117,34 @@ class Emitter:
     def add(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
         """A node with one output, whose name is returned."""
         output = self._names.take(f"{self._site}/{op_type}")
-        node = helper.make_node(op_type, inputs, [output], output, documentation(self._origin))
+        node = helper.make_node(op_type, inputs, [output], output, documentation(self.origin))
         node.attribute.extend(helper.make_attribute(name, value) for name, value in sorted(attributes.items()))
         self.nodes.append(node)
         return output
+
+    def maker(self, value: str) -> onnx.NodeProto | None:
+        """The node that makes a value; None for inputs and stored tensors."""
+        return next((node for node in reversed(self.nodes) if value in node.output), None)
+
+    def carried(self, call: Call, inputs: Sequence[str]) -> list[str]:
+        """The results of a call that is written as it was, once for all of them.
+
+        One of torch becomes a node of the domain ``torch``, which no runtime has: it can be counted.
+        """
+        if (call, *inputs) not in self._carried:
+            if isinstance(call, OnnxCall):
+                node = onnx.NodeProto.FromString(call.node)
+                inside = {name: self._names.take(f"{self._site}/{name}") for name in dict.fromkeys(made_inside(node))}
+                rename(node, {**inside, **dict(zip(call.names, inputs, strict=True))})
+                self.opsets.setdefault(call.domain, call.opset)
+            else:
+                node = helper.make_node(call.target, inputs, [call.title] * len(call.types), domain="torch")
+            node.output[:] = [name and self._names.take(f"{self._site}/{call.title}") for name in node.output]
+            node.name, node.doc_string = node.name or self._site, documentation(self.origin)
+            self.nodes.append(node)
+            self._carried[call, *inputs] = node
+        self._call = self._carried[call, *inputs]
+        return [name for name in self._call.output if name]
 
     def array(self, array: np.ndarray) -> str:
         """A constant, which becomes an initializer."""
@@ -153,10 +189,16 @@ class Emitter:
             place = self._places.get(dim)
             if place:
                 value, axis = place
-                self._sizes[dim] = self.add("Shape", value, start=axis, end=axis + 1)
+                self._sizes[dim] = self._axis(value, axis)
             else:
                 self._sizes[dim] = self._computed(dim)
         return self._sizes[dim]
+
+    def _axis(self, value: str, axis: int) -> str:
+        """A size of a value, as a vector; from opset 15 on Shape itself can give a part."""
+        if self.opset >= 15:
+            return self.add("Shape", value, start=axis, end=axis + 1)
+        return self.add("Gather", self.add("Shape", value), self.ints([axis]))
 
     def _computed(self, dim: Polynomial) -> str:
         products: list[str] = []
@@ -171,7 +213,7 @@ class Emitter:
         if isinstance(atom, Symbol):
             plain = symbol(atom.name)
             if plain not in self._places:
-                raise unknown_size(str(plain), self._origin)
+                raise unknown_size(str(plain), self.origin)
             return self._size(plain)
         # Div truncates, which is the floor of what a size can be.
         return self.add("Div", self._size(atom.numerator), self.ints([atom.denominator]))
@@ -181,6 +223,40 @@ class Emitter:
         for operand in operands[1:]:
             total = self.add(op_type, total, operand)
         return total
+
+
+def rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Give values other names, in a node and in the graphs of its attributes."""
+    node.input[:] = [names.get(name, name) for name in node.input]
+    node.output[:] = [names.get(name, name) for name in node.output]
+    for graph in graphs_of(node):
+        for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            value.name = names.get(value.name, value.name)
+        for inner in graph.node:
+            rename(inner, names)
+
+
+def made_inside(node: onnx.NodeProto) -> Iterator[str]:
+    """The values that the graphs in the attributes of a node make, which no value outside may be called like."""
+    for graph in graphs_of(node):
+        yield from (value.name for value in (*graph.input, *graph.initializer))
+        for inner in graph.node:
+            yield from filter(None, inner.output)
+            yield from made_inside(inner)
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """The values that a node and the graphs in its attributes read."""
+    yield from node.input
+    for graph in graphs_of(node):
+        for inner in graph.node:
+            yield from reads(inner)
+
+
+def graphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs in the attributes of a node: the branches of an If, the body of a Loop."""
+    for attribute in node.attribute:
+        yield from (attribute.g, *attribute.graphs) if attribute.type in GRAPHS else ()
 
 
 def documentation(origin: Sequence[Span]) -> str:

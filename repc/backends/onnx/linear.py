@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from repc.backends.onnx.emitter import Emitter, Value
+from repc.ops.attention import MASKED, Attention
 from repc.ops.linear import Einsum, Linear, MatMul
 
 
@@ -29,3 +30,17 @@ def matmul(e: Emitter, op: MatMul, given: Mapping[str, Value]) -> str:
 def einsum(e: Emitter, op: Einsum, given: Mapping[str, Value]) -> str:
     """Einsum has the same notation."""
     return e.add("Einsum", given["a"].name, given["b"].name, equation=op.equation)
+
+
+def attention(e: Emitter, op: Attention, given: Mapping[str, Value]) -> str:
+    """Softmax between two matrix products, the form that every opset has and runtimes fuse."""
+    q, k, v = (given[name] for name in op.required)
+    rank = k.type.rank
+    turned = e.add("Transpose", k.name, perm=[*range(rank - 2), rank - 1, rank - 2])
+    scores = e.add("Mul", e.add("MatMul", q.name, turned), e.filled(q, op.scale))
+    if "mask" in given:
+        scores = e.add("Add", scores, given["mask"].name)
+    if op.causal:
+        future = e.add("Expand", e.filled(q, MASKED), e.shape([q.type.shape[-2], k.type.shape[-2]]))
+        scores = e.add("Add", scores, e.add("Trilu", future, e.ints([1]), upper=1))
+    return e.add("MatMul", e.add("Softmax", scores, axis=-1), v.name)

@@ -28,10 +28,11 @@ def batch_norm(e: Emitter, op: BatchNorm, given: Mapping[str, Value]) -> str:
 def layer_norm(e: Emitter, op: LayerNorm, given: Mapping[str, Value]) -> str:
     """LayerNormalization over the trailing axes."""
     x = given["x"]
-    if not has_norm(e, given, since=17):
+    if not has_norm(e, x, op.axes, since=17):
         return affine(e, standardized(e, x, trailing(x, op.axes), op.eps), given, x.type.rank - op.axes)
     bias = [given["bias"].name] if "bias" in given else []
-    return e.add("LayerNormalization", x.name, given["weight"].name, *bias, axis=-op.axes, epsilon=float(op.eps))
+    scale = trailing_scale(e, given, op.axes)
+    return e.add("LayerNormalization", x.name, scale, *bias, axis=-op.axes, epsilon=float(op.eps))
 
 
 def group_norm(e: Emitter, op: GroupNorm, given: Mapping[str, Value]) -> str:
@@ -40,7 +41,7 @@ def group_norm(e: Emitter, op: GroupNorm, given: Mapping[str, Value]) -> str:
     Before, each group is an instance of InstanceNormalization.
     """
     x, eps = given["x"], float(op.eps)
-    if has_norm(e, given, since=21):
+    if has_norm(e, x, 0, since=21):
         return e.add("GroupNormalization", x.name, *scale_and_bias(e, given), num_groups=op.groups, epsilon=eps)
     grouped = e.add("Reshape", x.name, e.ints([0, op.groups, -1]))
     ones, zeros = e.filled(x, 1, [op.groups]), e.filled(x, 0, [op.groups])
@@ -52,15 +53,27 @@ def group_norm(e: Emitter, op: GroupNorm, given: Mapping[str, Value]) -> str:
 def rms_norm(e: Emitter, op: RMSNorm, given: Mapping[str, Value]) -> str:
     """RMSNormalization from opset 23 on, else x / √(mean(x²) + eps)."""
     x = given["x"]
-    if has_norm(e, given, since=23):
-        return e.add("RMSNormalization", x.name, given["weight"].name, axis=-op.axes, epsilon=float(op.eps))
+    if has_norm(e, x, op.axes, since=23):
+        scale = trailing_scale(e, given, op.axes)
+        return e.add("RMSNormalization", x.name, scale, axis=-op.axes, epsilon=float(op.eps))
     normal = divided_by_root(e, x, mean_square(e, x, trailing(x, op.axes)), op.eps)
     return affine(e, normal, given, x.type.rank - op.axes)
 
 
-def has_norm(e: Emitter, given: Mapping[str, Value], since: int) -> bool:
-    """Whether an operator that ONNX has from an opset on serves: it needs a weight, and computes in float32."""
-    return e.opset >= since and "weight" in given and e.element(given["x"].type) != ELEMENTS["f64"]
+def has_norm(e: Emitter, x: Value, axes: int, since: int) -> bool:
+    """Whether an operator that ONNX has from an opset on serves.
+
+    It computes in float32, and needs a weight over the last `axes` axes, whose sizes therefore have to be known.
+    """
+    known = all(isinstance(size, int) for size in x.type.shape[x.type.rank - axes :])
+    return e.opset >= since and known and e.element(x.type) != ELEMENTS["f64"]
+
+
+def trailing_scale(e: Emitter, given: Mapping[str, Value], axes: int) -> str:
+    """The weight of a norm over the last axes, made up where it is not given."""
+    type = given["x"].type
+    shape = type.with_shape(type.shape[type.rank - axes :]).concrete()
+    return given["weight"].name if "weight" in given else e.filled(given["x"], 1, shape)
 
 
 def scale_and_bias(e: Emitter, given: Mapping[str, Value]) -> tuple[str, str]:

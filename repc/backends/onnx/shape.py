@@ -1,4 +1,4 @@
-"""Movement of elements, and resizing."""
+"""Movement of elements."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from repc.backends.onnx.emitter import Emitter, Value
+from repc.backends.onnx.emitter import ELEMENTS, Emitter, Value
 from repc.ir.dims import Dim, Shape
 from repc.ops.padding import Pairs
-from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.ops.select import Gather, Roll, Take
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 
 PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 END = np.iinfo(np.int64).max
@@ -49,13 +50,45 @@ def expand(e: Emitter, op: Expand, given: Mapping[str, Value]) -> str:
 
 
 def slice_of(e: Emitter, op: Slice, given: Mapping[str, Value]) -> str:
-    """Slice of one axis."""
-    return sliced(e, given["x"].name, op.axis, op.start, op.stop, step=op.step)
+    """Slice of one axis; one of a free size ends so far from the end."""
+    stop = op.stop
+    if not isinstance(stop, int):
+        end = stop - given["x"].type.shape[op.axis]
+        assert isinstance(end, int), "the size less a number"
+        stop = end or END
+    return sliced(e, given["x"].name, op.axis, op.start, stop, step=op.step)
 
 
 def sliced(e: Emitter, x: str, axis: int, start: int, stop: int, *, step: int = 1) -> str:
     """Part of one axis; negative places count from the end."""
     return e.add("Slice", x, e.ints([start]), e.ints([stop]), e.ints([axis]), e.ints([step]))
+
+
+def take(e: Emitter, op: Take, given: Mapping[str, Value]) -> str:
+    """Gather at constant positions."""
+    return e.add("Gather", given["x"].name, e.ints(op.positions), axis=op.axis)
+
+
+def gather(e: Emitter, op: Gather, given: Mapping[str, Value]) -> str:
+    """Gather, whose positions are i64 or i32."""
+    index = given["index"]
+    position = index.name
+    if index.type.dtype not in ("i64", "i32"):
+        position = e.add("Cast", position, to=ELEMENTS["i64"])
+    return e.add("Gather", given["x"].name, position, axis=op.axis)
+
+
+def roll(e: Emitter, op: Roll, given: Mapping[str, Value]) -> str:
+    """For each axis its end before its beginning; where they meet is computed for a size that is free."""
+    x = given["x"]
+    result = x.name
+    for shift, axis in zip(op.shifts, op.axes, strict=True):
+        size = x.type.shape[axis]
+        place = e.ints([-shift % size]) if isinstance(size, int) else e.add("Mod", e.ints([-shift]), e.shape([size]))
+        end = e.add("Slice", result, place, e.ints([END]), e.ints([axis]))
+        beginning = e.add("Slice", result, e.ints([0]), place, e.ints([axis]))
+        result = e.add("Concat", end, beginning, axis=axis)
+    return result
 
 
 def concat(e: Emitter, op: Concat, given: Mapping[str, Value]) -> str:
@@ -102,16 +135,3 @@ def along(e: Emitter, value: Value, axis: int, rank: int) -> str:
     """A value whose first axis is `axis` of a tensor of that rank, so that it broadcasts."""
     missing = rank - axis - value.type.rank
     return e.add("Unsqueeze", value.name, e.ints(range(1, missing + 1))) if missing else value.name
-
-
-def upsample(e: Emitter, op: Upsample, given: Mapping[str, Value]) -> str:
-    """Resize by whole factors."""
-    scales = e.array(np.array([1, 1, *op.scale], np.float32))
-    if op.mode == "nearest":
-        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    else:
-        how = {
-            "mode": "linear",
-            "coordinate_transformation_mode": "align_corners" if op.align_corners else "half_pixel",
-        }
-    return e.add("Resize", given["x"].name, "", scales, **how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from repc.backends.onnx.emitter import Emitter, Names, Value
+from repc.backends.onnx.emitter import Emitter, Names, Value, reads
 from repc.backends.onnx.errors import no_form
 from repc.backends.onnx.lowerings import LOWERINGS
 from repc.diagnostics import Diagnostic, Failure
@@ -21,8 +21,9 @@ class Writer:
     def __init__(self, graph: Graph, stored: Storage, opset: int, dtype: str) -> None:
         self._graph, self._stored = graph, stored
         self._names = Names(stored.tensors)
-        self._inputs = {id: self._names.take(name) for name, id in graph.inputs.items()}
-        self._outputs = [(self._names.take(name), id) for name, id in graph.outputs.items()]
+        own = bool(graph.names)  # then the names of its inputs and outputs are an interface that others use
+        self._inputs = {id: self._names.take(name, given=own) for name, id in graph.inputs.items()}
+        self._outputs = [(self._names.take(name, given=own), id) for name, id in graph.outputs.items()]
         self._emitter = Emitter(opset, dtype, self._names)
         self._values: dict[NodeId, str] = dict(self._inputs)
         for id, name in self._inputs.items():
@@ -33,7 +34,7 @@ class Writer:
     def graph_proto(self) -> onnx.GraphProto:
         """The graph with its constants, but without the stored tensors; every value has its type."""
         e, graph = self._emitter, self._graph
-        made = {node.output[0] for node in e.nodes} - {name for name, _ in self._outputs}
+        made = {name for node in e.nodes for name in node.output} - {name for name, _ in self._outputs}
         types = {self._values[id]: graph[id].type for id in graph.order()}
         return helper.make_graph(
             e.nodes,
@@ -46,8 +47,12 @@ class Writer:
 
     def weights(self) -> list[str]:
         """The stored tensors that the model reads, in the order of the graph."""
-        read = {name for node in self._emitter.nodes for name in node.input}
+        read = {name for node in self._emitter.nodes for name in reads(node)}
         return [name for name in self._stored.tensors if name in read]
+
+    def opsets(self) -> dict[str, int]:
+        """The opset of each domain that the model uses."""
+        return dict(self._emitter.opsets)
 
     def values(self) -> dict[NodeId, str]:
         """What every value of the graph is called in the model."""
@@ -80,7 +85,7 @@ class Writer:
         lowering = LOWERINGS.get(type(node.op))
         if lowering is None:
             raise no_form(node.op.name, node.origin, "keep it out of what the target computes")
-        self._emitter.enter(self._names.take(name), node.origin)
+        self._emitter.enter(self._names.take(name, given=id in self._graph.names), node.origin)
         result = self._emitter.leave(lowering(self._emitter, node.op, self._operands(id, node)))
         self._emitter.see(result, node.type.shape)
         return result
@@ -90,13 +95,16 @@ class Writer:
         for operand, source in node.operands().items():
             if isinstance(source, NodeId):
                 given[operand] = Value(self._values[source], self._graph[source].type)
+            elif (id, operand) in self._stored.numbers:
+                number = self._stored.numbers[id, operand]
+                given[operand] = Value(LOWERINGS[type(number.op)](self._emitter, number.op, {}), number.type)
             else:
                 given[operand] = Value(self._stored.names[id, operand], source.type)
         return given
 
     def _name_outputs(self) -> None:
         """Call values as the outputs are called; one that already has such a name, or no node, is copied."""
-        made = {node.output[0] for node in self._emitter.nodes}
+        made = {name for node in self._emitter.nodes for name in node.output}
         renamed: dict[str, str] = {}
         for output, id in self._outputs:
             value = self._values[id]

@@ -15,9 +15,9 @@ from itertools import islice, takewhile
 
 from repc.backends.source.parts import DictPart, LayerPart, ListPart, ModulePart, Part, TensorPart
 from repc.backends.source.regions import Regions
-from repc.backends.torch.dtypes import DTYPES
 from repc.backends.torch.text import Literal, literal
 from repc.backends.torch.tree import Branch, Stored
+from repc.evaluate.dtypes import DTYPES
 
 BY_PLACE = 2  # so many arguments of an emitted class are given by place
 

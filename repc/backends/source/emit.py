@@ -14,11 +14,11 @@ from repc.backends.source.forward import forward
 from repc.backends.source.layout import layout
 from repc.backends.source.parts import Part, TensorPart, sizes
 from repc.backends.source.regions import regions
-from repc.backends.torch.dtypes import DTYPES
 from repc.backends.torch.plan import inference_plan
 from repc.backends.torch.program import label_of
 from repc.backends.torch.text import RESERVED, literal, variable
 from repc.backends.torch.tree import plain
+from repc.evaluate.dtypes import DTYPES
 from repc.ir.dims import evaluate
 from repc.ir.graph import Graph
 from repc.ops.work import nominal_sizes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from repc.diagnostics import Diagnostic, Label, Span
 from repc.ir.types import TensorType
 
@@ -30,4 +32,15 @@ def free_padding(mode: str, axis: int, x: TensorType) -> Diagnostic:
     """E723: padding that torch has no function for and that needs a known size otherwise."""
     return Diagnostic(
         "E723", f"torch cannot pad axis {axis} of {x} by mode {mode} while its size is free", help="pin that size"
+    )
+
+
+def onnx_only(nodes: Sequence[tuple[str, str, Span | None]]) -> Diagnostic:
+    """E724: opaque operators that came from an ONNX file: all of them, with name, path and place."""
+    return Diagnostic(
+        "E724",
+        f"torch has no form of the opaque operators {', '.join(dict.fromkeys(name for name, *_ in nodes))}",
+        next((Label(span, "the first of them") for _, _, span in nodes if span), None),
+        "deploy ONNX, which takes them as they are",
+        notes=tuple(f"opaque operator {name} at {path or 'the top'}" for name, path, _ in nodes),
     )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from repc.backends.torch.errors import onnx_only
 from repc.backends.torch.layers import layer_of
 from repc.backends.torch.tree import Branch, Stored, tree
-from repc.ir.expr import Apply, Param
+from repc.diagnostics import Failure
+from repc.ir.expr import Apply, Param, walk
+from repc.ir.foreign import OnnxCall
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId, Parameter
 from repc.ir.storage import storage
 from repc.ir.types import TensorType
 from repc.ops.arithmetic import Detach
 from repc.ops.function import Dropout
+from repc.ops.opaque import Opaque, opaque_calls
 
 # A value: of a node, of a weight expression, or a stored tensor by its name.
 Key: TypeAlias = NodeId | Apply | str
@@ -27,7 +31,8 @@ class Plan:
     """`root` is the tree of modules; `weights` says for each weight operand the stored name or expression to read.
 
     `order` lists the nodes that the outputs need, operands first.  `layers` gives, for the nodes that call a layer of
-    `torch.nn`, the path of that layer.
+    `torch.nn`, the path of that layer; `calls`, for the nodes of opaque calls, all nodes of the same call by the
+    number of their result, which run as one step.
     """
 
     graph: Graph
@@ -36,6 +41,11 @@ class Plan:
     weights: Mapping[tuple[NodeId, str], Apply | str]
     order: tuple[NodeId, ...]
     layers: Mapping[NodeId, str]
+    calls: Mapping[NodeId, Mapping[int, NodeId]]
+
+    def first(self, id: NodeId) -> NodeId:
+        """The node whose step computes a node's value."""
+        return next(iter(self.calls[id].values())) if id in self.calls else id
 
     def operands(self, id: NodeId) -> dict[str, Key]:
         """What a node reads, by operand."""
@@ -66,7 +76,7 @@ def inference_plan(graph: Graph) -> Plan:
     graph = _without_identities(graph)
     named = storage(graph)
     stored = [_constant(graph.parameters.get(name), name, expr.type) for name, expr in named.tensors.items()]
-    return _plan(graph, stored, named.names)
+    return _plan(graph, stored, {**named.names, **named.numbers})
 
 
 def _without_identities(graph: Graph) -> Graph:
@@ -81,8 +91,26 @@ def _without_identities(graph: Graph) -> Graph:
 def _plan(graph: Graph, stored: Sequence[Stored], weights: Mapping[tuple[NodeId, str], Apply | str]) -> Plan:
     needed = graph.upstream(graph.outputs.values())
     order = tuple(id for id in graph.order() if id in needed)
-    plan = Plan(graph, tree(stored), {tensor.name: tensor for tensor in stored}, weights, order, dict[NodeId, str]())
-    return Plan(graph, plan.root, plan.stored, weights, order, _place_layers(plan))
+    _check_calls(graph, weights)
+    calls = {id: nodes for nodes in opaque_calls(graph) for id in nodes.values()}
+    plan = Plan(graph, tree(stored), {tensor.name: tensor for tensor in stored}, weights, order, {}, calls)
+    return replace(plan, layers=_place_layers(plan))
+
+
+def _check_calls(graph: Graph, weights: Mapping[tuple[NodeId, str], Apply | str]) -> None:
+    """Opaque calls must be torch's own; all others are named at once."""
+    used = [(id, graph[id].op) for id in graph.order()]
+    for (id, _), weight in weights.items():
+        used += [
+            (id, part.op) for part in walk([weight] if isinstance(weight, Apply) else []) if isinstance(part, Apply)
+        ]
+    wrong = [
+        (op.call.target, graph[id].path, next(iter(graph[id].origin), None))
+        for id, op in used
+        if isinstance(op, Opaque) and isinstance(op.call, OnnxCall)
+    ]
+    if wrong:
+        raise Failure(onnx_only(list(dict.fromkeys(wrong))))
 
 
 def _place_layers(plan: Plan) -> dict[NodeId, str]:

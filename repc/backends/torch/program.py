@@ -9,12 +9,14 @@ from typing import TypeAlias
 
 from repc.backends.torch.layers import layer_call
 from repc.backends.torch.lowerings import lower, sizes_read
+from repc.backends.torch.lowerings.opaque import opaque_call
 from repc.backends.torch.plan import Key, Plan
 from repc.backends.torch.text import Value, variable
 from repc.ir.expr import Apply, Param, walk
 from repc.ir.node import NodeId
 from repc.ir.operator import Operator
 from repc.ops.constant import Input
+from repc.ops.opaque import Opaque
 
 Names: TypeAlias = Callable[[Key], str]
 
@@ -23,10 +25,11 @@ Names: TypeAlias = Callable[[Key], str]
 class Step:
     """One line: `text` gives its right-hand side once the values that it reads have names.
 
-    `label` names the result where x is taken; `sizes` are the free dimensions that the text needs as variables.
+    `label` names the result where x is taken; `sizes` are the free dimensions that the text needs as variables.  A
+    result that nobody wants is None.
     """
 
-    results: tuple[Key, ...]
+    results: tuple[Key | None, ...]
     reads: tuple[Key, ...]
     label: str
     text: Callable[[Names], str]
@@ -43,17 +46,32 @@ def steps(plan: Plan, training: bool) -> Iterator[Step]:
                 done.add(expr)
                 operands = {name: arg.path if isinstance(arg, Param) else arg for name, arg in expr.args.items()}
                 yield _function_step(plan, expr, expr.op, operands, node.path, training)
-        if not isinstance(node.op, Input):
+        if not isinstance(node.op, Input) and plan.first(id) == id:
             yield node_step(plan, id, training)
 
 
 def node_step(plan: Plan, id: NodeId, training: bool = False) -> Step:
-    """The step of one node: the call of its layer, or of a function."""
+    """The step of one node: the call of its layer, or of a function; or of all nodes of an opaque call."""
     node, operands = plan.graph[id], plan.operands(id)
+    if len(plan.calls.get(id, ())) > 1:
+        return _call_step(plan, id)
     if id not in plan.layers:
         return _function_step(plan, id, node.op, operands, node.path, training)
     layer, x = plan.layers[id], operands["x"]
     return Step((id,), (x,), label_of(layer), lambda names: layer_call(node.op, names(layer), names(x)))
+
+
+def _call_step(plan: Plan, id: NodeId) -> Step:
+    """The step of an opaque call of which several results are wanted."""
+    op, operands = plan.graph[id].op, plan.operands(id)
+    assert isinstance(op, Opaque)
+
+    def text(names: Names) -> str:
+        return opaque_call(op, {name: Value(names(key), plan.type_of(key)) for name, key in operands.items()})
+
+    results = tuple(plan.calls[id].get(number) for number in range(len(op.call.types)))
+    label = label_of(plan.graph[id].path) or op.title
+    return Step(results, tuple(operands.values()), label, text, op.call.symbols)
 
 
 def label_of(path: str) -> str:
@@ -84,7 +102,7 @@ def write(
     module.  A result is called x where nothing else is, else like an operand that is not needed any more, else by its
     label.  With `free`, every value is deleted after its last use, so that no memory is held longer than by hand.
     """
-    last: dict[Key, float] = {key: i for i, step in enumerate(steps) for key in (*step.reads, *step.results)}
+    last: dict[Key | None, float] = {key: i for i, step in enumerate(steps) for key in (*step.reads, *step.results)}
     last.update(dict.fromkeys(outputs, inf))
     names: dict[Key, str] = dict(given)
     kept, reserved = set(given.values()), {variable(size) for step in steps for size in step.sizes}
@@ -98,14 +116,17 @@ def write(
         dying = [names.pop(key) for key in dict.fromkeys(step.reads) if key in names and last[key] == i]
         targets: list[str] = []
         for key in step.results:
+            if key is None:
+                targets.append("_")
+                continue
             short = () if isinstance(key, Apply) else ("x",)
             spare = [name for name in dying if name not in kept]
             names[key] = _name(step.label, (*short, *spare), {*names.values(), *reserved})
             targets.append(names[key])
         if targets != [text]:
             lines.append(f"{', '.join(targets)} = {text}")
-        unread = [names.pop(key) for key in step.results if last[key] == i]
-        dead = [name for name in (*dying, *unread) if name not in names.values()]
+        unread = ["_" if key is None else names.pop(key) for key in step.results if key is None or last[key] == i]
+        dead = [name for name in dict.fromkeys((*dying, *unread)) if name not in names.values()]
         if free and dead:
             lines.append(f"del {', '.join(dead)}")
     return lines, [name_of(key) for key in outputs]

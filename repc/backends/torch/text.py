@@ -13,12 +13,14 @@ from fractions import Fraction
 from json import dumps
 from keyword import iskeyword
 from math import isfinite
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from repc.ir.dims import Dim
 from repc.ir.types import TensorType
 
 Literal: TypeAlias = "bool | int | float | str | Fraction | tuple[Literal, ...] | None"
+
+N = TypeVar("N", int, Fraction)
 
 # Names that generated code uses for itself.
 RESERVED = frozenset(
@@ -81,7 +83,7 @@ def call(function: str, *args: str, **keywords: Literal) -> str:
     return f"{function}({', '.join((*args, *named))})"
 
 
-def compact(values: Sequence[int], default: int | None = None) -> int | tuple[int, ...] | None:
+def compact(values: Sequence[N], default: int | None = None) -> N | tuple[N, ...] | None:
     """One number where all axes agree, and None where that is the default of the function."""
     if len(set(values)) != 1:
         return tuple(values)

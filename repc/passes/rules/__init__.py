@@ -9,32 +9,47 @@ from typing import Any
 
 from repc.passes.rule import Lemma, Rule
 from repc.passes.rules.average_as_conv import AverageAsConv
+from repc.passes.rules.centre_writers import CentreWriters
 from repc.passes.rules.collect_terms import CollectTerms
 from repc.passes.rules.compose_linear import ComposeLinear
 from repc.passes.rules.conv_as_linear import ConvAsLinear
+from repc.passes.rules.drop_constant_channels import DropConstantChannels
 from repc.passes.rules.fold_affine import FoldAffine
 from repc.passes.rules.fold_affine_forward import FoldAffineForward
+from repc.passes.rules.fold_homogeneous import FoldHomogeneous
 from repc.passes.rules.fold_norm_affine import FoldNormAffine
+from repc.passes.rules.fold_norm_forward import FoldNormForward
 from repc.passes.rules.hoist_movement import HoistMovement
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.rules.merge_affine import MergeAffine
+from repc.passes.rules.merge_movement import MergeMovement
 from repc.passes.rules.remove_identity import RemoveIdentity
+from repc.passes.rules.stack_siblings import StackSiblings
 from repc.passes.rules.sum_affine import SumAffine
 from repc.passes.rules.sum_parallel import SumParallel
 
 RULES: tuple[Rule[Any], ...] = (
     RemoveIdentity(),
+    MergeMovement(),
     CollectTerms(),
     FoldAffine(),
-    FoldNormAffine(),
-    MergeAffine(),
     FoldAffineForward(),
-    ComposeLinear(),
+    FoldNormForward(),
+    FoldHomogeneous(),
     SumParallel(),
     SumAffine(),
+    StackSiblings(),
+    ComposeLinear(),
     ConvAsLinear(),
     HoistMovement(),
 )
 
-# Identities that other rules use.
-LEMMAS: tuple[Lemma, ...] = (IdentityAsConv(), AverageAsConv())
+# Identities that other rules use, and those of passes over the whole graph.
+LEMMAS: tuple[Lemma, ...] = (
+    IdentityAsConv(),
+    AverageAsConv(),
+    FoldNormAffine(),
+    MergeAffine(),
+    CentreWriters(),
+    DropConstantChannels(),
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from repc.ir.node import NodeId
@@ -13,6 +12,7 @@ from repc.passes.absorb import absorbed
 from repc.passes.branches import Chain
 from repc.passes.chains import chains
 from repc.passes.cost import running
+from repc.passes.frames import crops
 from repc.passes.rule import Rule
 from repc.passes.rules.average_as_conv import AverageAsConv
 from repc.passes.workspace import Workspace
@@ -49,27 +49,19 @@ class ComposeLinear(Rule[ChainMatch]):
     def match(self, work: Workspace, id: NodeId) -> ChainMatch | None:
         if work.linear(id) is None and not isinstance(work.graph[id].op, AvgPool):
             return None
-        objective = work.options.objective_at(work.graph[id].path)
-        found: Chain | None = None
-        for chain in chains(work, id):
-            if not _several(work, chain):
-                continue
-            if chain.fault is None and not running(chain.view).dearer(chain.cost, objective):
-                return ChainMatch(id, chain)
-            found = found or chain
-        return found and ChainMatch(id, found)
+        found = [ChainMatch(id, chain) for chain in chains(work, id) if _several(work, chain)]
+        return next((match for match in found if self.check(work, match) is None), found[0] if found else None)
 
     def check(self, work: Workspace, match: ChainMatch) -> Refusal | None:
         chain, at = match.chain, match.subject
-        edge = chain.row[::-1]
-        after = running(chain.view)
-        if after.dearer(chain.cost, work.options.objective_at(work.graph[at].path)):
-            reason = f"{' and '.join(map(work.name, edge))} in one would cost {after.against(chain.cost)}"
-            return work.refusal(self.id, edge, at, reason, "set objective = operators to compose them anyway")
+        edge, after = chain.row[::-1], running(chain.view)
         if chain.fault is not None:
             inner, outer = (work.name(id) for id in edge[:2])
             reason, remedy = (text.format(outer=outer, inner=inner) for text in chain.fault)
             return work.refusal(self.id, edge, at, reason, remedy)
+        if after.dearer(chain.cost, work.options.objective_at(work.graph[at].path)):
+            reason = f"{' and '.join(map(work.name, edge))} in one would cost {after.against(chain.cost)}"
+            return work.refusal(self.id, edge, at, reason, "set objective = operators to compose them anyway")
         refused = (legality.shared(work, self.id, id, set(chain.nodes), edge, at) for id in chain.nodes)
         return next((refusal for refusal in refused if refusal is not None), None)
 
@@ -77,25 +69,13 @@ class ComposeLinear(Rule[ChainMatch]):
         chain, view, id = match.chain, match.chain.whole(), match.subject
         others = [node for node in chain.nodes if node != chain.base]
         node = absorbed(work, chain.base, others, view.op, {"weight": view.weight, "bias": view.bias})
-        steps = [replace(step, origin=node.origin) for step in chain_steps(work, chain, node.path)]
+        names, detail = tuple(map(work.name, others)), " after ".join(work.graph[at].op.name for at in chain.row)
+        averages = AverageAsConv.steps(work, node.path, chain.nodes)
         work.replace(id, replace(node, inputs=(view.source,), type=work.graph[id].type))
-        return steps
-
-
-def chain_steps(work: Workspace, chain: Chain, path: str) -> Iterator[Step]:
-    """What is done to see a chain as one operator; nothing for a single one with a kernel of its own."""
-    for id in chain.nodes:
-        if isinstance(work.graph[id].op, AvgPool):
-            kernel = "x".join(map(str, work.graph[id].op.kernel))
-            yield Step(AverageAsConv.id, path, (work.name(id),), f"average {kernel} as a convolution")
-    if len(chain.row) > 1:
-        names = tuple(work.name(id) for id in chain.nodes if id != chain.base)
-        yield Step(ComposeLinear.id, path, names, " after ".join(work.graph[id].op.name for id in chain.row))
+        return [*averages, Step(self.id, node.path, names, detail, origin=node.origin)]
 
 
 def _several(work: Workspace, chain: Chain) -> bool:
-    """Whether there is something to compose: scales and shifts next to an operator fold into it by themselves."""
-    if chain.view.fill is not None and chain.fault is None:
-        return False
-    whole = [id for id in chain.row if work.affine(id) is None]
-    return len(whole) > 1 and any(work.linear(id) is not None for id in chain.nodes)
+    """Whether it could be one operator; scales and shifts next to a single one fold into that by themselves."""
+    whole = sum(work.affine(id) is None for id in chain.row) > 1 and any(work.linear(id) for id in chain.nodes)
+    return whole and (chain.fault is not None or (chain.view.fill is None and not crops(chain.view.frame)))

@@ -1,25 +1,27 @@
-"""F2: an affine map before a linear operator."""
+"""F2: an affine map before operators that can take it in."""
 
 from __future__ import annotations
 
 from repc.ir.node import NodeId
+from repc.ir.operator import Operator
 from repc.ir.trace import Refusal, Step
-from repc.passes import legality, movement
-from repc.passes.absorb import absorbed
+from repc.passes import legality, maps
+from repc.passes.absorb import Absorber, Parts, absorbed
 from repc.passes.rule import Rule
-from repc.passes.trail import ForwardMatch
+from repc.passes.rules.merge_affine import MergeAffine
+from repc.passes.trail import AffineMatch, End, downward
 from repc.passes.views import LinearView, plus
 from repc.passes.workspace import Workspace
 
 
-class FoldAffineForward(Rule[ForwardMatch]):
-    """Fold a scale and shift per channel into the linear operator behind it.
+class FoldAffineForward(Rule[AffineMatch], Absorber):
+    """Fold a scale and shift per channel into the linear operators behind it.
 
     Identity: ``W (s·x + t) + b = (W diag_i(s)) x + (b + Σ W·t)``.
-    The map may act before reshapes, permutations and averages, which it commutes with.
+    The map may act before whatever it commutes with.  Another scale and shift behind it takes it in as well.
 
-    Precondition: the linear operator is the only reader and its weight is stored for no other node; a shift needs a
-    convolution that reads no zeros beyond the edge (other padding modes repeat shifted values, and pass).
+    Precondition: everything that reads the map's result takes it in, and no weight is stored for a node elsewhere; a
+    shift needs convolutions that read no zeros beyond the edge (other padding modes repeat shifted values, and pass).
 
     Trap: zero padding stands behind the shift, so that at the border ``t`` is missing from some taps.
 
@@ -28,50 +30,107 @@ class FoldAffineForward(Rule[ForwardMatch]):
 
     id = "F2"
 
-    def match(self, work: Workspace, id: NodeId) -> ForwardMatch | None:
-        if work.linear(id) is None:
-            return None
-        chain, at = [id], work.graph[id].inputs[0]
-        while movement.moves(work.graph, at):
-            chain.append(at)
-            at = work.graph[at].inputs[0]
-        view = work.affine(at)
+    def match(self, work: Workspace, id: NodeId) -> AffineMatch | None:
+        view = work.affine(id)
         if view is None or view.identity:
             return None
-        if view.shift is not None and not all(movement.moves(work.graph, passed, shift=True) for passed in chain[1:]):
-            return None
-        for passed in chain[:0:-1]:
-            view = view and movement.behind(work.graph, passed, view)
-        return ForwardMatch((at, *reversed(chain)), view)
+        found = downward(work, id, maps.of(view))
+        return found if any(self.takes(work, end) for end in found.ends) else None
 
-    def check(self, work: Workspace, match: ForwardMatch) -> Refusal | None:
-        linear, view = work.linear(match.absorber), match.view
-        assert linear is not None
-        name, target = work.name(match.subject), work.name(match.absorber)
+    def check(self, work: Workspace, match: AffineMatch) -> Refusal | None:
+        return unwilling(work, self.id, match)
+
+    def rewrite(self, work: Workspace, match: AffineMatch) -> list[Step]:
+        steps = pushed(work, self.id, match)
+        work.bypass(match.subject, work.graph[match.subject].inputs[0])
+        return steps
+
+    # ------------------------------------------------------------ a linear operator as a reader
+
+    def takes(self, work: Workspace, end: End) -> bool:
+        return work.linear(end.node) is not None
+
+    def misfit(self, work: Workspace, end: End, at: NodeId) -> Refusal | None:
+        linear, view = _linear(work, end), end.view
+        name, target = work.name(at), work.name(end.node)
         if view is None or view.axis not in (None, linear.channel_axis):
             reason = f"{name} does not act on the input channels of {target}"
-            return work.refusal(self.id, match.chain, match.subject, reason, "permute the channels onto that axis")
-        if view.shift is not None and not _reads_everything(linear):
-            reason, remedy = _border(linear, name, target)
-            return work.refusal(self.id, match.chain, match.subject, reason, remedy)
-        return legality.chain_refusal(work, self.id, match.chain, match.absorber, match.subject)
+            return work.refusal(self.id, end.chain, at, reason, "permute the channels onto that axis")
+        if view.shift is not None and not reads_everything(linear):
+            return work.refusal(self.id, end.chain, at, *_border(linear, name, target))
+        return None
 
-    def rewrite(self, work: Workspace, match: ForwardMatch) -> list[Step]:
-        linear, view = work.linear(match.absorber), match.view
-        assert linear is not None
+    def taken(self, work: Workspace, end: End) -> tuple[Operator, Parts]:
+        linear, view = _linear(work, end), end.view
         assert view is not None
         bias = linear.bias if view.shift is None else plus(linear.bias, linear.response(view.shift))
-        parts = {"weight": linear.scale_in(view.scale), "bias": bias}
-        node = absorbed(work, match.absorber, (match.subject,), linear.op, parts)
-        detail = f"{work.graph[match.subject].op.name} into {work.graph[match.absorber].op.name} behind it"
-        step = Step(self.id, node.path, (work.name(match.subject),), detail, origin=node.origin)
-        work.revalue(match.chain[:-1])
-        work.replace(match.absorber, node)
-        work.bypass(match.subject, work.graph[match.subject].inputs[0])
-        return [step]
+        return linear.op, {"weight": linear.scale_in(view.scale), "bias": bias}
 
 
-def _reads_everything(linear: LinearView) -> bool:
+def unwilling(work: Workspace, rule: str, match: AffineMatch) -> Refusal | None:
+    """Why not everything that reads the result of a map takes the map in."""
+    for end in match.ends:
+        refusal = _unwilling(work, rule, match, end)
+        if refusal is not None:
+            return refusal
+    for chain in match.outputs:
+        name = next(name for name, id in work.graph.outputs.items() if id == chain[-1])
+        return _read_twice(work, rule, match, chain, f"output {name}")
+    return None
+
+
+def pushed(work: Workspace, rule: str, match: AffineMatch) -> list[Step]:
+    """Let everything that reads the result of a map take the map in."""
+    work.revalue(id for end in match.ends for id in end.chain[:-1])
+    return [_pushed(work, rule, match.subject, end) for end in match.ends]
+
+
+def parts(work: Workspace, end: End) -> Parts:
+    """The weights of a reader with the map taken in."""
+    absorber = _absorber(work, end)
+    assert absorber is not None
+    return absorber.taken(work, end)[1]
+
+
+def _unwilling(work: Workspace, rule: str, match: AffineMatch, end: End) -> Refusal | None:
+    absorber, at = _absorber(work, end), match.subject
+    if absorber is None:
+        return _read_twice(work, rule, match, end.chain, work.name(end.node))
+    return (
+        absorber.misfit(work, end, at)
+        or legality.kept(work, rule, end.chain, end.chain, at)
+        or legality.shared(work, rule, end.node, set(end.chain), end.chain, at)
+    )
+
+
+def _read_twice(work: Workspace, rule: str, match: AffineMatch, chain: tuple[NodeId, ...], reader: str) -> Refusal:
+    taker = next(work.name(end.node) for end in match.ends if _absorber(work, end) is not None)
+    reason = f"{work.name(match.subject)} is read by {taker} and by {reader}"
+    remedy = "let each have an operator of its own, or fold neither"
+    return work.refusal(rule, chain, match.subject, reason, remedy)
+
+
+def _pushed(work: Workspace, rule: str, subject: NodeId, end: End) -> Step:
+    absorber = _absorber(work, end)
+    assert absorber is not None
+    node = absorbed(work, end.node, (subject,), *absorber.taken(work, end))
+    detail = f"{work.graph[subject].op.name} into {work.graph[end.node].op.name} behind it"
+    work.replace(end.node, node)
+    return Step(rule, node.path, (work.name(subject),), detail, origin=node.origin, facts=end.facts)
+
+
+def _absorber(work: Workspace, end: End) -> Absorber | None:
+    kinds: tuple[Absorber, ...] = (FoldAffineForward(), MergeAffine(behind=True))
+    return next((kind for kind in kinds if kind.takes(work, end)), None)
+
+
+def _linear(work: Workspace, end: End) -> LinearView:
+    view = work.linear(end.node)
+    assert view is not None
+    return view
+
+
+def reads_everything(linear: LinearView) -> bool:
     """Whether every output sees the shift through every tap."""
     if linear.transposed:
         single = all(window.taps == 1 and not window.extra for window in linear.frame)

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from repc.ir.node import NodeId
-from repc.ir.trace import Refusal, Step
+from repc.ir.operator import Operator
+from repc.ir.trace import Refusal
 from repc.ops.arithmetic import Affine
-from repc.passes import legality
-from repc.passes.absorb import absorbed, vector
-from repc.passes.rule import Rule
+from repc.passes.absorb import Absorber, Parts, vector
+from repc.passes.trail import End
 from repc.passes.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class PairMatch:
-    inner: NodeId
-    subject: NodeId
-
-
-class MergeAffine(Rule[PairMatch]):
+class MergeAffine(Absorber):
     """Merge two scales and shifts that follow each other.
 
     Identity: ``s₂·(s₁·x + t₁) + t₂ = (s₂s₁)·x + (s₂·t₁ + t₂)``.
@@ -33,38 +25,31 @@ class MergeAffine(Rule[PairMatch]):
 
     id = "N2"
 
-    def match(self, work: Workspace, id: NodeId) -> PairMatch | None:
-        outer = work.affine(id)
-        inner = outer and work.affine(outer.source)
-        if outer is None or inner is None or outer.identity or inner.identity:
-            return None
-        if outer.axis is None and inner.axis is None:
-            return None
-        return PairMatch(outer.source, id)
+    def __init__(self, *, behind: bool = False) -> None:
+        """With `behind`, the map is merged into the one that reads it."""
+        self.behind = behind
 
-    def check(self, work: Workspace, match: PairMatch) -> Refusal | None:
-        outer, inner = work.affine(match.subject), work.affine(match.inner)
-        assert outer is not None
-        assert inner is not None
-        chain = (match.inner, match.subject)
-        if None not in (outer.axis, inner.axis) and outer.axis != inner.axis:
-            reason = f"{work.name(match.subject)} acts on axis {outer.axis}, {work.name(match.inner)} on {inner.axis}"
-            return work.refusal(self.id, chain, match.subject, reason, "let both act on one axis")
-        return legality.chain_refusal(work, self.id, chain, match.inner, match.subject)
+    def takes(self, work: Workspace, end: End) -> bool:
+        own = work.affine(end.node)
+        if own is None or own.identity:
+            return False
+        return end.view is None or (end.view.axis, own.axis) != (None, None)
 
-    def rewrite(self, work: Workspace, match: PairMatch) -> list[Step]:
-        outer, inner = work.affine(match.subject), work.affine(match.inner)
-        assert outer is not None
-        assert inner is not None
-        both = outer.after(inner)
+    def misfit(self, work: Workspace, end: End, at: NodeId) -> Refusal | None:
+        own, view = work.affine(end.node), end.view
+        assert own is not None
+        if view is not None and (None in (view.axis, own.axis) or view.axis == own.axis):
+            return None
+        axis = "several axes" if view is None else f"axis {view.axis}"
+        reason = f"{work.name(at)} acts on {axis}, {work.name(end.node)} on {own.axis}"
+        return work.refusal(self.id, end.chain, at, reason, "let both act on one axis")
+
+    def taken(self, work: Workspace, end: End) -> tuple[Operator, Parts]:
+        own, view = work.affine(end.node), end.view
+        assert own is not None
+        assert view is not None
+        both = own.after(view) if self.behind else view.after(own)
         assert both.axis is not None
-        channels = work.graph[match.inner].type.shape[both.axis]
-        assert isinstance(channels, int)
-        parts = {"weight": vector(both.scale, channels), "bias": vector(both.shift, channels)}
-        node = absorbed(work, match.inner, (match.subject,), Affine(both.axis), parts, match.subject)
-        detail = f"{work.graph[match.subject].op.name} after {work.graph[match.inner].op.name}"
-        step = Step(self.id, node.path, (work.name(match.subject),), detail, origin=node.origin)
-        work.revalue([match.inner])
-        work.replace(match.inner, node)
-        work.bypass(match.subject, work.graph[match.subject].inputs[0])
-        return [step]
+        size = work.graph[end.node].type.shape[both.axis]
+        assert isinstance(size, int)
+        return Affine(both.axis), {"weight": vector(both.scale, size), "bias": vector(both.shift, size)}

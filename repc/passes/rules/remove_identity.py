@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Step
-from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.ops.resample import Upsample
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 from repc.passes import legality
 from repc.passes.absorb import own
 from repc.passes.rule import Rule, origins
@@ -43,6 +44,8 @@ class RemoveIdentity(Rule[IdentityMatch]):
         if isinstance(node.op, Permute):
             return IdentityMatch(id) if node.op.axes == tuple(range(node.type.rank)) else None
         alone = isinstance(node.op, MOVEMENT) and len(node.inputs) == 1 and not node.weights
+        if isinstance(node.op, Upsample) and any(factor != 1 for factor in node.op.scale):
+            return None  # a size that is rounded to itself still moves its elements
         return IdentityMatch(id) if alone and node.type == work.graph[node.inputs[0]].type else None
 
     def check(self, work: Workspace, match: IdentityMatch) -> Refusal | None:

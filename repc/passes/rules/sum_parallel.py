@@ -12,10 +12,12 @@ from repc.passes.absorb import absorbed
 from repc.passes.branches import Chain, by_source
 from repc.passes.chains import views
 from repc.passes.families import families, merged
+from repc.passes.frames import crops
+from repc.passes.legality import pinned
 from repc.passes.parallel import Plan, plan
 from repc.passes.refusals import alike_refusal
 from repc.passes.rule import Rule
-from repc.passes.rules.compose_linear import chain_steps
+from repc.passes.rules.average_as_conv import AverageAsConv
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.terms import all_merged, shorten, terms
 from repc.passes.workspace import Workspace
@@ -57,8 +59,9 @@ class SumParallel(Rule[ParallelMatch]):
         for group in groups:
             for kernels, transposed in families(work, group):
                 found = plan(kernels, transposed, objective)
-                if not found.after().dearer(found.before(), objective):
-                    return ParallelMatch(id, found)
+                if not crops(found.frame) and not found.after().dearer(found.before(), objective):
+                    edge = [found.base.branch.id, id]
+                    return ParallelMatch(id, found, None if found.exact() else pinned(work, self.id, edge))
                 dear = dear or found
         refusal = alike_refusal(work, self.id, id, dear)
         return refusal and ParallelMatch(id, None, refusal)
@@ -85,10 +88,9 @@ class SumParallel(Rule[ParallelMatch]):
 
     def _steps(self, work: Workspace, found: Plan, path: str, others: Sequence[NodeId]) -> list[Step]:
         detail = f"identity as {'x'.join(str(w.taps) for w in found.frame) or 'linear'}, groups {found.groups}"
-        made = (kernel.branch.made for kernel in found.members)
-        composed = [step for chain in made if isinstance(chain, Chain) for step in chain_steps(work, chain, path)]
+        averages = AverageAsConv.steps(work, path, (id for kernel in found.members for id in kernel.branch.nodes))
         diagonal = [work.name(kernel.branch.id) for kernel in found.members if kernel.diagonal]
         identities = [Step(IdentityAsConv.id, path, (name,), detail) for name in diagonal]
         names = tuple(work.name(id) for id in others)
         exactness = "exact" if found.exact() else "pinned"
-        return [*composed, *identities, Step(self.id, path, names, found.label(), exactness)]
+        return [*averages, *identities, Step(self.id, path, names, found.label(), exactness)]

@@ -14,6 +14,7 @@ from onnx import helper
 from repc.backends.onnx import build
 from repc.diagnostics import Source, Span
 from repc.evaluate import evaluate, run
+from repc.evaluate.dtypes import DTYPES as ELEMENTS
 from repc.evaluate.floating import TorchField
 from repc.ir.dims import Dim, Shape, symbol
 from repc.ir.dims import evaluate as evaluate_size
@@ -22,7 +23,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
 from repc.ir.storage import storage
-from repc.ir.types import TensorType
+from repc.ir.types import WHOLE, TensorType
 from repc.ops import Input
 
 SOURCE = Source("net.rep", "one\ntwo\nthree\n")
@@ -73,7 +74,7 @@ class Network:
     def values(self, dtype: str = "f32") -> Values:
         """The stored tensors, rounded."""
         found = evaluate(storage(self.graph).tensors, TorchField(), self.parameters)
-        return {name: value.to(DTYPES[dtype]) for name, value in found.items()}
+        return {name: value.to(DTYPES[dtype]) if value.is_floating_point() else value for name, value in found.items()}
 
     def model(self, opset: int = 18, dtype: str = "f32", **metadata: str) -> onnx.ModelProto:
         return build(self.graph, self.values(dtype), opset=opset, dtype=dtype, metadata=metadata)
@@ -83,12 +84,17 @@ class Network:
         found: Values = {}
         for name, id in self.graph.inputs.items():
             shape = [evaluate_size(size, sizes) for size in self.graph[id].type.shape]
-            found[name] = torch.randn(shape, generator=self._random).to(DTYPES[dtype])
+            found[name] = self._draw(shape, self.graph[id].type.dtype, dtype)
         return found
+
+    def _draw(self, shape: list[int], kind: str, dtype: str) -> torch.Tensor:
+        if kind in (*WHOLE, "bool"):
+            return torch.randint(0, 2, shape, generator=self._random).to(ELEMENTS[kind])
+        return torch.randn(shape, generator=self._random).to(DTYPES[dtype])
 
     def reference(self, inputs: Values, dtype: str = "f32") -> Values:
         """The outputs in float64, of rounded weights."""
-        rounded = {name: value.to(DTYPES[dtype]) for name, value in self.parameters.items()}
+        rounded = {name: x.to(DTYPES[dtype]) if x.is_floating_point() else x for name, x in self.parameters.items()}
         found = run(self.graph, TorchField(), inputs, rounded)
         return {name: found[id] for name, id in self.graph.outputs.items()}
 
@@ -101,10 +107,10 @@ def _dim(size: Dim | str) -> Dim:
     return symbol(size) if isinstance(size, str) else size
 
 
-def execute(model: onnx.ModelProto, inputs: Values) -> dict[str, np.ndarray]:
-    """The outputs by ONNX Runtime; its optimizer would hide what the nodes say, so it is off."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+def execute(model: onnx.ModelProto, inputs: Values, *, optimized: bool = False) -> dict[str, np.ndarray]:
+    """The outputs by ONNX Runtime; its optimizer would hide what the nodes say, so it is off unless asked for."""
+    options, levels = onnxruntime.SessionOptions(), onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -118,8 +124,8 @@ def deviation(network: Network, model: onnx.ModelProto, inputs: Values, dtype: s
     worst = 0.0
     found = execute(model, inputs)
     for name, expected in network.reference(inputs, dtype).items():
-        y, wanted = found[name].astype(np.float64), expected.numpy()
-        if y.shape != wanted.shape:
+        y, wanted = found[name].astype(np.float64), expected.double().numpy()
+        if y.shape != wanted.shape or (found[name].dtype.kind == "f") != expected.is_floating_point():
             return float("inf")
         worst = max(worst, float(np.abs(y - wanted).max() / max(np.abs(wanted).max(), 1e-30)))
     return worst

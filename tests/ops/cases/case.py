@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from repc.evaluate.dtypes import DTYPES
 from repc.ir.operator import Operator
+from repc.ir.types import TensorType
 
 Draw = st.DrawFn
 
@@ -42,3 +45,24 @@ def tensor(draw: Draw, *shape: int) -> Tensor:
 
 def optional(draw: Draw, name: str, *shape: int) -> dict[str, Tensor]:
     return {name: tensor(draw, *shape)} if flag(draw) else {}
+
+
+def fraction(low: int, high: int) -> st.SearchStrategy[Fraction]:
+    """A positive fraction that floating-point numbers have."""
+    return st.integers(8 * low + 1, 8 * high).map(lambda n: Fraction(n, 8))
+
+
+def type_of(x: Tensor) -> TensorType:
+    """Floating-point tensors are of the compute type."""
+    if x.is_floating_point():
+        return TensorType(tuple(x.shape))
+    return TensorType(tuple(x.shape), next(name for name, dtype in DTYPES.items() if dtype == x.dtype))
+
+
+def agree(result: Tensor, expected: Tensor, tolerance: float, least: float = 0.0) -> bool:
+    """Relative to the largest element, or to `least`; both must have the same shape, and the same kind of elements."""
+    if result.shape != expected.shape or type_of(result).dtype != type_of(expected).dtype:
+        return False
+    if not expected.is_floating_point() or not expected.numel():
+        return torch.equal(result, expected)
+    return bool((result - expected).abs().max() <= tolerance * max(least, float(expected.abs().max())))

@@ -39,11 +39,23 @@ FORMULAS = {
     "atan": lambda x: torch.atan2(x, torch.ones_like(x)),
     "erf": lambda x: each(math.erf, x),
     "clip": lambda x, low, high: torch.where(x < low, low, torch.where(x > high, high, x)),
+    "pow": lambda x, exponent: torch.where(x > 0, 1.0, -1.0) * torch.exp(exponent * torch.log(x.abs())),
+    "sign": lambda x: (x > 0).double() - (x < 0).double(),
+    "floor": lambda x: each(math.floor, x),
+    "ceil": lambda x: each(math.ceil, x),
+    "round": lambda x: each(lambda value: round(float(value)), x),
+    "selu": lambda x: SELU * torch.where(x > 0, x, SELU_ALPHA * torch.expm1(x)),
+    "celu": lambda x, alpha: torch.where(x > 0, x, alpha * torch.expm1(x / alpha)),
+    "softsign": lambda x: x / (1 + x.abs()),
+    "logsigmoid": lambda x: x.clamp(max=0) - torch.log1p(torch.exp(-x.abs())),
 }
+SELU, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717  # Klambauer et al. 2017
 ATTRIBUTES = {
     "leaky_relu": (Fraction(1, 100),),
     "elu": (Fraction(3, 2),),
     "clip": (Fraction(-1, 3), Fraction(5, 4)),
+    "pow": (Fraction(3),),
+    "celu": (Fraction(3, 4),),
 }
 
 

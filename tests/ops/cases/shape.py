@@ -6,11 +6,9 @@ import torch
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from repc.ops import Concat, Expand, Eye, Fill, Pad, Permute, Random, Reduce, Reshape, Slice, Upsample
+from repc.ops import Concat, Constant, Expand, Eye, Fill, Pad, Permute, Random, Reduce, Reshape, Slice
 from tests.ops.cases.case import Case, Draw, flag, integers, several, tensor
 from tests.ops.cases.windows import flat
-
-LINEAR = ("linear", "bilinear", "trilinear")
 
 
 @st.composite
@@ -61,7 +59,8 @@ def concat(draw: Draw) -> Case:
 def pad(draw: Draw) -> Case:
     mode = draw(st.sampled_from(("constant", "constant", "reflect", "replicate", "circular")))
     x = tensor(draw, 2, 3, *several(draw, integers(draw, 1, 3), 3, 5))
-    spatial = tuple(zip(several(draw, x.ndim - 2, 0, 2), several(draw, x.ndim - 2, 0, 2), strict=True))
+    least = -1 if mode == "constant" else 0
+    spatial = tuple(zip(several(draw, x.ndim - 2, least, 2), several(draw, x.ndim - 2, least, 2), strict=True))
     if mode != "constant":
         op = Pad(((0, 0), (0, 0), *spatial), mode)
         return Case(op, {"x": x}, F.pad(x, flat(spatial), mode), {"x": range(x.ndim)})
@@ -78,33 +77,39 @@ def pad(draw: Draw) -> Case:
 
 
 @st.composite
-def upsample(draw: Draw) -> Case:
-    rank, align = integers(draw, 1, 3), flag(draw)
-    x, scale = tensor(draw, 2, 2, *several(draw, rank, 1, 4)), several(draw, rank, 1, 3)
-    sizes = [size * factor for size, factor in zip(x.shape[2:], scale, strict=True)]
-    if flag(draw):
-        return Case(Upsample(scale), {"x": x}, F.interpolate(x, sizes, mode="nearest"), {"x": range(rank + 2)})
-    expected = F.interpolate(x, sizes, mode=LINEAR[rank - 1], align_corners=align)
-    return Case(Upsample(scale, "linear", align), {"x": x}, expected, {"x": range(rank + 2)})
-
-
-@st.composite
 def reduce(draw: Draw) -> Case:
     x = tensor(draw, *several(draw, integers(draw, 1, 4), 1, 4))
     axes = tuple(axis for axis in range(x.ndim) if flag(draw))
-    kind, keep = draw(st.sampled_from(("sum", "mean", "norm"))), flag(draw)
+    kinds = ("sum", "mean", "norm", "max", "min", "var") if axes else ("sum", "mean", "norm", "max", "min")
+    kind, keep = draw(st.sampled_from(kinds)), flag(draw)
     kept = [axis for axis in range(x.ndim) if axis not in axes]
     rows = x.permute(*kept, *axes).reshape(*(x.shape[axis] for axis in kept), -1)
-    expected = {"sum": rows.sum(-1), "mean": rows.mean(-1), "norm": (rows**2).sum(-1).sqrt()}[kind]
+    correction = integers(draw, 0, rows.shape[-1] - 1) if kind == "var" else 0
+    expected = {
+        "sum": rows.sum(-1),
+        "mean": rows.mean(-1),
+        "norm": (rows**2).sum(-1).sqrt(),
+        "max": rows.sort(-1).values[..., -1],
+        "min": rows.sort(-1).values[..., 0],
+        "var": ((rows - rows.mean(-1, keepdim=True)) ** 2).sum(-1) / (rows.shape[-1] - correction),
+    }[kind]
     if keep:
         expected = expected.reshape([1 if axis in axes else size for axis, size in enumerate(x.shape)])
-    return Case(Reduce(kind, axes, keep), {"x": x}, expected, {"x": range(x.ndim)})
+    return Case(Reduce(kind, axes, keep, correction), {"x": x}, expected, {"x": range(x.ndim)})
 
 
 @st.composite
 def fill(draw: Draw) -> Case:
     shape, value = several(draw, integers(draw, 0, 3), 0, 4), draw(st.fractions(-3, 3, max_denominator=10**6))
     return Case(Fill(shape, value), {}, torch.tensor([float(value)] * prod(shape), dtype=torch.float64).reshape(shape))
+
+
+@st.composite
+def constant(draw: Draw) -> Case:
+    shape = several(draw, integers(draw, 0, 3), 0, 4)
+    values = draw(st.lists(st.fractions(-3, 3, max_denominator=10**6), min_size=prod(shape), max_size=prod(shape)))
+    expected = torch.tensor([float(value) for value in values], dtype=torch.float64).reshape(shape)
+    return Case(Constant(shape, tuple(values)), {}, expected)
 
 
 @st.composite
@@ -123,9 +128,9 @@ CASES = {
     Slice: slice_(),
     Concat: concat(),
     Pad: pad(),
-    Upsample: upsample(),
     Reduce: reduce(),
     Fill: fill(),
+    Constant: constant(),
     Eye: st.integers(1, 6).map(lambda n: Case(Eye(n), {}, torch.eye(n, dtype=torch.float64))),
     Random: random(),
 }

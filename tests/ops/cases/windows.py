@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from repc.ops import AdaptiveAvgPool, AvgPool, Conv, ConvTranspose, MaxPool
+from repc.ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Conv, ConvTranspose, MaxPool
 from tests.ops.cases.case import Case, Draw, flag, integers, optional, several, tensor
 
 CONV = (F.conv1d, F.conv2d, F.conv3d)
@@ -12,6 +12,7 @@ CONV_TRANSPOSE = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 MAX_POOL = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
 AVG_POOL = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
 ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+ADAPTIVE_MAX = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
 
 
 def symmetric(pairs):
@@ -119,10 +120,20 @@ def adaptive_avg_pool(draw: Draw) -> Case:
     return Case(AdaptiveAvgPool(output), {"x": x}, ADAPTIVE[rank - 1](output)(x), {"x": free})
 
 
+@st.composite
+def adaptive_max_pool(draw: Draw) -> Case:
+    rank = integers(draw, 1, 3)
+    output = several(draw, rank, 1, 5)
+    x = tensor(draw, 2, 2, *several(draw, rank, 1, 9))
+    free = [0, 1, *(axis for axis, count in enumerate(output, start=2) if count == 1)]
+    return Case(AdaptiveMaxPool(output), {"x": x}, ADAPTIVE_MAX[rank - 1](output)(x), {"x": free})
+
+
 CASES = {
     Conv: conv(),
     ConvTranspose: conv_transpose(),
     MaxPool: max_pool(),
     AvgPool: avg_pool(),
     AdaptiveAvgPool: adaptive_avg_pool(),
+    AdaptiveMaxPool: adaptive_max_pool(),
 }

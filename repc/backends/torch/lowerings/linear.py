@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from repc.backends.torch.lowerings.shape import pad_arguments
 from repc.backends.torch.text import Given, call, compact, literal, texts
+from repc.ops.attention import Attention, usual_scale
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.linear import Einsum, Linear, MatMul
 
@@ -68,6 +69,18 @@ def matmul(op: MatMul, given: Given) -> str:
 def einsum(op: Einsum, given: Given) -> str:
     """``torch.einsum(equation, a, b)``"""
     return call("torch.einsum", literal(op.equation), given["a"].text, given["b"].text)
+
+
+def attention(op: Attention, given: Given) -> str:
+    """``F.scaled_dot_product_attention(q, k, v)``, whose usual scale is one over the root of the length of q."""
+    (length,) = given["q"].type.shape[-1:]
+    usual = isinstance(length, int) and length > 0 and op.scale == usual_scale(length)
+    return call(
+        "F.scaled_dot_product_attention",
+        *texts(given, "q", "k", "v", "mask"),
+        is_causal=op.causal or None,
+        scale=None if usual else float(op.scale),
+    )
 
 
 def _crop(before: int, after: int) -> str:

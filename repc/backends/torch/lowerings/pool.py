@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from repc.backends.torch.lowerings.shape import pad_arguments
 from repc.backends.torch.text import Given, call, compact, literal
-from repc.ops.pool import AdaptiveAvgPool, AvgPool, MaxPool
+from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 
 
 def max_pool(op: MaxPool, given: Given) -> str:
@@ -41,6 +41,11 @@ def avg_pool(op: AvgPool, given: Given) -> str:
 def adaptive_avg_pool(op: AdaptiveAvgPool, given: Given) -> str:
     """``F.adaptive_avg_pool2d(x, output)``"""
     return call(f"F.adaptive_avg_pool{len(op.output)}d", given["x"].text, literal(compact(op.output)))
+
+
+def adaptive_max_pool(op: AdaptiveMaxPool, given: Given) -> str:
+    """``F.adaptive_max_pool2d(x, output)``"""
+    return call(f"F.adaptive_max_pool{len(op.output)}d", given["x"].text, literal(compact(op.output)))
 
 
 def _is_symmetric(op: MaxPool | AvgPool) -> bool:

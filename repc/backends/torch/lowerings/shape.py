@@ -11,7 +11,9 @@ from repc.diagnostics import Failure
 from repc.ir.dims import Polynomial, Shape, symbols
 from repc.ir.types import TensorType
 from repc.ops.padding import source
-from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice, Upsample
+from repc.ops.resample import Upsample
+from repc.ops.select import Gather, Roll, Take
+from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
 
 
 def pad_arguments(widths: Sequence[tuple[int, int]], least: int = 0) -> tuple[int, ...]:
@@ -22,8 +24,8 @@ def pad_arguments(widths: Sequence[tuple[int, int]], least: int = 0) -> tuple[in
     return tuple(width for pair in reversed(pairs) for width in pair)
 
 
-def free_sizes(op: Reshape | Expand, x: TensorType) -> set[str]:
-    """The free dimensions that the text of a reshape needs as variables."""
+def free_sizes(op: Reshape | Expand | Upsample, x: TensorType) -> set[str]:
+    """The free dimensions that the text of an operator with sizes needs as variables."""
     return symbols(dim for dim in _dims(op, Value("x", x)) if isinstance(dim, Polynomial))
 
 
@@ -50,9 +52,27 @@ def permute(op: Permute, given: Given) -> str:
 def take_slice(op: Slice, given: Given) -> str:
     """``x[:, start:stop:step]``"""
     x = given["x"]
-    axis = op.axis % x.type.rank
     step = f":{op.step}" if op.step != 1 else ""
-    return f"{x.text}[{':, ' * axis}{op.start or ''}:{op.stop}{step}]"
+    return f"{x.text}[{':, ' * op.axis}{op.start or ''}:{_stop(op, x)}{step}]"
+
+
+def take(op: Take, given: Given) -> str:
+    """``x[:, [2, 0, 1]]``"""
+    return f"{given['x'].text}[{':, ' * op.axis}{list(op.positions)}]"
+
+
+def gather(op: Gather, given: Given) -> str:
+    """``F.embedding(index, x)`` for a table of vectors, else ``x[:, index]``."""
+    x, index = given["x"], given["index"]
+    if op.axis == 0 and x.type.rank == 2 and index.type.rank:
+        return call("F.embedding", index.text, x.text)
+    return f"{x.text}[{':, ' * op.axis}{index.text}]"
+
+
+def roll(op: Roll, given: Given) -> str:
+    """``torch.roll(x, shifts, dims)``"""
+    shifts, axes = (values[0] if len(values) == 1 else values for values in (op.shifts, op.axes))
+    return call("torch.roll", given["x"].text, shifts=shifts, dims=axes)
 
 
 def concat(op: Concat, given: Given) -> str:
@@ -75,14 +95,18 @@ def pad(op: Pad, given: Given) -> str:
 
 
 def upsample(op: Upsample, given: Given) -> str:
-    """``F.interpolate`` by whole factors."""
-    linear = ("linear", "bilinear", "trilinear")[len(op.scale) - 1]
+    """``F.interpolate`` by factors, or to a size."""
+    x = given["x"]
+    linear = ("linear", "bilinear", "trilinear")[x.type.rank - 3]
+    factors = op.whole_factors(x.type.shape[2:])
+    size = [] if factors or op.scale else [f"({', '.join(_sizes(op, x))},)"]
     return call(
         "F.interpolate",
-        given["x"].text,
-        scale_factor=compact(op.scale),
-        mode=linear if op.mode == "linear" else op.mode,
-        align_corners=op.align_corners if op.mode == "linear" else None,
+        x.text,
+        *size,
+        scale_factor=compact(factors) if factors else compact(op.scale) if op.scale else None,
+        mode={"nearest": "nearest", "linear": linear, "cubic": "bicubic"}[op.mode],
+        align_corners=None if op.mode == "nearest" else op.align_corners,
     )
 
 
@@ -90,6 +114,13 @@ def along(vector: str, axis: int, rank: int) -> str:
     """A vector laid along one axis of a tensor."""
     behind = rank - 1 - axis % rank
     return f"{vector}[:{', None' * behind}]" if behind else vector
+
+
+def _stop(op: Slice, x: Value) -> str:
+    """Where a slice ends; one of a free size counts from the end."""
+    if isinstance(op.stop, int):
+        return str(op.stop)
+    return str(op.stop - x.type.shape[op.axis] or "")
 
 
 def _repeat(op: Pad, x: Value) -> str:
@@ -118,15 +149,23 @@ def _flattened_from(before: Shape, after: Shape) -> int | None:
     return start if 0 <= start < len(before) - 1 and before[:start] == after[:start] else None
 
 
-def _dims(op: Reshape | Expand, x: Value) -> list[str | Polynomial]:
+def _dims(op: Reshape | Expand | Upsample, x: Value) -> list[str | Polynomial]:
     """The sizes as a person writes them: a single unknown is -1, a size of the operand is read off it.
 
     What remains has to be computed from the free dimensions.
     """
-    unknown = [dim for dim in op.shape if isinstance(dim, Polynomial)]
-    if isinstance(op, Reshape) and len(unknown) == 1 and prod(dim for dim in op.shape if isinstance(dim, int)):
-        return ["-1" if isinstance(dim, Polynomial) else str(dim) for dim in op.shape]
-    return [_read(dim, x) if isinstance(dim, Polynomial) else str(dim) for dim in op.shape]
+    shape = _wanted(op, x)
+    unknown = [dim for dim in shape if isinstance(dim, Polynomial)]
+    if isinstance(op, Reshape) and len(unknown) == 1 and prod(dim for dim in shape if isinstance(dim, int)):
+        return ["-1" if isinstance(dim, Polynomial) else str(dim) for dim in shape]
+    return [_read(dim, x) if isinstance(dim, Polynomial) else str(dim) for dim in shape]
+
+
+def _wanted(op: Reshape | Expand | Upsample, x: Value) -> Shape:
+    """The sizes that the text of an operator gives."""
+    if isinstance(op, Upsample):
+        return () if op.whole_factors(x.type.shape[2:]) else op.size
+    return op.shape
 
 
 def _read(dim: Polynomial, x: Value) -> str | Polynomial:
@@ -134,5 +173,5 @@ def _read(dim: Polynomial, x: Value) -> str | Polynomial:
     return f"{x.text}.shape[{shape.index(dim)}]" if dim in shape else dim
 
 
-def _sizes(op: Reshape | Expand, x: Value) -> list[str]:
+def _sizes(op: Reshape | Expand | Upsample, x: Value) -> list[str]:
     return [dim if isinstance(dim, str) else size(dim) for dim in _dims(op, x)] or ["()"]

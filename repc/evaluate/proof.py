@@ -1,0 +1,215 @@
+"""That two graphs compute the same for all weights and inputs, shown over a prime field, segment by segment.
+
+Every value that both graphs have is computed by each of them from the values before it, which are drawn independently:
+so every segment has a tile of its own, and none is starved by what is left of an input after many strides.  Weights are
+drawn too, and every weight expression is evaluated in the field.  If all segments are equal, the graphs are, by
+induction from the inputs on.
+
+Where two sides are not the same function, they differ as polynomials of the drawn values, with the values of tables as
+further variables, and agree at a random point with a probability of at most degree / p (Schwartz, Zippel).  As many
+trials are made as bring that below `CHANCE`, and never less than two, which see even and odd sizes.  A segment that is
+equal only thanks to a fact about the weights has that fact imposed on what is drawn, and `SIGNED` trials with signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from math import ceil, log
+
+import torch
+from torch import Tensor
+
+from repc.evaluate.degree import degree
+from repc.evaluate.expressions import evaluate
+from repc.evaluate.graphs import compute
+from repc.evaluate.prime import P, PrimeField
+from repc.evaluate.segments import Segment, is_local, segments, tile, wider
+from repc.ir.dims import evaluate as size_at
+from repc.ir.expr import Expr, parameters
+from repc.ir.graph import Graph
+from repc.ir.node import NodeId
+from repc.ir.trace import Fact
+from repc.ir.types import TensorType
+
+CHANCE = 1e-9
+SIGNED = 40  # a wrong sign passes every second trial
+REDRAWS = 4  # where a divisor was drawn as zero
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Whether both graphs compute the value of a node alike, at which free sizes it was tried, and how sure that is.
+
+    `reason` says how they differ and is empty where they are equal.  `local` is true where one tile shows all sizes:
+    no operator in between looks at the whole of a free axis.  `facts` counts what had to be known of the weights.
+    """
+
+    result: NodeId
+    reason: str
+    sizes: Mapping[str, int]
+    local: bool
+    degree: int
+    trials: int
+    facts: int = 0
+
+    @property
+    def equal(self) -> bool:
+        return not self.reason
+
+    @property
+    def miss(self) -> float:
+        """A bound on the probability that unequal sides seem equal."""
+        by_chance = (self.degree / P) ** self.trials
+        return max(by_chance, 0.5**self.trials) if self.facts else by_chance
+
+
+def prove(
+    train: Graph,
+    fused: Graph,
+    same: Mapping[NodeId, NodeId],
+    facts: Sequence[Fact] = (),
+    *,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[Verdict]:
+    """A verdict on every segment between the values that both graphs have, in the order of `same`.
+
+    `same` maps nodes of the training graph to those of the fused one that are said to have the same value, the outputs
+    among them; `facts` are what may be relied on.
+    """
+    found: list[Verdict] = []
+    waiting = list(segments(train, fused, same))
+    fields = cache(PrimeField)
+    with torch.no_grad(), _one_thread():
+        for segment in waiting:
+            progress(len(found) / len(waiting))
+            found.append(_verdict(train, fused, same, segment, facts, fields, seed))
+    return found
+
+
+def _verdict(
+    train: Graph,
+    fused: Graph,
+    same: Mapping[NodeId, NodeId],
+    segment: Segment,
+    facts: Sequence[Fact],
+    fields: Callable[[str, bool], PrimeField],
+    seed: int,
+) -> Verdict:
+    """Sides that differ are looked at again from further back, until nothing that they start from is related."""
+    while True:
+        found = _Sides(train, fused, segment, facts, fields).verdict(seed)
+        further = None if found.equal else wider(train, fused, same, segment)
+        if further is None:
+            return found
+        segment = further
+
+
+@contextmanager
+def _one_thread() -> Generator[None]:
+    """Threads would wait for each other longer than tiles take: ten times as long on a machine that others use too."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
+class _Sides:
+    """The two sides of a segment, what their weights are made of, and the fields to compute in."""
+
+    def __init__(
+        self,
+        train: Graph,
+        fused: Graph,
+        segment: Segment,
+        facts: Sequence[Fact],
+        fields: Callable[[str, bool], PrimeField],
+    ) -> None:
+        self._train, self._fused, self._segment, self._fields = train, fused, segment, fields
+        exprs = [*_weights(train, segment.train), *_weights(fused, segment.fused)]
+        self._parameters = parameters(exprs)
+        self._facts = [fact for fact in facts if parameters([fact.expr]).keys() <= self._parameters.keys()]
+
+    def verdict(self, seed: int) -> Verdict:
+        train, fused, segment = self._train, self._fused, self._segment
+        local = is_local(train, segment.train) and is_local(fused, segment.fused)
+        most = max(degree(train, segment.train), degree(fused, segment.fused))
+        trials = SIGNED if self._facts else max(2, ceil(log(CHANCE) / log(most / P)))
+        sizes: dict[str, int] = {}
+        for trial in range(trials):
+            sizes = tile(train, fused, segment, trial)
+            reason = self._difference(sizes, f"{seed} {trial}")
+            if reason:
+                return Verdict(segment.result, reason, sizes, local, most, trial + 1, len(self._facts))
+        return Verdict(segment.result, "", sizes, local, most, trials, len(self._facts))
+
+    def _difference(self, sizes: Mapping[str, int], seed: str) -> str:
+        """How the sides differ at one random point; empty where they do not."""
+        types = self._train[self._segment.result].type, self._fused[self._segment.twin].type
+        if types[0] != types[1]:
+            return f"it is {types[1]} instead of {types[0]}"
+        wrong, count = 0, 0
+        for attempt in range(REDRAWS):
+            field = self._fields(f"{seed} {attempt}", bool(self._facts))
+            field.divided_by_zero = False
+            expected, found = self._values(field, sizes)
+            count = expected.numel()
+            wrong = int((expected != found).sum()) if expected.shape == found.shape else count
+            if not wrong or not field.divided_by_zero:
+                break
+        return f"{wrong} of {count} elements differ{_shown(sizes)}" if wrong else ""
+
+    def _values(self, field: PrimeField, sizes: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+        segment = self._segment
+        drawn = {path: _drawn(field, expr.type, f"parameter {path}", {}) for path, expr in self._parameters.items()}
+        for fact in self._facts:
+            _impose(fact, field, drawn)
+        starts = {
+            twin: _drawn(field, self._train[id].type, f"value {twin}", sizes) for id, twin in segment.given.items()
+        }
+        given = {id: starts[twin] for id, twin in segment.given.items()}
+        read = {source for id in segment.fused for source in self._fused[id].inputs}
+        for id in read.intersection(self._fused.inputs.values()).difference(starts):
+            starts[id] = _drawn(field, self._fused[id].type, f"value {id}", sizes)
+        expected = compute(self._train, field, given, drawn, [segment.result], sizes)
+        found = compute(self._fused, field, starts, drawn, [segment.twin], sizes)
+        return expected[segment.result], found[segment.twin]
+
+
+def _drawn(field: PrimeField, type: TensorType, name: str, sizes: Mapping[str, int]) -> Tensor:
+    drawn = field.draw([size_at(dim, sizes) for dim in type.shape], name)
+    return field.cast(drawn.remainder(2) if type.dtype == "bool" else drawn, type.dtype)
+
+
+def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
+    """Change what was drawn so that a fact holds, by a parameter each element of which is a factor of one of the fact.
+
+    Which is found by scaling all elements of a parameter differently, and looking at what that does.
+    """
+    value = evaluate({"": fact.expr}, field, drawn)[""].flatten()
+    for path in parameters([fact.expr]):
+        scale = field.draw_positive(drawn[path].shape, f"scale {path}")
+        scaled = {**drawn, path: field.mul(drawn[path], scale)}
+        ratio = field.div(evaluate({"": fact.expr}, field, scaled)[""].flatten(), value)
+        factors = {float(s): i for i, s in enumerate(scale.flatten())}
+        places = [factors.get(float(r)) for r in ratio]
+        changed = drawn[path].flatten().clone()
+        for place, element in zip(places, value, strict=True):
+            if place is not None and (fact.kind == "zero" or float(field.sign(element)) < 0):
+                changed[place] *= 0 if fact.kind == "zero" else -1
+        if None not in places:
+            drawn[path] = changed.reshape(drawn[path].shape)
+            return
+
+
+def _weights(graph: Graph, nodes: Iterable[NodeId]) -> list[Expr]:
+    return [expr for id in nodes for expr in graph[id].weights.values()]
+
+
+def _shown(sizes: Mapping[str, int]) -> str:
+    return f" at {', '.join(f'{name} = {size}' for name, size in sizes.items())}" if sizes else ""
