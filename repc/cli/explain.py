@@ -10,7 +10,7 @@ from typing import Any
 from repc.cli import errors
 from repc.cli.arguments import add_input, add_json, add_target
 from repc.cli.build import read
-from repc.cli.layout import amount, listed, place, plural, row, table
+from repc.cli.layout import amount, listed, place, plural, row, size, table
 from repc.cli.recipe import Recipe
 from repc.cli.screen import BOLD, Screen
 from repc.cli.sites import Site, kind, names, sites
@@ -22,6 +22,7 @@ from repc.ir.paths import pattern
 from repc.ir.printer import expression
 from repc.ir.trace import Refusal
 from repc.ops.work import multiply_adds, nominal_sizes
+from repc.passes.cost import stored
 
 EXAMPLES = """\
 examples:
@@ -119,6 +120,13 @@ def _refusal(refusal: Refusal) -> Iterator[str]:
 # ---------------------------------------------------------------- one site
 
 
+def _cost(graph: Graph, ids: Sequence[NodeId]) -> str:
+    """How many operators there are, what they multiply and add at nominal sizes, and what they store."""
+    macs = multiply_adds(graph, nominal_sizes(graph), ids)
+    weights = stored(expr for id in ids for expr in graph[id].weights.values())
+    return f"{plural(len(ids), 'operator')}, {amount(macs)} multiply-adds, {size(weights)}" if macs or weights else ""
+
+
 def _page(site: Site, train: Graph, folded: Graph, before: Mapping[NodeId, str], screen: Screen) -> Iterator[str]:
     title = f"{plural(max(1, len(site.was)), 'operator')} -> {kind(site.node)}"
     yield f"  {screen.paint(site.name, BOLD)}   {title}   {place(site.node.origin)}"
@@ -136,11 +144,9 @@ def _page(site: Site, train: Graph, folded: Graph, before: Mapping[NodeId, str],
         yield table(rows, "><<<<<") + "\n"
     for name, expr in site.node.weights.items():
         yield f"    {name} = " + expression(expr).replace("\n", "\n    ")
-    sizes = nominal_sizes(train)
-    cost = multiply_adds(train, sizes, site.was), multiply_adds(folded, sizes, [site.id])
-    if any(cost):
-        count = f"{plural(max(1, len(site.was)), 'operator')}, {amount(cost[0])} multiply-adds"
-        yield "\n" + row("Cost", f"{count} -> 1 operator, {amount(cost[1])} multiply-adds")
+    cost = _cost(train, site.was), _cost(folded, [site.id])
+    if cost[0]:
+        yield "\n" + row("Cost", " -> ".join(filter(None, cost)))
     for refusal in site.refusals:
         yield from _refusal(refusal)
     beside = [*site.node.inputs, *folded.users(site.id)]
