@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,9 +27,8 @@ from repc.backends import torch as to_torch
 from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match, read, read_peft
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.evaluate import evaluate
-from repc.evaluate.floating import TorchField
+from repc.evaluate.floating import TorchField, flat
 from repc.evaluate.raw import raw
-from repc.ir.expr import Expr
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
@@ -144,7 +143,7 @@ class Model:
     @_uninterrupted()
     def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
         """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
-        values = weights.flat if weights is not None and target.facts else None
+        values = partial(flat, parameters=weights.values) if weights is not None and target.facts else None
         options = Options(target.keep, target.objective, target.overrides, values)
         return fold(self.bound(target.bind).graph, options)
 
@@ -158,10 +157,6 @@ class Parameters:
     layout: str
     share: float
     notes: tuple[str, ...] = ()
-
-    def flat(self, expr: Expr) -> list[float]:
-        """The values of a weight expression in float64, in row-major order."""
-        return evaluate({"": expr}, TorchField(torch.float64), self.values)[""].flatten().tolist()
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from repc.evaluate import evaluate
-from repc.evaluate.floating import TorchField
+from repc.evaluate.floating import flat
 from repc.ir.trace import Fact
 from repc.verify.cuts import Cut
 from repc.verify.report import Check, Figure, Part
@@ -73,9 +71,7 @@ def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Chec
 
 def true_facts(facts: Sequence[Fact], parameters: Mapping[str, Tensor]) -> Check:
     """What a fold relies on is true of the parameters."""
-    exprs = {str(i): fact.expr for i, fact in enumerate(facts)}
-    values = evaluate(exprs, TorchField(torch.float64), parameters)
-    wrong = [fact for i, fact in enumerate(facts) if not fact.holds(values[str(i)].flatten().tolist())]
+    wrong = [fact for fact in facts if not fact.holds(flat(fact.expr, parameters))]
     reason = f"{len(wrong)} of them {'is' if len(wrong) == 1 else 'are'} not {wrong[0].kind}" if wrong else ""
     return _check("facts about the weights", "true", f"{len(facts)} of the fold", reason, ())
 
