@@ -171,7 +171,7 @@ def test_explain_says_why_the_rest_remains(repc: Repc, golden: Golden) -> None:
     ("spec", "folded", "rules"),
     [
         ("repc:tuned/RepVGG_A0_tuned", ("stage0.rbr_reparam", 7), {"F1", "F3"}),
-        ("repc:repmlpnet/RepMLPNet_T224", ("stages.0.0.repmlp_block.fc3", 7), {"F1", "F3", "F7"}),
+        ("repc:repmlpnet/RepMLPNet_T224", ("stages.0.0.repmlp_block.fc3", 8), {"F1", "F3", "F7", "N5", "N6"}),
     ],
 )
 def test_every_operator_belongs_to_one_site(spec: str, folded: tuple[str, int], rules: set[str]) -> None:

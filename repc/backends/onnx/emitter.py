@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from repc.backends.onnx.errors import unknown_size
 from repc.diagnostics import Span
 from repc.ir.dims import Dim, Floor, Polynomial, Shape, Symbol, free_dimension, symbol
-from repc.ir.foreign import OnnxCall
+from repc.ir.foreign import Call, OnnxCall
 from repc.ir.types import TensorType
 
 ELEMENTS = {
@@ -118,19 +118,25 @@ class Emitter:
         self.nodes.append(node)
         return output
 
-    def carried(self, call: OnnxCall, inputs: Sequence[str]) -> list[str]:
-        """The results of a node that came from another model and is written as it was, once for all its results."""
+    def carried(self, call: Call, inputs: Sequence[str]) -> list[str]:
+        """The results of a call that is written as it was, once for all of them.
+
+        One of torch becomes a node of the domain ``torch``, which no runtime has: it can be counted.
+        """
         known = self._carried.get((call, *inputs))
         if known is not None:
             return known
-        node = onnx.NodeProto.FromString(call.node)
-        inside = {name: self._names.take(f"{self._site}/{name}") for name in dict.fromkeys(made_inside(node))}
-        rename(node, {**inside, **dict(zip(call.names, inputs, strict=True))})
-        outputs = [name and self._names.take(f"{self._site}/{call.op_type}") for name in node.output]
+        if isinstance(call, OnnxCall):
+            node = onnx.NodeProto.FromString(call.node)
+            inside = {name: self._names.take(f"{self._site}/{name}") for name in dict.fromkeys(made_inside(node))}
+            rename(node, {**inside, **dict(zip(call.names, inputs, strict=True))})
+            self.opsets.setdefault(call.domain, call.opset)
+        else:
+            node = helper.make_node(call.target, inputs, [call.title] * len(call.types), domain="torch")
+        outputs = [name and self._names.take(f"{self._site}/{call.title}") for name in node.output]
         node.output[:] = outputs
         node.name, node.doc_string = next(filter(None, outputs)), documentation(self.origin)
         self.nodes.append(node)
-        self.opsets.setdefault(call.domain, call.opset)
         return self._carried.setdefault((call, *inputs), [name for name in outputs if name])
 
     def array(self, array: np.ndarray) -> str:

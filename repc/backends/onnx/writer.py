@@ -8,7 +8,6 @@ from onnx import helper
 from repc.backends.onnx.emitter import Emitter, Names, Value, reads
 from repc.backends.onnx.errors import no_form
 from repc.backends.onnx.lowerings import LOWERINGS
-from repc.backends.onnx.opaque import check_calls
 from repc.diagnostics import Diagnostic, Failure
 from repc.ir.graph import Graph, value_names
 from repc.ir.node import Node, NodeId
@@ -28,7 +27,6 @@ class Writer:
         self._values: dict[NodeId, str] = dict(self._inputs)
         for id, name in self._inputs.items():
             self._emitter.see_input(name, graph[id].type.shape)
-        check_calls(graph)
         self._lower()
         self._name_outputs()
 
@@ -96,6 +94,9 @@ class Writer:
         for operand, source in node.operands().items():
             if isinstance(source, NodeId):
                 given[operand] = Value(self._values[source], self._graph[source].type)
+            elif (id, operand) in self._stored.numbers:
+                number = self._stored.numbers[id, operand]
+                given[operand] = Value(LOWERINGS[type(number.op)](self._emitter, number.op, {}), number.type)
             else:
                 given[operand] = Value(self._stored.names[id, operand], source.type)
         return given

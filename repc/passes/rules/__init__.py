@@ -10,6 +10,7 @@ from typing import Any
 from repc.passes.rule import Lemma, Rule
 from repc.passes.rules.centre_writers import CentreWriters
 from repc.passes.rules.collect_terms import CollectTerms
+from repc.passes.rules.compose_linear import ComposeLinear
 from repc.passes.rules.conv_as_linear import ConvAsLinear
 from repc.passes.rules.drop_constant_channels import DropConstantChannels
 from repc.passes.rules.fold_affine import FoldAffine
@@ -37,6 +38,7 @@ RULES: tuple[Rule[Any], ...] = (
     SumParallel(),
     SumAffine(),
     StackSiblings(),
+    ComposeLinear(),
     ConvAsLinear(),
     HoistMovement(),
 )
