@@ -14,8 +14,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -24,11 +25,12 @@ from torch import Tensor, nn
 from repc.backends import onnx as to_onnx
 from repc.backends import source as to_source
 from repc.backends import torch as to_torch
-from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match, read, read_peft
+from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match_adapted, read, read_peft
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField, flat
-from repc.evaluate.raw import raw
+from repc.evaluate.raw import digest
+from repc.ir.codec import fingerprint
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
@@ -36,8 +38,8 @@ from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
 from repc.ops.norm import BatchNorm
 from repc.ops.work import multiply_adds, nominal_sizes
-from repc.passes import Options, bind, fold
-from repc.semantics import FileLibrary, elaborate, open_spec, targets
+from repc.passes import Options, fold
+from repc.semantics import FileLibrary, bind, elaborate, open_spec, targets
 from repc.semantics import load as load_module
 from repc.semantics.values import Value
 from repc.verify import Options as Checks
@@ -112,16 +114,8 @@ class Model:
         if weights is None:
             raise Failure(_adapter_without_base(self.name))
         checkpoint = _checkpoint(weights, container)
-        if self.adapter is None:
-            found = match(checkpoint, declared, LAYOUTS)
-            return Parameters(found.values, checkpoint.name, found.layout, found.share, _notes(checkpoint, found.notes))
-        own = set(self.adapter.key_map.values())
-        base = match(checkpoint, {path: p for path, p in declared.items() if path not in own}, LAYOUTS)
-        extra = match(
-            self.adapter.checkpoint, {path: p for path, p in declared.items() if path in own}, [self.adapter.layout]
-        )
-        notes = _notes(checkpoint, (*base.notes, *extra.notes, *self.adapter.notes))
-        return Parameters({**base.values, **extra.values}, checkpoint.name, base.layout, base.share, notes)
+        found = match_adapted(checkpoint, declared, LAYOUTS, self.adapter)
+        return Parameters(found.values, checkpoint.name, found.layout, found.share, found.notes)
 
     def fuse(
         self,
@@ -157,6 +151,11 @@ class Parameters:
     layout: str
     share: float
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of names, shapes, types and values."""
+        return digest(self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,9 +269,25 @@ class Fused:
             options=checks or Checks(),
             model=(file or self.onnx()) if "ort" in against else None,
             module=to_torch.inference_module(self.graph, tensors or self.values) if "torch" in against else None,
-            facts=self.trace.facts,
+            steps=self.trace.steps,
             progress=progress,
         )
+
+    def certificate(self, report: Report) -> dict[str, Any] | None:
+        """What `python -m repc.checker` needs to prove a report again; None where nothing was proved of an ONNX file.
+
+        How the model was loaded and what the file is are for the caller to add.
+        """
+        if report.certificate is None:
+            return None
+        return {
+            "repc": version("repc"),
+            "model": self.model.name,
+            "spec": {"name": self.model.spec, "sha256": fingerprint(self.model.graph)},
+            "weights": {"name": self.parameters.source, "sha256": self.parameters.sha256},
+            "target": self.target.name,
+            **report.certificate,
+        }
 
     def provenance(self) -> dict[str, str]:
         """What a deployed file says of where it is from."""
@@ -281,7 +296,7 @@ class Fused:
             "repc.model": self.model.name,
             "repc.target": self.target.name,
             "repc.weights": self.parameters.source,
-            "repc.weights.sha256": digest(self.parameters.values),
+            "repc.weights.sha256": self.parameters.sha256,
         }
 
 
@@ -333,24 +348,10 @@ def deployed(graph: Graph, parameters: Mapping[str, Tensor], dtype: torch.dtype)
     }
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """A hash of names, shapes, types and values, whatever file they came from."""
-    total = sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        total.update(raw(tensor).data)
-    return total.hexdigest()
-
-
 def _checkpoint(weights: Weights, container: str | None) -> Checkpoint:
     if isinstance(weights, (str, Path)):
         return read(weights, container)
     return from_memory(weights, container=container)
-
-
-def _notes(checkpoint: Checkpoint, notes: Sequence[str]) -> tuple[str, ...]:
-    return (*checkpoint.notes, *notes)
 
 
 def _unknown_target(name: str, model: str, known: Sequence[str]) -> Diagnostic:

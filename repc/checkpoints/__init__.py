@@ -9,6 +9,7 @@ their own anywhere else.
 To add a layout: one file with a `Layout`, and its place in `LAYOUTS`.
 """
 
+from repc.checkpoints.adapted import match_adapted
 from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.layout import OFFICIAL, Layout
 from repc.checkpoints.matching import Matched, match
@@ -30,6 +31,7 @@ __all__ = [
     "Matched",
     "from_memory",
     "match",
+    "match_adapted",
     "read",
     "read_peft",
     "write",

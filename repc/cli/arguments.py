@@ -14,6 +14,7 @@ from repc.semantics.values import Value, numbers
 from repc.syntax import parse_expression, tree
 
 DTYPES = ("f16", "bf16", "f32", "f64")
+LEVELS = ("certify", "sample")
 NO_SPECS = {
     ".onnx": ("an ONNX file", errors.ACCEPTED),
     ".pt2": ("an exported torch program", errors.ACCEPTED),

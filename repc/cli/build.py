@@ -18,6 +18,7 @@ from repc.diagnostics import Failure
 from repc.ir.files import unwritable, write_whole
 
 REPORT = "report.json"
+CERTIFICATE = "certificate.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,14 @@ def read(folder: Path) -> Build:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Failure(errors.not_a_build(folder, f"its {REPORT} is damaged")) from None
     return build
+
+
+def write_certificate(folder: Path, certificate: Mapping[str, Any] | None, recipe: Recipe) -> None:
+    """What `python -m repc.checker` needs, beside the ONNX file that it is about; nothing where nothing was proved."""
+    if certificate is not None:
+        artifact = {file.name: _digest(file) for file in sorted(folder.glob("model.onnx*"))}
+        text = json.dumps({**certificate, **recipe.elaboration(), "artifact": artifact}, indent=1, ensure_ascii=False)
+        write_whole(folder / CERTIFICATE, f"{text}\n".encode())
 
 
 @contextmanager

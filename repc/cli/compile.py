@@ -6,11 +6,11 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from repc.cli import summary
-from repc.cli.arguments import DTYPES, add_input, add_json, add_target, add_weights, choices
-from repc.cli.build import writing
+from repc.cli.arguments import DTYPES, LEVELS, add_input, add_json, add_target, add_weights, choices
+from repc.cli.build import write_certificate, writing
 from repc.cli.recipe import Recipe
 from repc.cli.screen import Say, Screen
 
@@ -25,9 +25,9 @@ examples:
   repc compile repc:mlp/MLP --weights mlp.safetensors --adapter lora/ -o build/mlp
   repc compile net.rep:Net --size h=224 --size w=224 --dtype f16 --opset 20
 
-Writes model.onnx (onnx), model.py and model.safetensors (source), model.safetensors (weights), model.pth (torch) and
-report.json into a folder, all of them or none.  Exit code 1, and nothing written, where the target's expectations are
-missed or the folded form is not equivalent to the train form."""
+Writes model.onnx and certificate.json (onnx), model.py and model.safetensors (source), model.safetensors (weights),
+model.pth (torch) and report.json into a folder, all of them or none.  Exit code 1, and nothing written, where the
+target's expectations are missed or the folded form is not equivalent to the train form."""
 
 KINDS = ("onnx", "torch", "source", "weights")
 BY_BACKEND = {"onnx": ["onnx", "source"], "torch": ["torch", "source"], "source": ["source"]}
@@ -43,7 +43,12 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset; by default the target's, else 18")
     parser.add_argument("--dtype", choices=DTYPES, default="f32", help="type of the deployed weights")
     check = parser.add_mutually_exclusive_group()
-    check.add_argument("--verify", choices=("sample", "none"), default="sample", help="compare on sample inputs")
+    check.add_argument(
+        "--verify",
+        choices=(*LEVELS, "none"),
+        default="certify",
+        help="prove the fold, or look at sample inputs only",
+    )
     check.add_argument("--no-verify", action="store_const", const="none", dest="verify", help="the same as none there")
     add_json(parser)
 
@@ -58,9 +63,9 @@ def run(args: Namespace, screen: Screen) -> int:
         wanted = wanted or BY_BACKEND[fused.target.backend]
         missed = fused.missed()
         report = None
-        if not missed and args.verify == "sample":
+        if not missed and args.verify != "none":
             say("verifying", None)
-            report = fused.verify(progress=lambda text, share: say(f"verifying: {text}", share))
+            report = _verified(fused, args.verify, say)
         good = not missed and (report is None or bool(report))
         record = summary.record(fused, report, missed)
         folder = Path(args.output or f"build/{fused.model.name}")
@@ -68,6 +73,8 @@ def run(args: Namespace, screen: Screen) -> int:
             say("writing", None)
             with writing(folder, recipe, record) as staging:
                 write(fused, wanted, staging)
+                if report is not None and "onnx" in wanted:
+                    write_certificate(staging, fused.certificate(report), recipe)
     if args.json:
         screen.json(record)
     else:
@@ -104,6 +111,12 @@ def write(fused: Fused, kinds: list[str], folder: Path) -> None:
         write_tensors(folder / "model.safetensors", fused.state_dict(), fused.provenance())
     if "torch" in kinds:
         write_tensors(folder / "model.pth", fused.state_dict())
+
+
+def _verified(fused: Fused, level: Literal["sample", "certify"], say: Say) -> Report:
+    from repc.verify import Options
+
+    return fused.verify(Options(level=level), lambda text, share: say(f"verifying: {text}", share))
 
 
 def _end(

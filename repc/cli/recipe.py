@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repc.cli.arguments import bindings, refuse_other_kinds, settings, sizes
-from repc.passes import bind
-from repc.semantics import FileLibrary, elaborate, load, open_spec
+from repc.ir.codec import to_plain
+from repc.semantics import FileLibrary, bind, elaborate, load, open_spec
 
 if TYPE_CHECKING:
     from repc.driver import Model
@@ -55,6 +55,14 @@ class Recipe:
         refuse_other_kinds(self.input)
         model = open_model(self.input, None, settings(self.set), sizes(self.size), self.adapter)
         return model.bound(bindings(self.bind))
+
+    def elaboration(self) -> dict[str, Any]:
+        """How the spec becomes a graph, as plain data."""
+        return {
+            "set": {name: to_plain(value) for name, value in settings(self.set).items()},
+            "size": sizes(self.size),
+            "bind": {name: to_plain(value) for name, value in bindings(self.bind).items()},
+        }
 
     def moved(self, start: Path, end: Path) -> Recipe:
         """The same recipe with its paths relative to `end` instead of `start`."""

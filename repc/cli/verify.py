@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repc.cli import errors
-from repc.cli.arguments import DTYPES, add_input, add_json, add_target, add_weights, choices
+from repc.cli.arguments import DTYPES, LEVELS, add_input, add_json, add_target, add_weights, choices
 from repc.cli.build import Build, read
 from repc.cli.compile import fold
 from repc.cli.layout import row
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from repc.driver import Fused
-    from repc.verify import Report
+    from repc.verify import Options, Report
 
 EXAMPLES = """\
 examples:
@@ -40,13 +40,17 @@ def configure(parser: ArgumentParser) -> None:
     add_target(parser)
     parser.add_argument("--dtype", choices=DTYPES, default="f32", help="type of the deployed weights")
     parser.add_argument("--against", metavar="RUNTIMES", default="ort,torch", help="of ort,torch; by default both")
-    parser.add_argument("--level", choices=("sample",), default="sample", help="how thorough: on sample inputs")
+    parser.add_argument(
+        "--level", choices=LEVELS, default="certify", help="prove the fold, or compare on sample inputs only"
+    )
     parser.add_argument("--inputs", type=int, default=8, metavar="N", help="how many inputs; by default 8")
     add_json(parser)
 
 
 def run(args: Namespace, screen: Screen) -> int:
     """Compare; 0 where everything is equal enough."""
+    from repc.verify import Options
+
     against = choices(args.against, AGAINST)
     folder = Path(args.input)
     build = read(folder) if folder.is_dir() else None
@@ -58,7 +62,8 @@ def run(args: Namespace, screen: Screen) -> int:
         if build:
             _check_weights(build, fused)
         say("verifying", None)
-        report = _compare(fused, build, against, args.inputs, lambda text, share: say(f"verifying: {text}", share))
+        options = Options(level=args.level, samples=args.inputs)
+        report = _compare(fused, build, against, options, lambda text, share: say(f"verifying: {text}", share))
     if args.json:
         screen.json(report.to_dict())
     else:
@@ -84,15 +89,14 @@ def _check_weights(build: Build, fused: Fused) -> None:
 
 
 def _compare(
-    fused: Fused, build: Build | None, against: list[str], inputs: int, say: Callable[[str, float], None]
+    fused: Fused, build: Build | None, against: list[str], options: Options, say: Callable[[str, float], None]
 ) -> Report:
     from repc.checkpoints import read as read_tensors
-    from repc.verify import Options
 
     file = build.file("model.onnx") if build else None
     stored = build.file("model.safetensors") if build else None
     return fused.verify(
-        Options(samples=inputs),
+        options,
         say,
         file=file,
         tensors=dict(read_tensors(stored)) if stored else None,

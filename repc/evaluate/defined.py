@@ -23,7 +23,7 @@ CUBIC = Fraction("0.044715")
 """The constants of gelu; irrational ones are known to every evaluator as these."""
 
 Attributes: TypeAlias = tuple[Fraction, ...]
-Definition: TypeAlias = "Callable[..., Tensor]"
+Definition: TypeAlias = Callable[..., Tensor]
 
 
 def _times(f: PrimeField, x: Tensor, factor: Fraction) -> Tensor:
@@ -57,6 +57,10 @@ def _minimum(f: PrimeField, _: Attributes, a: Tensor, b: Tensor) -> Tensor:
 def _clip(f: PrimeField, bounds: Attributes, x: Tensor) -> Tensor:
     low, high = (f.fill((), bound) for bound in bounds)
     return _minimum(f, (), _maximum(f, (), x, low), high)
+
+
+def _relu6(f: PrimeField, _: Attributes, x: Tensor) -> Tensor:
+    return _clip(f, (Fraction(0), Fraction(6)), x)
 
 
 def _relu(f: PrimeField, _: Attributes, x: Tensor) -> Tensor:
@@ -156,7 +160,11 @@ def _greater_equal(f: PrimeField, _: Attributes, a: Tensor, b: Tensor) -> Tensor
 
 def _plain(function: Callable[..., Tensor]) -> Definition:
     """A function that is the same in any field."""
-    return lambda f, _, *xs: function(*xs)
+
+    def definition(f: PrimeField, _: Attributes, *xs: Tensor) -> Tensor:
+        return function(*xs)
+
+    return definition
 
 
 MOST = 8  # the largest power that is a product
@@ -166,7 +174,7 @@ DEFINED: Mapping[str, Definition] = {
     "sign": _sign,
     "relu": _relu,
     "leaky_relu": _leaky_relu,
-    "relu6": lambda f, _, x: _clip(f, (Fraction(0), Fraction(6)), x),
+    "relu6": _relu6,
     "clip": _clip,
     "maximum": _maximum,
     "minimum": _minimum,

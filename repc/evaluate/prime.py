@@ -105,12 +105,13 @@ class PrimeField:
         return _reduced(x.sum(tuple(axes), keepdim=keep)) if axes else x
 
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:
-        terms = a.shape[-1]
-        if terms <= TERMS:
-            return _reduced(a @ b)
-        inner = max(b.dim() - 2, 0)
-        parts = zip(a.split(TERMS, -1), b.split(TERMS, inner), strict=True)
-        return self.sum(torch.stack([_reduced(x @ y) for x, y in parts]), (0,), keep=False)
+        terms, inner = a.shape[-1], max(b.dim() - 2, 0)
+        products = [
+            _reduced(a.narrow(-1, start, count) @ b.narrow(inner, start, count))
+            for start in range(0, terms, TERMS)
+            for count in (min(TERMS, terms - start),)
+        ]
+        return products[0] if len(products) == 1 else self.sum(torch.stack(products), (0,), keep=False)
 
     def conv(self, x: Tensor, w: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Tensor:
         """One matrix product for each group, with the windows of x as columns."""
@@ -196,17 +197,16 @@ class PrimeField:
         drawn = self.draw(call.types[result].concrete(), f"{call.key} {result} {sha256(operands).hexdigest()}")
         return self.cast(drawn, call.types[result].dtype)
 
-    def table(self, name: str, attributes: Attributes, *xs: Tensor) -> Tensor:
+    def table(self, name: str, attributes: Attributes, x: Tensor, *others: Tensor) -> Tensor:
         """A random function without zeros, so that one may divide by its values."""
-        if len(xs) > 1:
-            operands = [self.table(f"{name} {i}", attributes, x) for i, x in enumerate(xs)]
-            return self.table(name, attributes, _reduced(sum(operands[1:], start=operands[0])))
+        for i, other in enumerate(others):
+            x = self.add(self.table(f"{name} {i}", attributes, x), other)
         key = name, attributes
         if key not in self._tables:
             draw = self.draw_positive if self.signs and name in POSITIVE else self.draw
             drawn = draw((P,), f"{name} {attributes}")
             self._tables[key] = drawn + (drawn == 0)
-        return self._tables[key][_places(xs[0])]
+        return self._tables[key][_places(x)]
 
     def absolute(self, x: Tensor) -> Tensor:
         """x times its sign, or an even table."""
@@ -237,7 +237,9 @@ def _reduced(x: Tensor) -> Tensor:
     that the quotients stay in the cache.  Integers stay what they are.
     """
     if x.is_floating_point():
-        for piece in x.as_strided((x.numel(),), (1,)).split(PIECE):
+        flat = x.as_strided((x.numel(),), (1,))
+        for start in range(0, x.numel(), PIECE):
+            piece = flat[start : start + PIECE]
             piece.sub_((piece * (1 / P)).round_(), alpha=P)
     return x
 

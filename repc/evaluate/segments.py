@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from repc.evaluate.graphs import between
 from repc.ir.dims import Dim, evaluate, symbols
+from repc.ir.expr import Expr, Param
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ops import (
@@ -109,8 +110,12 @@ def _is_shared(train: Graph, fused: Graph, segment: Segment) -> bool:
         ours.op == theirs.op
         and tuple(segment.given[id] for id in ours.inputs) == theirs.inputs
         and ours.weights.keys() == theirs.weights.keys()
-        and all(ours.weights[name] is theirs.weights[name] for name in ours.weights)
+        and all(_is_same(ours.weights[name], theirs.weights[name]) for name in ours.weights)
     )
+
+
+def _is_same(a: Expr, b: Expr) -> bool:
+    return a is b or (isinstance(a, Param) and isinstance(b, Param) and a.path == b.path)
 
 
 # ------------------------------------------------------------------------------------------------ sizes

@@ -8,9 +8,8 @@ what stays keeps its own parameters.  Weights are expressions; no array is compu
 `fold` runs the passes of `pipeline`; `rules` holds one identity per file; `catalogue` describes them for people.
 """
 
-from repc.passes.bind import bind
 from repc.passes.catalogue import RuleDoc, catalogue
 from repc.passes.options import Options
 from repc.passes.pipeline import fold
 
-__all__ = ["Options", "RuleDoc", "bind", "catalogue", "fold"]
+__all__ = ["Options", "RuleDoc", "catalogue", "fold"]

@@ -6,6 +6,7 @@ can be a layer for an activation and an adapter for a weight without a second me
 collected, so that one run reports them all.
 """
 
+from repc.semantics.bind import bind
 from repc.semantics.check import check
 from repc.semantics.elaborate import elaborate
 from repc.semantics.library import FileLibrary, OpenedSpec, open_spec, shipped_names, shipped_source
@@ -17,6 +18,7 @@ __all__ = [
     "Library",
     "Module",
     "OpenedSpec",
+    "bind",
     "check",
     "elaborate",
     "load",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from repc.evaluate.proof import Verdict, prove
 from repc.ir.graph import Graph
 from repc.ir.trace import Step
-from repc.verify.cuts import Cut, correspondence
+from repc.verify.cuts import Correspondence, Cut, correspondence
 from repc.verify.subject import Progress, quiet
 
 
@@ -16,6 +16,8 @@ from repc.verify.subject import Progress, quiet
 class Proof:
     """A verdict for every value that the two graphs compute in different ways; true where all are equal."""
 
+    same: Correspondence
+    seed: int
     segments: tuple[tuple[Cut, Verdict], ...]
 
     @property
@@ -49,4 +51,4 @@ def certify(
     pairs = {id: same.fused[cut] for cut, id in same.train.items()}
     facts = [fact for step in steps for fact in step.facts]
     verdicts = prove(train, fused, pairs, facts, seed=seed, progress=lambda share: progress("algebra", share))
-    return Proof(tuple((labels[verdict.result], verdict) for verdict in verdicts))
+    return Proof(same, seed, tuple((labels[verdict.result], verdict) for verdict in verdicts))

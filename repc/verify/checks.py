@@ -4,29 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import floor, log10
 
 from torch import Tensor
 
 from repc.evaluate.floating import flat
 from repc.ir.trace import Fact
+from repc.verify.certify import Proof
 from repc.verify.cuts import Cut
 from repc.verify.report import Check, Figure, Part
 from repc.verify.subject import Subject
 from repc.verify.tally import Key
 
+SHOWN = 3  # segments that are named in a row
 TOLERANCE = 1e-11  # what two ways to compute a network in float64 may differ by
-RANDOM_TOLERANCE = 1e-10  # the same for one with random parameters, which may be conditioned worse than a trained one
 
 
-def agreement(name: str, subject: Subject, tolerance: float = TOLERANCE) -> Check:
+def algebra(proof: Proof) -> Check:
+    """Both graphs compute the same for all weights and inputs."""
+    figures = [Figure(cut.label, cut.place, "", 0.0 if v.equal else 1.0, 1.0, 0.0) for cut, v in proof.segments]
+    equal, trials = sum(figure.passed for figure in figures), max((v.trials for _, v in proof.segments), default=0)
+    partial = [cut.label for cut, verdict in proof.segments if not verdict.local]
+    detail = f"{equal} of {len(figures)} segments, {trials} trials, P(miss) < {_power_of_ten(proof.miss)}"
+    if not figures:
+        detail = "the graphs are the same"
+    elif partial:
+        detail += f"; at the sizes tried: {', '.join(partial[:SHOWN])}" + (", …" if len(partial) > SHOWN else "")
+    wrong = proof.first_wrong
+    reason = f"{wrong[0]} is not what is trained: {wrong[1].reason}" if wrong else ""
+    return _check("algebra (train = folded)", "equal", detail, reason, figures)
+
+
+def _power_of_ten(chance: float) -> str:
+    """The power of ten above a probability."""
+    return f"1e{floor(log10(chance)) + 1}" if chance > 0 else "1e-300"
+
+
+def agreement(name: str, subject: Subject) -> Check:
     """The largest relative error of a computation in float64 is at most the tolerance."""
     figures = [
-        Figure(cut.label, cut.place, part, subject.tally.largest((cut, part)), tolerance, tolerance)
+        Figure(cut.label, cut.place, part, subject.tally.largest((cut, part)), TOLERANCE, TOLERANCE)
         for cut, part in subject.tally.parts()
     ]
     largest = max((figure.error for figure in figures), default=0.0)
     wrong = _first_wrong(figures)
-    reason = f"{_where(wrong)} differs by {wrong.error:.2e}, at most {tolerance:g}" if wrong else ""
+    reason = f"{_where(wrong)} differs by {wrong.error:.2e}, at most {TOLERANCE:g}" if wrong else ""
     return _check(name, "equal", f"rel {largest:.1e}, {_count(figures)}", subject.fault or reason, figures)
 
 

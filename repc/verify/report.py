@@ -58,13 +58,33 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """How a network would bear fewer bits: fine or not, why, and what to do."""
+
+    name: str
+    fine: bool
+    text: str
+    remedy: str = ""
+
+    def lines(self) -> list[str]:
+        """For people; the remedy under the text."""
+        first = f"{self.name:<9}{'ok' if self.fine else 'WARN':<7}{self.text}"
+        return [first, f"{'':<16}remedy: {self.remedy}"] if self.remedy else [first]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Whether networks are equivalent, as far as it was checked; true or false, printable, and JSON."""
+    """Whether networks are equivalent, as far as it was checked; true or false, printable, and JSON.
+
+    `fragility` has no part in that.  `certificate` is what `repc.checker` needs to prove it again, if it was proved.
+    """
 
     model: str
     inputs: str
     checks: tuple[Check, ...]
     not_covered: tuple[str, ...]
+    fragility: tuple[Remark, ...] = ()
+    certificate: Mapping[str, Any] | None = None
 
     @property
     def equivalent(self) -> bool:
@@ -79,7 +99,7 @@ class Report:
         reasons = [f"{check.name}: {check.reason}" for check in self.checks if not check.passed]
         head = [f"Model     {self.model}", f"Inputs    {self.inputs}"]
         foot = f"Not covered: {', '.join(self.not_covered)}"
-        blocks = [head, table, reasons, [foot], [self.verdict]]
+        blocks = [head, table, reasons, self._fragility(), [foot], [self.verdict]]
         return "\n\n".join("\n".join(f"  {line.rstrip()}" for line in block) for block in blocks if block)
 
     @property
@@ -93,6 +113,7 @@ class Report:
             "equivalent": self.equivalent,
             "inputs": self.inputs,
             "checks": [_record(check) for check in self.checks],
+            "fragility": [asdict(remark) for remark in self.fragility],
             "not_covered": list(self.not_covered),
         }
 
@@ -100,9 +121,14 @@ class Report:
         head, *body = self._rows()
         lines = [_row("th", head), *(_row("td", row) for row in body)]
         reasons = [f"<p>{escape(check.name)}: {escape(check.reason)}</p>" for check in self.checks if not check.passed]
+        reasons += [f"<pre>{escape(line)}</pre>" for line in self._fragility()]
         foot = f"<p>{escape(self.inputs)}. Not covered: {escape(', '.join(self.not_covered))}</p>"
         title = f"<p><b>{escape(self.model)}: {self.verdict}</b></p>"
         return "".join([title, "<table>", *lines, "</table>", *reasons, foot])
+
+    def _fragility(self) -> list[str]:
+        lines = [f"  {line}" for remark in self.fragility for line in remark.lines()]
+        return ["Fragility", *lines] if lines else []
 
     def _rows(self) -> list[tuple[str, str, str]]:
         return [("check", "result", "detail"), *((check.name, check.result, check.detail) for check in self.checks)]

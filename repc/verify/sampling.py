@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -41,20 +40,6 @@ def batches(graph: Graph, options: Options, dtype: torch.dtype) -> list[Batch]:
         return [piece for given in options.inputs for piece in _pieces(graph, given, dtype)]
     generator = torch.Generator().manual_seed(options.seed)
     return list(_random(graph, options, dtype, generator))
-
-
-def few_batches(graph: Graph, options: Options) -> list[Batch]:
-    """Random inputs in float64, one for each size, or of the shapes of the first given data."""
-    generator = torch.Generator().manual_seed(options.seed)
-    if not options.inputs:
-        return list(_random(graph, replace(options, samples=2), torch.float64, generator))
-    first = islice((piece for given in options.inputs for piece in _pieces(graph, given, torch.float64)), 2)
-    return [Batch({name: _like(x, generator) for name, x in batch.inputs.items()}, batch.samples) for batch in first]
-
-
-def _like(value: Tensor, generator: torch.Generator) -> Tensor:
-    """Random numbers of the same shape; integers, which may be indices, as they are."""
-    return torch.randn(value.shape, dtype=value.dtype, generator=generator) if value.is_floating_point() else value
 
 
 def describe(sample: Sequence[Batch], kind: str) -> str:

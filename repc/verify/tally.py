@@ -21,12 +21,14 @@ class Tally:
 
     The root mean square is over elements and inputs and relative to that of the value itself.  It is what compares
     one rounding with another, since the largest of many errors scatters by itself.  The maximum is ‖Δ‖∞/‖y‖∞.
+    `magnitudes` are the largest ‖y‖∞.
     """
 
     def __init__(self) -> None:
         self._squares: defaultdict[Key, float] = defaultdict(float)
         self._samples: defaultdict[Key, int] = defaultdict(int)
         self._largest: defaultdict[Key, float] = defaultdict(float)
+        self.magnitudes: defaultdict[Cut, float] = defaultdict(float)
 
     def add(self, cut: Cut, expected: Tensor, found: Tensor, samples: int) -> None:
         """Compare a finite value with the expected one of the same shape; a batch has `samples` samples."""
@@ -36,6 +38,7 @@ class Tally:
         # A value that is zero everywhere is compared absolutely.
         power = float(expected.square().mean()) or 1.0
         magnitude = _magnitude(expected) or 1.0
+        self.magnitudes[cut] = max(self.magnitudes[cut], magnitude)
         for part, square, largest in _errors((found - expected).abs_(), cut.border):
             self._squares[cut, part] += samples * square / power
             self._samples[cut, part] += samples

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import onnx
 import torch
@@ -16,17 +16,18 @@ from repc.backends.onnx import value_names
 from repc.backends.torch.plan import inference_plan
 from repc.evaluate import evaluate, sizes
 from repc.evaluate.floating import TorchField
-from repc.ir.expr import parameters as expressions
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
-from repc.ir.trace import Fact
-from repc.verify.checks import RANDOM_TOLERANCE, Noise, accuracy, agreement, true_facts
+from repc.ir.trace import Step
+from repc.verify.certificate import certificate
+from repc.verify.certify import Proof, certify
+from repc.verify.checks import Noise, accuracy, agreement, algebra, true_facts
 from repc.verify.cuts import Correspondence, Cut, correspondence, deployed, longest_sums, outputs
-from repc.verify.drawing import random_parameters
+from repc.verify.fragility import fragility
 from repc.verify.options import Options
 from repc.verify.report import NOT_COVERED, PARTS, Check, Report
 from repc.verify.runs import GraphRun, ModuleRun, OnnxRun
-from repc.verify.sampling import Batch, batches, describe, few_batches
+from repc.verify.sampling import Batch, batches, describe
 from repc.verify.subject import Progress, Subject, compare_all, quiet
 from repc.verify.weights import check_weights, onnx_tensors
 
@@ -42,18 +43,17 @@ def verify(
     options: Options | None = None,
     model: onnx.ModelProto | Path | None = None,
     module: nn.Module | None = None,
-    facts: Sequence[Fact] = (),
+    steps: Sequence[Step] = (),
     progress: Progress | None = None,
 ) -> Report:
-    """Compare the network as trained with the network as deployed, on a sample of inputs.
+    """Compare the network as trained with the network as deployed: by proof, and on a sample of inputs.
 
     `parameters` are those of the training graph, `values` the stored tensors of the fused one, in the deployed type;
-    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module; `facts` are
-    what the fold relies on, which has to be true of the parameters.  The reference is the training graph in float64.
-    Against it, at every value that both graphs have:
+    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module, `steps`
+    what folding did.  At level "certify" the two graphs are proved equal over a prime field for all parameters.
+    The further reference is the training graph in float64.  Against it, at every value that both graphs have:
 
     - the fused graph in float64 agrees to 1e-11 relative (‖Δ‖∞/‖y‖∞);
-    - with random parameters in place of the given ones, which may hide a wrong fold, it agrees to 1e-10;
     - the fused graph, the module and the file are in the deployed type at most `options.limit` times as far off as the
       unfused network is, by root mean squares over elements and inputs, of at least a unit in the last place.
 
@@ -62,7 +62,7 @@ def verify(
     """
     with torch.no_grad():
         same = correspondence(train, fused)
-        task = _Task(train, fused, parameters, values, same, options or Options(), tuple(facts))
+        task = _Task(train, fused, parameters, values, same, options or Options(), tuple(steps))
         return _verify(task, model, module, progress or quiet)
 
 
@@ -76,7 +76,7 @@ class _Task:
     values: Tensors
     same: Correspondence
     options: Options
-    facts: tuple[Fact, ...]
+    steps: tuple[Step, ...]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -92,27 +92,45 @@ class _Task:
 
 
 def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None, progress: Progress) -> Report:
+    checks: list[Check] = []
+    proof = None
+    if task.options.level == "certify":
+        progress("algebra", 0.0)
+        proof = certify(task.train, task.fused, task.steps, seed=task.options.seed)
+        checks.append(algebra(proof))
+    facts = [fact for step in task.steps for fact in step.facts]
+    if facts:
+        checks.append(true_facts(facts, task.parameters))
     progress("weights", 0.0)
-    exact = _exact(task, task.parameters)
-    weights = check_weights(task.fused, exact, _holders(task, model, module))
-    progress("random parameters", 0.0)
-    algebra, unfit = _algebra(task)
+    exact = evaluate(storage(task.fused).tensors, TorchField(torch.float64), task.parameters)
+    checks.append(check_weights(task.fused, exact, _holders(task, model, module)))
     internal = _internal(task, exact)
     artifacts = list(_artifacts(task, model, module))
     sample = batches(task.train, task.options, task.dtype)
     oracle = Subject("train form, float64", GraphRun(task.train, task.same.train, task.parameters, torch.float64))
     compare_all(oracle, [*internal, *artifacts], sample, progress)
     if oracle.fault:
-        checks = [weights, agreement("train form (float64)", oracle)]
+        checks.append(agreement("train form (float64)", oracle))
     else:
-        checks = [weights, *_internal_checks(task, *internal), *_artifact_checks(task, internal[1], artifacts, sample)]
-        if not unfit:
-            checks.insert(1, algebra)
-        if task.facts:
-            checks.insert(1, true_facts(task.facts, task.parameters))
+        checks += [*_internal_checks(task, *internal), *_artifact_checks(task, internal[1], artifacts, sample)]
     kind = "given" if task.options.inputs else f"random (seed {task.options.seed})"
-    absent = tuple(_absent(unfit, artifacts, model, module))
-    return Report(task.train.name, describe(sample, kind), tuple(checks), (*NOT_COVERED, *absent))
+    absent = tuple(_absent(task, artifacts, model, module))
+    remarks = fragility(task.train, task.fused, task.parameters, exact, internal[0].tally)
+    return Report(
+        task.train.name,
+        describe(sample, kind),
+        tuple(checks),
+        (*NOT_COVERED, *absent),
+        remarks,
+        _certificate(task, proof) if proof and model is not None else None,
+    )
+
+
+def _certificate(task: _Task, proof: Proof) -> dict[str, Any] | None:
+    try:
+        return certificate(task.fused, task.steps, proof, value_names(task.fused))
+    except ValueError:  # a weight is made by a call without a meaning
+        return None
 
 
 def _holders(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None) -> dict[str, Tensors]:
@@ -123,26 +141,6 @@ def _holders(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Modul
     if module is not None:
         holders["torch module"] = dict(module.state_dict())
     return holders
-
-
-def _exact(task: _Task, parameters: Tensors) -> Tensors:
-    """The values of the weight expressions in float64."""
-    return evaluate(storage(task.fused).tensors, TorchField(torch.float64), parameters)
-
-
-def _algebra(task: _Task) -> tuple[Check, str]:
-    """Whether both graphs agree in float64 with random parameters in place of the given ones.
-
-    Also why that says nothing, where the training graph is not finite with such parameters; empty where it is.  What
-    the facts speak of keeps its given values, of which they are true.
-    """
-    drawn = random_parameters(task.train, task.parameters, task.options.seed)
-    drawn |= {path: task.parameters[path] for path in expressions(fact.expr for fact in task.facts)}
-    original = Subject("train form", GraphRun(task.train, task.same.train, drawn, torch.float64))
-    run = GraphRun(deployed(task.fused), task.same.fused, _exact(task, drawn), torch.float64)
-    folded = Subject("folded", run)
-    compare_all(original, [folded], few_batches(task.train, task.options))
-    return agreement("algebra (random parameters)", folded, RANDOM_TOLERANCE), original.fault
 
 
 def _internal(task: _Task, exact: Tensors) -> tuple[Subject, Subject, Subject]:
@@ -197,9 +195,9 @@ def _slack(task: _Task, sample: Sequence[Batch]) -> dict[Cut, float]:
     return found
 
 
-def _absent(unfit: str, artifacts: Sequence[Subject], model: object, module: object) -> Iterator[str]:
-    if unfit:
-        yield f"other parameters, since with random ones {unfit}"
+def _absent(task: _Task, artifacts: Sequence[Subject], model: object, module: object) -> Iterator[str]:
+    if task.options.level != "certify":
+        yield "other weights"
     yield from (subject.fault for subject in artifacts if subject.unsupported)
     if model is None:
         yield "ONNX Runtime"

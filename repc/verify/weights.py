@@ -12,14 +12,13 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+from repc.evaluate.rounding import LIMIT, distances, slack
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
 from repc.verify.cuts import place
 from repc.verify.report import Check, Figure
 from repc.verify.runs import read_model
 
-LIMIT = 0.5  # units in the last place: what rounding once costs at most
-RECOMPUTED = 2.0**-48  # of a tensor's largest magnitude: by how much two float64 evaluations may differ
 EDGES = torch.tensor([0.0, 0.125, 0.25, 0.375, 0.5], dtype=torch.float64)
 LABELS = ("0", "<= 0.125", "<= 0.25", "<= 0.375", "<= 0.5", "> 0.5")
 CHUNK = 2**16  # elements that are compared at once, so that they stay in the cache
@@ -38,7 +37,7 @@ def check_weights(graph: Graph, exact: Mapping[str, Tensor], holders: Mapping[st
     """Every stored tensor, wherever it is held, is its expression's value to half a unit in the last place.
 
     `exact` are the values of the expressions in float64, `holders` the stored tensors by the name of what holds them.
-    Beyond the half unit, `RECOMPUTED` is allowed for.  Equal tensors of several holders are compared once.
+    Beyond the half unit, `slack` is allowed for.  Equal tensors of several holders are compared once.
     """
     places = _places(graph)
     found = [
@@ -90,13 +89,13 @@ def _compare(name: str, where: str, holder: str, stored: Tensor, exact: Tensor) 
     if stored.shape != exact.shape:
         reason = f"{title} ({where}) has the shape {list(stored.shape)} instead of {list(exact.shape)}"
         return _Finding(Figure(title, where, "", inf, 1.0, LIMIT), reason, torch.zeros(len(LABELS), dtype=torch.int64))
-    slack = RECOMPUTED * float(exact.abs().max()) if exact.numel() else 0.0
+    allowed = slack(exact)
     counts = torch.zeros(len(LABELS), dtype=torch.int64)
     worst, at = 0.0, 0
     a, b = stored.flatten(), exact.flatten()
     for start in range(0, exact.numel(), CHUNK):
         piece = slice(start, start + CHUNK)
-        distance = _distance(a[piece], b[piece], slack)
+        distance = distances(a[piece], b[piece], allowed)
         counts += torch.bincount(torch.bucketize(distance, EDGES), minlength=len(LABELS))
         if float(distance.max()) > worst:
             worst, at = float(distance.max()), start + int(distance.argmax())
@@ -108,21 +107,6 @@ def _reason(figure: Figure, stored: Tensor, exact: Tensor, at: int) -> str:
     index = [int(i) for i in torch.unravel_index(torch.tensor(at), exact.shape)]
     numbers = f"is {float(stored.flatten()[at])!r} at {index}, recomputed {float(exact.flatten()[at])!r}"
     return f"{figure.where} ({figure.place}) {numbers}: {figure.error:.3g} ulp, at most {LIMIT}"
-
-
-def _distance(stored: Tensor, exact: Tensor, slack: float) -> Tensor:
-    """How far each element is from the exact value, beyond the slack, in units in the last place; integers in ones."""
-    gap = (stored.to(torch.float64) - exact).abs_()
-    if stored.is_floating_point():
-        gap.sub_(slack).clamp_(min=0.0).div_(_unit(exact, stored.dtype))
-    return gap.nan_to_num_(nan=inf, posinf=inf)
-
-
-def _unit(exact: Tensor, dtype: torch.dtype) -> Tensor:
-    """The distance of neighbouring numbers of a type, at each value."""
-    info = torch.finfo(dtype)
-    magnitude = exact.abs().clamp_(min=info.smallest_normal)
-    return (torch.frexp(magnitude).exponent - 1).to(torch.float64).exp2_().mul_(info.eps)
 
 
 def _places(graph: Graph) -> dict[str, str]:

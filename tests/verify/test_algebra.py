@@ -9,6 +9,7 @@ from functools import cache
 
 import pytest
 import torch
+from repc.verify.drawing import random_parameters
 from torch import Tensor
 
 import repc
@@ -20,7 +21,6 @@ from repc.ops import Fill, Multiply, Reshape, build
 from repc.passes import fold
 from repc.semantics import FileLibrary, elaborate, load
 from repc.verify import Options, Report, verify
-from repc.verify.drawing import random_parameters
 from tests.specs.official import CASES, spec
 from tests.verify.networks import stored
 

@@ -9,7 +9,7 @@ Where a class of `torch.nn` can hold an operator's weights, it does (`layers`); 
 people expect.  The rest of the tree is made of plain modules, lists and dictionaries (`tree`).
 """
 
-from repc.backends.torch.initial import initial_values
 from repc.backends.torch.module import Network, inference_module, train_module
+from repc.evaluate.initial import initial_values
 
 __all__ = ["Network", "inference_module", "initial_values", "train_module"]

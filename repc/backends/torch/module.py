@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from repc.backends.torch.forward import forward_text
-from repc.backends.torch.initial import initial_values
 from repc.backends.torch.plan import Plan, inference_plan, training_plan
 from repc.backends.torch.runtime import Port, compiled, ports
 from repc.backends.torch.tree import Branch
+from repc.evaluate.initial import initial_values
 from repc.ir.graph import Graph
 
 

@@ -12,8 +12,8 @@ from repc.evaluate import run
 from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ops.conv import Conv
-from repc.passes import bind, fold
-from repc.semantics import FileLibrary, elaborate, load
+from repc.passes import fold
+from repc.semantics import FileLibrary, bind, elaborate, load
 from tests.verify.networks import random_parameters
 
 DOUBLE = TorchField(torch.float64)

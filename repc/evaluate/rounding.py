@@ -1,0 +1,31 @@
+"""How far stored tensors are from what they should be."""
+
+from __future__ import annotations
+
+from math import inf
+
+import torch
+from torch import Tensor
+
+LIMIT = 0.5  # units in the last place: what rounding once costs at most
+RECOMPUTED = 2.0**-48  # of a tensor's largest magnitude: by how much two float64 evaluations may differ
+
+
+def slack(exact: Tensor) -> float:
+    """By how much two evaluations of a tensor in float64 may differ."""
+    return RECOMPUTED * float(exact.abs().max()) if exact.numel() else 0.0
+
+
+def distances(stored: Tensor, exact: Tensor, slack: float) -> Tensor:
+    """How far each element is from the exact value, beyond the slack, in units in the last place; integers in ones."""
+    gap = (stored.to(torch.float64) - exact).abs_()
+    if stored.is_floating_point():
+        gap.sub_(slack).clamp_(min=0.0).div_(unit(exact, stored.dtype))
+    return gap.nan_to_num_(nan=inf, posinf=inf)
+
+
+def unit(exact: Tensor, dtype: torch.dtype) -> Tensor:
+    """The distance of neighbouring numbers of a type, at each value."""
+    info = torch.finfo(dtype)
+    magnitude = exact.abs().clamp_(min=info.smallest_normal)
+    return (torch.frexp(magnitude).exponent - 1).to(torch.float64).exp2_().mul_(info.eps)

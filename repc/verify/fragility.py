@@ -1,0 +1,101 @@
+"""How a folded network would bear fewer bits: what grew, what is out of range, which channels differ in scale.
+
+Folding gathers scales in kernels.  That costs nothing in float32; in float16 large values overflow, and in eight bits a
+channel with small weights shares its steps with one that has large ones (Chu et al. 2022, arXiv:2212.01593).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from repc.ir.expr import Param, parameters
+from repc.ir.graph import Graph
+from repc.ir.storage import storage
+from repc.ops import BatchNorm, Conv, ConvTranspose, Linear
+from repc.verify.report import Remark
+from repc.verify.tally import Tally
+
+RATIO = 100.0  # between channels, beyond which eight bits leave less than two for the smaller one
+HALF = torch.finfo(torch.float16).max
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """A folded kernel: its name, the largest weight before and after, and the largest of each output channel."""
+
+    path: str
+    before: float
+    after: float
+    channels: Tensor
+
+
+def fragility(
+    train: Graph, fused: Graph, given: Mapping[str, Tensor], exact: Mapping[str, Tensor], tally: Tally
+) -> tuple[Remark, ...]:
+    """Remarks on float16, on variances that amplify, and on eight bits.
+
+    `given` are the trained parameters, `exact` the stored tensors in float64, `tally` has the values on the sample.
+    """
+    kernels = list(_kernels(fused, given, exact))
+    return (_half(kernels, exact, tally), *_variance(train, given), *_eight_bits(kernels))
+
+
+def _kernels(graph: Graph, given: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> Iterator[_Kernel]:
+    names = storage(graph).names
+    for id in graph.order():
+        node = graph[id]
+        expr = node.weights.get("weight")
+        if isinstance(node.op, (Conv, ConvTranspose, Linear)) and expr is not None and not isinstance(expr, Param):
+            kernel = exact[names[id, "weight"]].abs()
+            sources = [given[path] for path, param in parameters([expr]).items() if param.type.rank > 1]
+            before = max((float(source.abs().max()) for source in sources), default=1.0)
+            rows = kernel.transpose(0, 1) if isinstance(node.op, ConvTranspose) else kernel
+            yield _Kernel(node.path, before, float(kernel.max()), rows.flatten(1).amax(1))
+
+
+def _half(kernels: list[_Kernel], exact: Mapping[str, Tensor], tally: Tally) -> Remark:
+    """Weights and values must be below the largest number of float16."""
+    grown = max(kernels, key=lambda kernel: kernel.after / (kernel.before or 1.0), default=None)
+    text = f"max|K| grew {grown.before:.2g} -> {grown.after:.2g} ({grown.path})" if grown else "no kernel was folded"
+    sizes = {name: float(value.abs().max()) for name, value in exact.items() if value.is_floating_point()}
+    sizes |= {cut.label: size for cut, size in tally.magnitudes.items()}
+    largest = max(sizes, key=lambda name: sizes[name], default="")
+    if largest and sizes[largest] > HALF:
+        return Remark("fp16", False, f"{largest} reaches {sizes[largest]:.2g}; {text}", "deploy as bf16, or as f32")
+    return Remark("fp16", True, text)
+
+
+def _variance(graph: Graph, given: Mapping[str, Tensor]) -> Iterator[Remark]:
+    """A channel of hardly any variance is amplified as far as eps lets it."""
+    found: list[tuple[float, float, str]] = []
+    for id in graph:
+        node = graph[id]
+        variance = node.weights.get("running_var")
+        if isinstance(node.op, BatchNorm) and isinstance(variance, Param):
+            found.append((float(given[variance.path].min()), float(node.op.eps), node.path))
+    if found:
+        least, eps, path = min(found)
+        fine = least > eps
+        remedy = "" if fine else "such a channel is dead: prune it, or train it further"
+        yield Remark("variance", fine, f"smallest {least:.2g} at {path}, eps {eps:g}", remedy)
+
+
+def _eight_bits(kernels: list[_Kernel]) -> Iterator[Remark]:
+    """The largest weight of each output channel, where one scale serves all of them."""
+    ratios = {kernel.path: _ratio(kernel.channels) for kernel in kernels}
+    if ratios:
+        worst = max(ratios, key=lambda path: ratios[path])
+        fine = ratios[worst] <= RATIO
+        block = worst.rpartition(".")[0] or worst
+        remedy = "" if fine else f"quantise per channel, or leave it unfolded: target {{ keep {block} }}"
+        yield Remark("int8", fine, f"channel range ratio {ratios[worst]:.3g} at {worst}", remedy)
+
+
+def _ratio(channels: Tensor) -> float:
+    """Between the largest and the smallest channel that is not zero."""
+    alive = channels[channels > 0]
+    return float(alive.max() / alive.min()) if alive.numel() else 1.0
