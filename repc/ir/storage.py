@@ -17,7 +17,7 @@ from repc.ir.node import NodeId
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """`tensors`: name → expression, in graph order; `names`: (node, operand) → name; `numbers`: the operands that are."""
+    """`tensors`: name → expression, in graph order; `names`, `numbers`: those of each (node, operand)."""
 
     tensors: dict[str, Expr]
     names: dict[tuple[NodeId, str], str]

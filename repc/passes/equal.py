@@ -1,8 +1,8 @@
 """Whether two weight expressions are equal by the laws of arithmetic, without values.
 
-An expression is brought to a normal form: a polynomial whose terms are products of atoms with rational exponents, so that
-``m·g / sqrt(v + ε)`` and ``m·(g·rsqrt(v + ε))`` are one.  Whatever is no arithmetic is an atom.  Unequal normal forms
-prove nothing, which is the safe side.
+An expression is brought to a normal form: a polynomial whose terms are products of atoms with rational exponents, so
+that ``m·g / sqrt(v + ε)`` and ``m·(g·rsqrt(v + ε))`` are one.  Whatever is no arithmetic is an atom.  Unequal normal
+forms prove nothing, which is the safe side.
 """
 
 from __future__ import annotations

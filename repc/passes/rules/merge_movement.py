@@ -23,7 +23,7 @@ class MergeMovement(Rule[MovedTwiceMatch]):
 
     Identity: ``reshape(reshape(x)) = reshape(x)``, and a permutation of a permutation is one.
 
-    Precondition: the target keeps neither, and nothing else reads the inner value, whose shape may matter to it.
+    Precondition: the target keeps neither, and nothing else reads the inner value, whose shape may matter there.
 
     Trap: permutations compose in the order of the data: axis i of the result is axis ``inner[outer[i]]`` of x.
 
