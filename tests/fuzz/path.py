@@ -22,7 +22,7 @@ from repc.syntax import parse
 from repc.syntax.printer import print_file
 from repc.verify import Options, verify
 from repc.verify.runs import tensors_of
-from repc.verify.sampling import Batch, few_batches
+from repc.verify.sampling import Batch, batches
 from tests.fuzz.networks import Network
 from tests.mutants.refute import FAR, apart, difference, proved, weights_of
 from tests.verify.networks import random_parameters
@@ -92,7 +92,7 @@ def modules(train: Graph, fused: Graph) -> list[str]:
         except Failure as failure:
             refusals += _codes(failure)
             continue
-        for batch in few_batches(train, Options()):
+        for batch in batches(train, Options(samples=2), torch.float64):
             exact = run(made, TorchField(), batch.inputs, given)
             for id, value in zip(made.outputs.values(), _outputs(network, batch), strict=False):
                 off = apart(value, exact[id])

@@ -12,7 +12,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ops import BatchNorm, Permute, build
 from repc.ops.conv import Conv
-from repc.passes import absorb, kernels, parallel, views
+from repc.passes import absorb, forms, kernels, parallel, views
 from repc.passes.frames import Placement, Window
 from repc.passes.maps import Map
 from repc.passes.parallel import Kernel
@@ -227,3 +227,15 @@ RIGHT_COLUMNS = conv_as_linear._columns
 RIGHT_SCALE = sum_affine._scale
 RIGHT_OWN = fold_norm_forward._own
 RIGHT_TERMS = hoist_movement.terms
+
+
+# ------------------------------------------------------------------------------------------------ composition
+
+
+def doubled_average(graph: Graph, id: NodeId) -> LinearView | None:
+    """The sum of two places in the place of their mean."""
+    view = RIGHT_AVERAGE(graph, id)
+    return view and replace(view, weight=build.scale(view.weight, Fraction(2)))
+
+
+RIGHT_AVERAGE = forms._average

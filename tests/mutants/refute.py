@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from repc.evaluate import evaluate, run
@@ -12,7 +13,7 @@ from repc.ir.expr import Expr
 from repc.ir.graph import Graph
 from repc.ir.trace import Trace
 from repc.verify import Options, Proof, certify
-from repc.verify.sampling import few_batches
+from repc.verify.sampling import batches
 from tests.verify.networks import random_parameters
 
 FAR = 1e-10  # what two computations of one network in float64 may differ by
@@ -24,7 +25,7 @@ def difference(train: Graph, fused: Graph, **sizes: int) -> float:
     `sizes` sets free dimensions that are otherwise large enough for every stage.
     """
     given, field, largest = random_parameters(train), TorchField(), 0.0
-    for batch in few_batches(train, Options(sizes=sizes)):
+    for batch in batches(train, Options(sizes=sizes, samples=2), torch.float64):
         before, after = (run(graph, field, batch.inputs, given) for graph in (train, fused))
         for name, id in train.outputs.items():
             largest = max(largest, apart(after[fused.outputs[name]], before[id]))

@@ -130,6 +130,14 @@ RESIDUAL = witness("residual scale", "a + (a >> scale: Scale())", "let a = relu(
 MOVED = witness("difference of permuted values", "permute(relu(x), [0, 1, 3, 2]) - permute(sigmoid(x), [0, 1, 3, 2])")
 
 
+BIASED_POINT = witness("biased 1x1, padded conv", "x >> a: Conv(6, 1) >> b: Conv(4, 3, pad=1)", options=cheapest)
+BIASED_ROW = witness("biased convs in a row", "x >> a: Conv(4, 1) >> b: Conv(4, 3)", options=cheapest)
+AVERAGED = witness(
+    "conv beside an average",
+    "sum { conv: x >> Conv(4, 3, pad=1) | x >> avg_pool(3, stride=1, pad=1) }",
+)
+
+
 def deep(group: int = 1) -> Graph:
     """A narrow RepVGG: its last stage sees a 32nd of the image."""
     return elaborated(

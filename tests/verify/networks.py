@@ -14,7 +14,7 @@ from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
 from repc.semantics import FileLibrary, elaborate, load
-from repc.verify import drawing
+from tests.verify import drawing
 
 HEADER = "repc 1\nimport models.repvgg\n"
 

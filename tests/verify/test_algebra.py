@@ -7,7 +7,6 @@ from functools import cache
 
 import pytest
 import torch
-from repc.verify.drawing import random_parameters
 from torch import Tensor
 
 import repc
@@ -18,11 +17,11 @@ from repc.passes import fold
 from repc.passes.views import AffineView, LinearView
 from repc.semantics import FileLibrary, elaborate, load
 from repc.verify import Options, Report, verify
-from repc.verify.drawing import random_parameters
 from tests.mutants import faults
 from tests.mutants.catalogue import norm
 from tests.mutants.mutant import Patch, mutated
 from tests.specs.official import CASES, spec
+from tests.verify.drawing import random_parameters
 from tests.verify.networks import stored
 
 ALGEBRA = "algebra (random parameters)"
