@@ -344,8 +344,6 @@ def open_model(
     return Model(opened.source.name, graph, known, imported)
 
 
-
-
 def _checkpoint(weights: Weights, container: str | None) -> Checkpoint:
     if isinstance(weights, (str, Path)):
         return read(weights, container)
