@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from repc.ir.graph import Graph
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch.export import ExportedProgram
 
 __all__ = ["Imported", "import_module", "import_onnx", "import_program"]
@@ -33,7 +34,7 @@ class Imported:
     tensor being aliases of the first, and the `constants`, which the state_dict does not hold (buffers that are not
     persistent, tensors that the program made).  `classes` maps the paths of modules to the names of their classes.
     `notes` say what a person should know, a sentence each.  `dtype` is the type that the network computes in, which is
-    f32 in the graph.
+    f32 in the graph; `opset` is that of an ONNX file.
     """
 
     graph: Graph
@@ -42,6 +43,7 @@ class Imported:
     classes: Mapping[str, str] = field(default_factory=dict[str, str])
     constants: frozenset[str] = frozenset()
     dtype: str = "f32"
+    opset: int | None = None
 
 
 def import_module(
@@ -69,8 +71,12 @@ def import_program(program: str | Path | ExportedProgram) -> Imported:
     return import_program(program)
 
 
-def import_onnx(path: str | Path) -> Imported:
-    """The graph of an ONNX file; tensors that lie beside the file are read too."""
+def import_onnx(model: str | Path | ModelProto, sizes: Mapping[str, int] | None = None) -> Imported:
+    """The graph of an ONNX file, or of a model in memory; tensors that lie beside the file are read too.
+
+    `sizes` pins free sizes of the inputs, by name.  Raises `Failure` where the file cannot be read or is not valid
+    (E540 to E543), where the type of a value is not known (E544), or no size has such a name (E545).
+    """
     from repc.importers.onnx import import_onnx
 
-    return import_onnx(path)
+    return import_onnx(model, sizes)

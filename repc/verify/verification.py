@@ -19,6 +19,7 @@ from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
 from repc.ir.trace import Step
+from repc.ops.work import nominal_sizes
 from repc.verify.certificate import certificate
 from repc.verify.certify import Proof, certify
 from repc.verify.checks import Noise, accuracy, agreement, algebra, true_facts
@@ -204,7 +205,7 @@ def _slack(task: _Task, sample: Sequence[Batch]) -> dict[Cut, float]:
     found = dict.fromkeys(task.same.fused, 0.0)
     noise = task.options.limit * torch.finfo(task.dtype).eps
     for shapes in {tuple((name, tuple(value.shape)) for name, value in batch.inputs.items()) for batch in sample}:
-        longest = longest_sums(task.fused, sizes(task.fused, dict(shapes)))
+        longest = longest_sums(task.fused, {**nominal_sizes(task.fused), **sizes(task.fused, dict(shapes))})
         found = {cut: max(found[cut], noise * sqrt(longest[id])) for cut, id in task.same.fused.items()}
     return found
 

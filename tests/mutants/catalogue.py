@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from repc.ops import BatchNorm
-from repc.passes import compose, forms, kernels, parallel, views, workspace
+from repc.passes import forms, kernels, parallel, views, workspace
 from repc.passes.maps import Map
 from repc.passes.rules import (
     centre_writers,
@@ -82,13 +82,8 @@ MUTANTS = (
     twin("F4", "plain diagonal", w.GROUPED_IDENTITY, parallel, "regroup", f.plain_diagonal),
     twin("F4", "spread over all columns", w.DENSE_IDENTITY, parallel, "regroup", f.spread_over_columns),
     twin("F4", "bias lost", w.NORMED_IDENTITY, IdentityAsConv, "kernel", f.identity_without_shift),
-    twin("F5", "stride of the first one lost", w.IN_A_ROW, compose, "_window", f.window_without_stride),
-    twin("F5", "border of a biased 1x1 ignored", w.BIASED_POINT, forms, "obstacle", f.no_obstacle),
     twin("F5", "bias read by one tap", w.BIASED_ROW, LinearView, "response", f.centre_response),
-    twin("F6", "mean of another window", w.AVERAGED, forms, "_average", f.average_of_one_less),
-    twin("F5", "stride of the first one lost", w.IN_A_ROW, compose, "_window", f.window_without_stride),
     twin("F5", "border of a biased 1x1 ignored", w.BIASED_POINT, forms, "obstacle", lambda *_, **__: None),
-    twin("F5", "bias read by one tap", w.BIASED_ROW, LinearView, "response", f.centre_response),
     twin("F6", "a sum for a mean", w.AVERAGED, forms, "_average", f.doubled_average),
     twin("F7", "matrix transposed", w.LOCALITY, conv_as_linear, "_columns", f.transposed_columns),
     twin("F8", "β not scaled", w.NORM_AFFINE, AffineView, "shifted", f.unscaled_bias),

@@ -12,7 +12,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ops import BatchNorm, Permute, build
 from repc.ops.conv import Conv
-from repc.passes import absorb, compose, forms, kernels, parallel, views
+from repc.passes import absorb, forms, kernels, parallel, views
 from repc.passes.frames import Placement, Window
 from repc.passes.maps import Map
 from repc.passes.parallel import Kernel
@@ -230,11 +230,6 @@ RIGHT_TERMS = hoist_movement.terms
 
 
 # ------------------------------------------------------------------------------------------------ composition
-
-
-def window_without_stride(outer: Window, inner: Window, stride: int) -> Window:
-    """The taps of the second convolution as if the first one made a value at every place."""
-    return compose._window(outer, inner, 1)
 
 
 def doubled_average(graph: Graph, id: NodeId) -> LinearView | None:

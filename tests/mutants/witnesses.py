@@ -130,7 +130,6 @@ RESIDUAL = witness("residual scale", "a + (a >> scale: Scale())", "let a = relu(
 MOVED = witness("difference of permuted values", "permute(relu(x), [0, 1, 3, 2]) - permute(sigmoid(x), [0, 1, 3, 2])")
 
 
-IN_A_ROW = witness("convs in a row", "x >> a: Conv(4, 3, stride=2, bias=false) >> b: Conv(4, 3)", options=cheapest)
 BIASED_POINT = witness("biased 1x1, padded conv", "x >> a: Conv(6, 1) >> b: Conv(4, 3, pad=1)", options=cheapest)
 BIASED_ROW = witness("biased convs in a row", "x >> a: Conv(4, 1) >> b: Conv(4, 3)", options=cheapest)
 AVERAGED = witness(

@@ -93,7 +93,7 @@ class Translation:
         """What a call on constants gives, what the table makes of it, or an opaque call."""
         origin = spans(node.meta["stack_trace"]) if node.meta.get("stack_trace") else nowhere(self.graph.name)
         example = node.meta["val"]
-        examples: list[Any] = list(example) if isinstance(example, list | tuple) else [example]
+        examples: list[Any] = [*example] if isinstance(example, list | tuple) else [example]
         path = module_path(node.meta)
         try:
             if not all(isinstance(value, Tensor) for value in examples):
@@ -101,7 +101,8 @@ class Translation:
             site = Site(self.graph, path, origin, tuple(self.type(value, origin[-1]) for value in examples))
             constants = self.known.call(target, args, keywords)
             if constants is not None:
-                name = f"{path}.{node.name}" if path else node.name
+                function = target.overloadpacket.__name__  # the same in equal modules, which a node's name is not
+                name = f"{path}.{function}" if path else function
                 return [self.known.constant(name, *pair) for pair in zip(constants, site.results, strict=True)]
             found = self._by_table(site, target, _bound(target, args, keywords), _results_read(node))
             return found if found is not None else opaque(site, str(target), args, keywords, self._types)
