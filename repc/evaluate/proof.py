@@ -25,7 +25,7 @@ from repc.evaluate.degree import degree
 from repc.evaluate.expressions import evaluate
 from repc.evaluate.graphs import compute
 from repc.evaluate.prime import P, PrimeField
-from repc.evaluate.segments import Segment, is_local, segments, tile
+from repc.evaluate.segments import Segment, is_local, segments, tile, wider
 from repc.ir.dims import evaluate as size_at
 from repc.ir.expr import Expr, parameters
 from repc.ir.graph import Graph
@@ -84,8 +84,25 @@ def prove(
     with torch.no_grad(), _one_thread():
         for segment in waiting:
             progress(len(found) / len(waiting))
-            found.append(_Sides(train, fused, segment, facts).verdict(seed))
+            found.append(_verdict(train, fused, same, segment, facts, seed))
     return found
+
+
+def _verdict(
+    train: Graph,
+    fused: Graph,
+    same: Mapping[NodeId, NodeId],
+    segment: Segment,
+    facts: Sequence[Fact],
+    seed: int,
+) -> Verdict:
+    """Sides that differ are looked at again from further back, until nothing that they start from is related."""
+    while True:
+        found = _Sides(train, fused, segment, facts).verdict(seed)
+        further = None if found.equal else wider(train, fused, same, segment)
+        if further is None:
+            return found
+        segment = further
 
 
 @contextmanager
