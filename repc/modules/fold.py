@@ -38,12 +38,13 @@ def fold(
     """Any module in evaluation mode as an ordinary module for inference that does the same with fewer operators.
 
     `example` is what the module is called with: a tuple of arguments, a mapping of keyword arguments, or a single
-    argument; further keyword arguments are given as `kwargs`.  The batch stays free where the module allows it; sizes
-    that are to stay free besides are named by argument and axis, ``dynamic={"x": {2: "height", 3: "width"}}``.
+    argument; further keyword arguments are given as `kwargs`.  The batch stays free where the module allows it: the
+    first axis of every tensor that has as many elements there as the first tensor has.  Sizes that are to stay free
+    besides are named by argument and axis, ``dynamic={"x": {2: "height", 3: "width"}}``.
 
     `keep` lists path patterns of what is not to be folded, `objective` says what a fold may cost ("default", "operators",
     "macs", "size"), and with `pin` a fold may hold for the sizes of the example alone.  Unless `verify` is false, the
-    result is compared with the module on the example.
+    result is compared with the module on the example; the report is false where it is the same function and rounds worse.
 
     The module itself is not changed; what was not folded keeps its names in the result, whose `report` says what was
     done.  Raises `Failure` for a module in training mode, one that cannot be exported, and one whose folded form is not
@@ -59,7 +60,7 @@ def fold(
     if _channels_last(module):
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     checked, notes = verification(given, imported, folded, values, network) if verify else (None, ())
-    if checked is not None and not checked:
+    if checked is not None and checked.wrong:
         raise Failure(errors.not_equal(imported.graph.name, checked))
     network.report = report(imported.graph, folded, trace, (*imported.notes, *notes), checked)
     return network

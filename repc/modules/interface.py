@@ -60,7 +60,9 @@ def _signature(parameters: Sequence[Parameter]) -> Iterator[str]:
     kinds = [parameter.kind for parameter in parameters]
     for position, parameter in enumerate(parameters):
         kind = parameter.kind
-        if kind is Parameter.KEYWORD_ONLY and not {Parameter.KEYWORD_ONLY, Parameter.VAR_POSITIONAL} & {*kinds[:position]}:
+        if kind is Parameter.KEYWORD_ONLY and not {Parameter.KEYWORD_ONLY, Parameter.VAR_POSITIONAL} & {
+            *kinds[:position]
+        }:
             yield "*"
         default = "" if parameter.default is Parameter.empty else f"={_default(parameter)}"
         stars = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(kind, "")

@@ -34,7 +34,7 @@ def verification(
             return None, ("not verified, since the results of the original are not finite on the example",)
     inputs = [dict(zip(imported.graph.inputs, (x.cpu() for x in sample), strict=True)) for sample in samples]
     parameters = {path: tensor.cpu() for path, tensor in imported.parameters.items()}
-    options = Options(inputs=inputs)
+    options = Options(level="sample", inputs=inputs)
     found = verify(
         imported.graph, folded, parameters, values, options=options, module=network, original=original, call=call
     )

@@ -26,7 +26,7 @@ from repc.verify.checks import Noise, accuracy, agreement, algebra, true_facts
 from repc.verify.cuts import Correspondence, Cut, correspondence, deployed, longest_sums, outputs
 from repc.verify.fragility import fragility
 from repc.verify.options import Options
-from repc.verify.report import NOT_COVERED, PARTS, Check, Report
+from repc.verify.report import NOT_COVERED, PARTS, ROUNDING, Check, Report
 from repc.verify.runs import Call, GraphRun, ModuleRun, OnnxRun, by_place
 from repc.verify.sampling import Batch, batches, describe
 from repc.verify.subject import Progress, Subject, compare_all, quiet
@@ -54,8 +54,8 @@ def verify(
     `parameters` are those of the training graph, `values` the stored tensors of the fused one, in the deployed type;
     `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module, `original`
     the one that the training graph was imported from; `call` says how modules take their inputs, `steps` what folding
-    did.  At level "certify" the two graphs are proved equal over a prime field for all parameters.  The further
-    reference is the training graph in float64.  Against it, at every value that both graphs have:
+    did.  At level "certify" the two graphs are proved equal over a prime field for all parameters.
+    The further reference is the training graph in float64.  Against it, at every value that both graphs have:
 
     - the fused graph in float64 agrees to 1e-11 relative (‖Δ‖∞/‖y‖∞);
     - the fused graph, the modules and the file are in the deployed type at most `options.limit` times as far off as the
@@ -68,6 +68,15 @@ def verify(
         same = correspondence(train, fused)
         task = _Task(train, fused, parameters, values, same, options or Options(), tuple(steps))
         return _verify(task, model, _Modules(module, original, call), progress or quiet)
+
+
+@dataclass(frozen=True, eq=False)
+class _Modules:
+    """Torch modules that compute the network, and how they are called."""
+
+    emitted: nn.Module | None
+    original: nn.Module | None
+    call: Call
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,15 +102,6 @@ class _Task:
 
     def noise(self, unfused: Subject) -> Noise:
         return Noise(unfused, torch.finfo(self.dtype).eps, self.options.limit)
-
-
-@dataclass(frozen=True, eq=False)
-class _Modules:
-    """Torch modules that compute the network, and how they are called."""
-
-    emitted: nn.Module | None
-    original: nn.Module | None
-    call: Call
 
 
 def _verify(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modules, progress: Progress) -> Report:
@@ -176,8 +176,7 @@ def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modu
     if modules.emitted is not None:
         layers = inference_plan(task.fused).layers
         paths = {cut: layers[id] for cut, id in nodes.items() if id in layers}
-        run = ModuleRun(modules.emitted, results, paths, call=modules.call)
-        yield Subject(f"torch CPU {task.type_name}", run)
+        yield Subject(f"torch CPU {task.type_name}", ModuleRun(modules.emitted, results, paths, call=modules.call))
     if modules.original is not None:
         yield Subject(f"original {task.type_name}", ModuleRun(modules.original, results, {}, call=modules.call))
 
@@ -185,7 +184,7 @@ def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modu
 def _internal_checks(task: _Task, exact: Subject, unfused: Subject, folded: Subject) -> Iterator[Check]:
     yield agreement("float64 (train = folded)", exact)
     for part in PARTS:
-        check = accuracy(f"rounding, {part}", folded, task.noise(unfused), part)
+        check = accuracy(f"{ROUNDING}, {part}", folded, task.noise(unfused), part)
         if check.figures or not check.passed:
             yield check
 

@@ -28,7 +28,7 @@ from repc.importers import Imported
 from repc.importers.torch import errors
 from repc.importers.torch.conditions import Condition, conditions
 from repc.importers.torch.export import BATCH, Example, NotExported, capture, check_mode, example, hooked, shapes
-from repc.importers.torch.functional import entangled
+from repc.importers.torch.functional import functional
 from repc.importers.torch.program import ports, translate
 from repc.importers.torch.sizes import Unrepresentable
 
@@ -36,7 +36,11 @@ __all__ = ["import_module", "import_program"]
 
 
 def import_module(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Mapping[str, Any] | None, name: str | None
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Mapping[str, Any] | None,
+    name: str | None,
 ) -> Imported:
     """See `repc.importers.import_module`."""
     return module_program(example(module, args, kwargs), dynamic, name)[1]
@@ -68,10 +72,8 @@ def import_program(program: str | Path | ExportedProgram) -> Imported:
     if not isinstance(program, ExportedProgram):
         name = Path(program).stem
         program = torch.export.load(program)
-    if entangled(program.graph):
-        program = program.run_decompositions({})
     try:
-        return translate(program, name)
+        return translate(functional(program), name)
     except Unrepresentable as size:
         raise Failure(errors.free_size(str(size))) from size
 
@@ -80,7 +82,7 @@ def _attempt(
     given: Example, dynamic: Mapping[str, Any] | None, name: str, *, batch: bool
 ) -> tuple[ExportedProgram, Imported, list[Condition]]:
     asked = shapes(given, dynamic, batch=batch)
-    program = capture(given, asked.spec)
+    program = capture(given, asked)
     needed = conditions(program, given.arguments, asked.names)
     if batch:
         _check_batch(program, asked.names, needed)

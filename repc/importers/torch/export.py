@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from repc.diagnostics import Failure
 from repc.importers.torch import errors
-from repc.importers.torch.functional import entangled
+from repc.importers.torch.functional import functional
 
 BATCH = "batch"
 Names: TypeAlias = Mapping[int, str]
@@ -91,7 +91,7 @@ def shapes(given: Example, dynamic: Mapping[str, Any] | None, *, batch: bool) ->
         if isinstance(value, Tensor):
             free = {0: BATCH} if batch and value.dim() and value.shape[0] == given.batch else dict[int, Any]()
             free |= wanted or {}
-            found.names.append({axis: _name(dim) for axis, dim in free.items() if dim is not None})
+            found.names.append({axis: _name(dim) for axis, dim in free.items() if not isinstance(dim, int | None)})
             return {axis: _dim(dim, axis not in (wanted or {})) for axis, dim in free.items()}
         if wanted is None:
             return pytree.tree_map(lambda leaf: of(leaf, None) if isinstance(leaf, Tensor) else None, value)
@@ -107,16 +107,16 @@ def shapes(given: Example, dynamic: Mapping[str, Any] | None, *, batch: bool) ->
     return found
 
 
-def capture(given: Example, spec: Mapping[str, Any]) -> ExportedProgram:
-    """The exported program, functional as far as `functional` needs it.  Raises `NotExported`.
+def capture(given: Example, asked: Shapes) -> ExportedProgram:
+    """The exported program, functional as far as needed.  Raises `NotExported`.
 
     The module is captured from a copy of its structure over the same tensors: some modules keep what they computed.
     """
     copy = structure(given.module)
     with _undisturbed():
         try:
-            program = export(copy, given.args, given.kwargs, dynamic_shapes=dict(spec), strict=False)
-            return program.run_decompositions({}) if entangled(program.graph) else program
+            free = asked.spec if any(asked.names) else None
+            return functional(export(copy, given.args, given.kwargs, dynamic_shapes=free, strict=False))
         except Exception as error:  # torch raises errors of many kinds
             raise NotExported(str(error)) from error
 

@@ -8,14 +8,16 @@ read later, or the other way round, torch's own functionalisation is asked, whic
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
 from torch._ops import OpOverload
+from torch.export import ExportedProgram
 
-_SAME_TENSOR = ("aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default")
-"""Calls that in evaluation return their argument itself, which the example values do not show."""
+_PASSING = tuple(getattr(torch.ops.aten, name).default for name in ("dropout", "feature_dropout", "alpha_dropout"))
+"""Calls that in evaluation return their argument itself, of which torch's example values and tables know nothing."""
 
 
 def changed(node: fx.Node) -> fx.Node | None:
@@ -33,6 +35,17 @@ def functional_form(target: OpOverload) -> OpOverload | None:
     return getattr(packet, target._overloadname, None)
 
 
+def functional(program: ExportedProgram) -> ExportedProgram:
+    """The program, by torch's own functionalisation if it changes tensors that are read under several names."""
+    if not any(_is_entangled(node, Aliases(program.graph)) for node in program.graph.nodes):
+        return program
+    program = deepcopy(program, {id(tensor): tensor for tensor in program.state_dict.values()})
+    for node in [node for node in program.graph.nodes if node.target in _PASSING and not node.args[2]]:
+        node.replace_all_uses_with(node.args[0])
+        program.graph.erase_node(node)
+    return program.run_decompositions({})
+
+
 class Aliases:
     """Which values of a program are in the same memory."""
 
@@ -40,11 +53,16 @@ class Aliases:
         self._order = {node: position for position, node in enumerate(graph.nodes)}
         self._root: dict[fx.Node, object] = {}
         self._members: dict[object, list[fx.Node]] = {}
+        passed: dict[object, object] = {}
         for node in graph.nodes:
-            root = self._storage(node)
-            if root is not None:
-                self._root[node] = root
-                self._members.setdefault(root, []).append(node)
+            value = node.meta.get("val")
+            if not isinstance(value, Tensor):
+                continue
+            storage = cast("Any", value.untyped_storage())._cdata
+            if node.target in _PASSING and not node.args[2]:
+                passed[storage] = self._root[cast("fx.Node", node.args[0])]
+            root = self._root[node] = passed.get(storage, storage)
+            self._members.setdefault(root, []).append(node)
 
     def of(self, node: fx.Node) -> list[fx.Node]:
         """Every value in the memory of a node, itself included."""
@@ -64,20 +82,6 @@ class Aliases:
 
     def _read_after(self, node: fx.Node, call: fx.Node) -> bool:
         return any(self._order[user] > self._order[call] for user in node.users)
-
-    def _storage(self, node: fx.Node) -> object:
-        value = node.meta.get("val")
-        if not isinstance(value, Tensor):
-            return None
-        if str(node.target) in _SAME_TENSOR:
-            return self._root[cast("fx.Node", node.args[0])]
-        return cast("Any", value.untyped_storage())._cdata
-
-
-def entangled(graph: fx.Graph) -> bool:
-    """Whether a program changes tensors in ways that only torch's own functionalisation resolves."""
-    aliases = Aliases(graph)
-    return any(_is_entangled(node, aliases) for node in graph.nodes)
 
 
 def _is_entangled(node: fx.Node, aliases: Aliases) -> bool:

@@ -33,7 +33,9 @@ class Known:
         self._values[expr] = tensor
         return expr
 
-    def call(self, target: OpOverload, args: Sequence[Argument], keywords: Mapping[str, Argument]) -> list[Tensor] | None:
+    def call(
+        self, target: OpOverload, args: Sequence[Argument], keywords: Mapping[str, Argument]
+    ) -> list[Tensor] | None:
         """The results of a call on constants alone; None for any other, and for one that draws random numbers."""
         if torch.Tag.nondeterministic_seeded in target.tags or not self._covers([*args, *keywords.values()]):
             return None

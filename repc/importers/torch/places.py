@@ -15,18 +15,19 @@ import torch
 from repc.diagnostics import Source, Span
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)(?:\n\s+(?P<text>[^\n]+))?')
+_NOWHERE = "_empty_nn_module_stack"  # what torch writes where it made a call itself
 _TORCH = str(Path(torch.__file__).parent)
 
 
 def module_path(meta: Mapping[str, Any]) -> str:
     """The path of the innermost module that made a call; a module that is called again is the same one."""
-    stack = list(meta.get("nn_module_stack", {}).values())
-    return _without_calls(stack[-1][0]) if stack else ""
+    return next(reversed(module_classes(meta)), "")
 
 
 def module_classes(meta: Mapping[str, Any]) -> dict[str, str]:
     """The names of the classes of all modules around a call, by their paths."""
-    return {_without_calls(path): _class_name(kind) for path, kind in meta.get("nn_module_stack", {}).values()}
+    stack = meta.get("nn_module_stack", {}).values()
+    return {_without_calls(path): _class_name(kind) for path, kind in stack if not path.startswith(_NOWHERE)}
 
 
 @lru_cache(maxsize=4096)

@@ -61,7 +61,7 @@ def translate(program: ExportedProgram, name: str, names: Sequence[Mapping[int, 
     declare(graph, {path: translation.type(tensor) for path, tensor in values.items()}, own, same)
     _add_counters(graph)
     check(graph)
-    notes = tuple(_notes(graph, translation.unknown))
+    notes = tuple(_notes(graph, translation.unknown, NAMES[compute]))
     return Imported(graph, values, notes, _classes(program), frozenset(constants), NAMES[compute])
 
 
@@ -118,12 +118,15 @@ def _inputs(
 def _constants(program: ExportedProgram) -> dict[str, Tensor]:
     """Tensors that the program takes and the state_dict does not hold."""
     found: dict[str, Any] = dict(program.constants)
-    return {path: value for path, value in found.items() if isinstance(value, Tensor) and path not in program.state_dict}
+    return {
+        path: value for path, value in found.items() if isinstance(value, Tensor) and path not in program.state_dict
+    }
 
 
 def _check_stateless(program: ExportedProgram) -> None:
     """Raise `Failure` where the program writes to its buffers."""
-    held = {node: spec.target for spec, node in _placeholders(program) if spec.kind is not InputKind.USER_INPUT}
+    kept = (InputKind.PARAMETER, InputKind.BUFFER)
+    held = {node: spec.target for spec, node in _placeholders(program) if spec.kind in kept}
     aliases = Aliases(program.graph)
     written = [
         str(held[node])
@@ -200,10 +203,13 @@ def _classes(program: ExportedProgram) -> dict[str, str]:
     return found
 
 
-def _notes(graph: Graph, reasons: Mapping[str, str]) -> Iterator[str]:
-    """Which calls repc does not see into, and which batch norms never fold."""
+def _notes(graph: Graph, reasons: Mapping[str, str], compute: str) -> Iterator[str]:
+    """Which calls repc does not see into, which batch norms never fold, and what is computed more exactly."""
     for target, count in Counter(opaque_names(graph).values()).items():
         yield f"{target} stays as it is{f' ({count} times)' if count > 1 else ''}: {reasons[target]}"
     for id in graph.order():
         if isinstance(graph[id].op, BatchNorm) and "running_mean" not in graph[id].operands():
             yield f"{graph[id].path or 'a batch norm'} normalises by the statistics of each batch, and never folds"
+    raised = sum(graph[id].type.dtype == "f64" for id in graph)
+    if raised and compute != "f32":
+        yield f"{raised} values of this {compute} network are in a wider type, and are computed in float64"

@@ -111,7 +111,11 @@ class Site:
 
     def cast(self, x: Value, dtype: str) -> Value:
         """x as another element type; x itself where that is its own."""
-        return x if x.type.dtype == dtype else self.add(Cast(dtype), x=x)
+        if x.type.dtype == dtype:
+            return x
+        if "c64" in (x.type.dtype, dtype):
+            raise Unknown("complex numbers")
+        return self.add(Cast(dtype), x=x)
 
     def _operand(self, x: Value | Dim | Number, dtype: str) -> Value:
         if isinstance(x, Polynomial):

@@ -24,9 +24,6 @@ from repc.ir.types import ShapeError, TensorType
 
 Types: TypeAlias = Mapping[torch.dtype, str]
 
-REGIONS = ("wrap_with_set_grad_enabled",)
-"""Regions of a program with a mode that means nothing in evaluation."""
-
 
 class Broken:
     """In the place of a value that could not be made; the problem is reported, once."""
@@ -80,7 +77,7 @@ class Translation:
             return self._sizes.dim(example)
         args, keywords = self._argument(list(node.args)), self._argument(dict(node.kwargs))
         if target is operator.getitem:
-            return args[0][args[1]] if isinstance(args[0], list) else Broken()
+            return args[0][args[1]] if isinstance(args[0], list) and node.users else Broken()
         if isinstance(target, HigherOrderOperator):
             return self._region(node, target, args)
         if not isinstance(target, OpOverload) or (not node.users and changed(node) is None) or _broken(args):
@@ -98,11 +95,11 @@ class Translation:
         """What a call on constants gives, what the table makes of it, or an opaque call."""
         origin = spans(node.meta["stack_trace"]) if node.meta.get("stack_trace") else nowhere(self.graph.name)
         example = node.meta["val"]
-        examples = [example] if isinstance(example, Tensor) else list(example)
+        examples: list[Any] = list(example) if isinstance(example, list | tuple) else [example]
         path = module_path(node.meta)
         try:
             if not all(isinstance(value, Tensor) for value in examples):
-                raise Unwritable(f"{target} has results that are no tensors")
+                raise Unwritable(f"{target} gives what is no tensor")
             site = Site(self.graph, path, origin, tuple(self.type(value, origin[-1]) for value in examples))
             constants = self.known.call(target, args, keywords)
             if constants is not None:
@@ -135,9 +132,10 @@ class Translation:
         self.unknown.setdefault(str(target), reason)
 
     def _region(self, node: fx.Node, target: HigherOrderOperator, args: list[Argument]) -> Argument:
-        """A part of the program under a mode."""
+        """A part of the program under a mode: one that means nothing in evaluation, or switches autocast off."""
         modules = [arg for arg in args if isinstance(arg, fx.GraphModule)]
-        if target.name() not in REGIONS or len(modules) != 1:
+        plain = target.name() == "wrap_with_set_grad_enabled" or (target.name() == "wrap_with_autocast" and not args[2])
+        if not plain or len(modules) != 1:
             place = spans(node.meta["stack_trace"])[-1] if node.meta.get("stack_trace") else None
             self.problems.append(errors.higher_order(target.name(), place))
             return Broken()
@@ -174,7 +172,7 @@ def _bound(target: OpOverload, args: Sequence[Argument], keywords: Mapping[str, 
 
 def _results_read(node: fx.Node) -> int:
     """How many of the first results are read."""
-    indices = (user.args[1] for user in node.users if user.target is operator.getitem)
+    indices = (user.args[1] for user in node.users if user.target is operator.getitem and user.users)
     return max((index + 1 for index in indices if isinstance(index, int)), default=1)
 
 

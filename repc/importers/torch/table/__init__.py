@@ -107,8 +107,13 @@ TABLE: dict[str, Lowering] = {
         for form in ("Tensor", "Scalar")
     },
     **{
-        f"aten.{name}.default": partial(pointwise.binary, name)
-        for name in ("logical_and", "logical_or", "logical_xor")
+        f"aten.{name}.default": partial(pointwise.binary, name) for name in ("logical_and", "logical_or", "logical_xor")
+    },
+    "aten.bitwise_not.default": pointwise.bitwise_not,
+    **{
+        f"aten.bitwise_{name}.{form}": partial(pointwise.bitwise, f"logical_{name}")
+        for name in ("and", "or", "xor")
+        for form in ("Tensor", "Scalar")
     },
     **{f"aten.where.{form}": pointwise.where for form in ("self", "ScalarSelf", "ScalarOther", "Scalar")},
     **{f"aten.masked_fill.{form}": pointwise.masked_fill for form in ("Scalar", "Tensor")},
@@ -132,6 +137,8 @@ TABLE: dict[str, Lowering] = {
     "aten.min.default": partial(reduce.over_all, "min"),
     "aten.max.dim": partial(reduce.extremum, "max"),
     "aten.min.dim": partial(reduce.extremum, "min"),
+    "aten.var.dim": reduce.variance_by_flag,
+    "aten.std.dim": reduce.deviation_by_flag,
     "aten.var.correction": reduce.variance,
     "aten.std.correction": reduce.deviation,
     "aten.var_mean.correction": reduce.variance_and_mean,
@@ -153,6 +160,7 @@ TABLE: dict[str, Lowering] = {
     "aten.broadcast_to.default": shape.expand,
     "aten.repeat.default": shape.repeat,
     "aten.tile.default": shape.repeat,
+    "aten.repeat_interleave.self_int": shape.repeat_interleave,
     "aten.permute.default": shape.permute,
     "aten.transpose.int": shape.transpose,
     "aten.t.default": shape.transpose,
@@ -175,9 +183,11 @@ TABLE: dict[str, Lowering] = {
     "aten.copy.default": shape.copy,
     "aten.slice_scatter.default": shape.slice_scatter,
     "aten.select_scatter.default": shape.select_scatter,
-    **{f"aten.{name}.default": partial(shape.filled, 0) for name in ("zeros", "zeros_like", "new_zeros")},
+    **{f"aten.{name}.default": partial(shape.filled, 0) for name in ("zeros", "zeros_like", "new_zeros", "zero")},
     **{f"aten.{name}.default": partial(shape.filled, 1) for name in ("ones", "ones_like", "new_ones")},
     **{f"aten.{name}.default": partial(shape.filled, None) for name in ("full", "full_like", "new_full")},
+    "aten.fill.Scalar": partial(shape.filled, None),
+    "aten.fill.Tensor": shape.copy,
     "aten.pad.default": shape.pad,
     "aten.constant_pad_nd.default": shape.constant_pad,
     **{f"aten.reflection_pad{n}d.default": partial(shape.padding, "reflect") for n in (1, 2, 3)},

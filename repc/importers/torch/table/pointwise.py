@@ -127,6 +127,19 @@ def negated(at: Site, x: Value) -> Value:
     return at.add(Not(), x=at.cast(x, "bool"))
 
 
+def bitwise_not(at: Site, x: Value) -> Value:
+    """``~x`` of true and false."""
+    return bitwise("", at, x)
+
+
+def bitwise(function: str, at: Site, *operands: Value | Number) -> Value:
+    """``~``, ``&``, ``|`` and ``^`` of true and false; of whole numbers they are unknown."""
+    if at.result.dtype != "bool":
+        raise Unknown(f"the bits of {at.result.dtype}")
+    values = at.operands(*operands)
+    return at.add(Binary(function), a=values[0], b=values[1]) if function else at.add(Not(), x=values[0])
+
+
 def where(at: Site, condition: Value, a: Value | Number, b: Value | Number) -> Value:
     """``torch.where``"""
     one, two = at.operands(a, b)

@@ -24,6 +24,16 @@ def extremum(kind: str, at: Site, x: Value, axis: int, keep: bool) -> list[Value
     return [_reduce(at, kind, x, [axis], keep)]
 
 
+def variance_by_flag(at: Site, x: Value, axes: Sequence[int] | None, unbiased: bool, keep: bool) -> Value:
+    """``var`` as it used to be called."""
+    return variance(at, x, axes, int(unbiased), keep)
+
+
+def deviation_by_flag(at: Site, x: Value, axes: Sequence[int] | None, unbiased: bool, keep: bool) -> Value:
+    """``std`` as it used to be called."""
+    return deviation(at, x, axes, int(unbiased), keep)
+
+
 def variance(at: Site, x: Value, axes: Sequence[int] | None, correction: Number | None, keep: bool) -> Value:
     """``var`` with a whole correction, 1 if none is given."""
     return _variance(at, x, axes, correction, keep)
@@ -41,9 +51,7 @@ def variance_and_mean(
     return [_variance(at, x, axes, correction, keep), _reduce(at, "mean", x, axes, keep)]
 
 
-def vector_norm(
-    at: Site, x: Value, order: Number, axes: Sequence[int] | None, keep: bool, *rest: object
-) -> Value:
+def vector_norm(at: Site, x: Value, order: Number, axes: Sequence[int] | None, keep: bool, *rest: object) -> Value:
     """The Euclidean norm, or the sum or the largest of absolute values."""
     match order:
         case 2:

@@ -39,6 +39,17 @@ def repeat(at: Site, x: Value, times: Sequence[Dim]) -> Value:
     return at.reshape(y, at.result.shape)
 
 
+def repeat_interleave(at: Site, x: Value, times: Dim, axis: int | None = None, *rest: object) -> Value:
+    """Every element some times in a row, along one axis."""
+    if axis is None:
+        raise Unknown("elements of all axes repeated")
+    place = axis % x.type.rank + 1
+    shape = x.type.shape
+    y = at.reshape(x, (*shape[:place], 1, *shape[place:]))
+    y = at.add(Expand((*shape[:place], times, *shape[place:])), x=y)
+    return at.reshape(y, at.result.shape)
+
+
 def permute(at: Site, x: Value, axes: Sequence[int]) -> Value:
     """``permute``"""
     return at.permute(x, [axis % x.type.rank for axis in axes])
@@ -138,6 +149,8 @@ def slice_scatter(
     at: Site, x: Value, part: Value, axis: int = 0, start: Dim | None = None, stop: Dim | None = None, step: int = 1
 ) -> Value:
     """``x[start:stop] = part``: what lies before and behind, with the part in between."""
+    if x.type == part.type:
+        return part
     axis %= x.type.rank
     size = x.type.shape[axis]
     if not isinstance(size, int) or isinstance(start, Polynomial) or isinstance(stop, Polynomial) or step != 1:
@@ -159,7 +172,7 @@ def select_scatter(at: Site, x: Value, part: Value, axis: int, index: Dim) -> Va
 
 
 def filled(value: Number | None, at: Site, *args: object) -> Value:
-    """``zeros``, ``ones`` and ``full`` of a free size, or of that of another tensor; with None the value is given."""
+    """``zeros``, ``ones``, ``full`` and ``fill`` where sizes are free or another tensor's; with None, by a given value."""
     number = next((arg for arg in args[1:] if isinstance(arg, Number)), None) if value is None else value
     if at.result.dtype not in REAL or not isinstance(number, Number):
         raise Unknown(f"{number} as {at.result}")
