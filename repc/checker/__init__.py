@@ -1,6 +1,6 @@
 """The independent checker of certificates: ``python -m repc.checker CERT --spec S --weights W --artifact A``.
 
-It shares the parser, the elaboration, the meaning of operators and the evaluator with the compiler, and they are what
+It shares the parser, the elaboration, the importers, the meaning of operators and the evaluator with the compiler, and they are what
 has to be trusted.  It shares no rule, no pass, no backend and nothing of the verification, which an import contract
 holds.  The ONNX file it reads itself (`reader`, `operators`), as a graph whose stored tensors are replaced by the
 certificate's expressions, and
