@@ -97,18 +97,10 @@ def compute(
     return {id: values[id] for id in keep}
 
 
-def _bind(bound: dict[str, int], type: TensorType, shape: Sequence[int]) -> None:
-    """The free dimensions that a value gives: an input, or a result whose sizes nobody knows before it is there."""
-    for dim, size in zip(type.shape, shape, strict=False):
-        free = free_dimension(dim)
-        if free is not None:
-            bound.setdefault(free, size)
-
-
 def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int]) -> Iterator[Diagnostic]:
     """The operators that do not accept their operands at these sizes.
 
-    What reads a wrong value is not asked, nor one whose sizes only an opaque call decides.
+    What reads a wrong value, or one of a size that is not known before it is there, is not asked.
     """
     wrong: set[NodeId] = set()
 
@@ -118,7 +110,7 @@ def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int
 
     for id in order:
         node = graph[id]
-        if symbols(node.type.shape) - bound.keys() or not wrong.isdisjoint(node.inputs):
+        if not wrong.isdisjoint(node.inputs) or isinstance(node.op, Opaque):
             wrong.add(id)
         elif node.inputs:
             try:
@@ -126,6 +118,14 @@ def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int
             except ShapeError as fault:
                 wrong.add(id)
                 yield errors.size_misfit(node, bound, fault)
+
+
+def _bind(bound: dict[str, int], type: TensorType, shape: Sequence[int]) -> None:
+    """The free dimensions that a value gives: an input, or a result whose sizes nobody knows before it is there."""
+    for dim, size in zip(type.shape, shape, strict=False):
+        free = free_dimension(dim)
+        if free is not None:
+            bound.setdefault(free, size)
 
 
 def between(graph: Graph, wanted: Iterable[NodeId], given: Container[NodeId]) -> list[NodeId]:

@@ -128,6 +128,13 @@ class Graph:
                 removed.append(dead)
         return removed
 
+    def drop_dead(self) -> None:
+        """Remove what no output depends on; runtime inputs stay."""
+        needed = self.upstream(self.outputs.values()) | set(self.inputs.values())
+        for id in reversed(self.order()):
+            if id not in needed:
+                self.remove(id)
+
     def renumbered(self, ids: Mapping[NodeId, NodeId]) -> Graph:
         """The same graph where the nodes have the given ids, and those that are given none have new ones.
 

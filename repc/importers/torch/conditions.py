@@ -58,7 +58,9 @@ def conditions(
 
 def _squeezed(program: ExportedProgram, arguments: Mapping[str, Any]) -> Iterator[str]:
     """That a free size is not one where the network would drop its axis, which torch takes for granted."""
-    leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)]
+    leaves = [
+        (path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)
+    ]
     places = {
         str(size): f"L{pytree.keystr(path)}.size()[{axis}]"
         for port, (path, _) in zip(ports(program), leaves, strict=True)

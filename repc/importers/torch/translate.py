@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -103,7 +103,8 @@ class Translation:
             site = Site(self.graph, path, origin, tuple(self.type(value, origin[-1]) for value in examples))
             constants = self.known.call(target, args, keywords)
             if constants is not None:
-                name = f"{path}.{node.name}" if path else node.name
+                function = target.overloadpacket.__name__  # the same in equal modules, which a node's name is not
+                name = f"{path}.{function}" if path else function
                 return [self.known.constant(name, *pair) for pair in zip(constants, site.results, strict=True)]
             found = self._by_table(site, target, _bound(target, args, keywords), _results_read(node))
             return found if found is not None else opaque(site, str(target), args, keywords, self._types)
