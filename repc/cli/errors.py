@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""What can be wrong with a command line (E91x), a folder that `repc compile` wrote (E92x), or a user's code (E94x)."""
-=======
 """What can be wrong with a command line (E91x), a folder that `repc compile` wrote (E92x), or of user code (E94x)."""
->>>>>>> main
 
 from __future__ import annotations
 
