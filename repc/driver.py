@@ -24,7 +24,9 @@ from torch import Tensor, nn
 
 from repc.backends import onnx as to_onnx
 from repc.backends import source as to_source
+from repc.backends import spec as to_spec
 from repc.backends import torch as to_torch
+from repc.backends.spec import Lifted
 from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match_adapted, read, read_peft
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.evaluate import evaluate
@@ -48,7 +50,7 @@ from repc.semantics import FileLibrary, bind, elaborate, open_spec, targets
 from repc.semantics import load as load_module
 from repc.semantics.values import Value
 from repc.verify import Options as Checks
-from repc.verify import Report
+from repc.verify import Report, check_spec
 from repc.verify import verify as check_equal
 
 OPSET = 18
@@ -112,6 +114,10 @@ class Model:
         if name not in self.targets:
             raise Failure(_unknown_target(name, self.name, list(self.targets)))
         return self.targets[name]
+
+    def lift(self) -> Lifted:
+        """The model as the text of a spec, which is checked to mean the same graph."""
+        return check_spec(to_spec.lift(self.graph, self.own.classes if self.own else None))
 
     def counts(self) -> dict[str, int]:
         """How many operators of each kind the train form has, in the names of ONNX."""

@@ -19,6 +19,7 @@ from repc.ir.dims import Polynomial, free_dimension
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.syntax import tree
+from repc.syntax.printer import print_file
 
 LIBRARY = {
     "conv": ("Conv", "ConvTranspose"),
@@ -36,16 +37,24 @@ STANDARD = frozenset(block for blocks in LIBRARY.values() for block in blocks)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lifted:
-    """A spec, the graph that it means, and how much of it is repeated or opaque.
+    """A spec in the canonical layout, the graph that it means, and how many blocks, repeats and opaque calls it has.
 
     The graph is the one that was given, under names that the language has.
     """
 
-    file: tree.File
+    text: str
     graph: Graph
     blocks: int
     repeats: int
     opaque: int
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def lines(self) -> int:
+        """How long it is."""
+        return self.text.count("\n")
 
 
 def lift(graph: Graph, classes: Mapping[str, str] | None = None) -> Lifted:
@@ -72,7 +81,7 @@ class _Lifter:
         definitions = [definition(template, self.functions) for template in blocks]
         file = tree.File(NOWHERE, 1, (*self._imports(), *definitions, self._model(network)))
         repeats = sum(step.loop is not None for template in self.templates for step in template.body.steps)
-        return Lifted(file, self.graph, len(blocks), repeats, len(self.regions.calls))
+        return Lifted(print_file(file), self.graph, len(blocks), repeats, len(self.regions.calls))
 
     def _levels(self) -> list[list[Region]]:
         """The regions by how deep they nest: those that have none inside first, the network alone and last."""

@@ -7,14 +7,14 @@ from repc.diagnostics import Source
 from repc.ir.graph import Graph
 from repc.ir.same import difference
 from repc.semantics import FileLibrary, elaborate, load
-from repc.syntax.printer import format_text, print_file
+from repc.syntax.printer import format_text
 from tests.backends.spec.networks import networks
 
 
 def again(graph: Graph, **classes: str) -> str:
     """The text of a graph, which is canonical and means the graph."""
     lifted = lift(graph, classes)
-    text = print_file(lifted.file)
+    text = lifted.text
     source = Source("lifted.rep", text)
     assert format_text(source) == text
     module = load(source, FileLibrary())
