@@ -195,7 +195,8 @@ class Writer:
         inner, part = stage.value, stage.label
         if isinstance(ref, Value) and ref.step.parallel:
             assert isinstance(inner, tree.Repeat)
-            inner, part, loop = inner.body, stage.label or inner.label, tree.Loop(NOWHERE, LOOP, inner.range)
+            range_ = tree.Range(NOWHERE, inner.range.start or integer(0), inner.range.stop)
+            inner, part, loop = inner.body, stage.label or inner.label, tree.Loop(NOWHERE, LOOP, range_)
         return tree.Branch(
             NOWHERE, part, tree.Pipe(NOWHERE, value.first, (tree.Stage(NOWHERE, None, inner),)), loop, None
         )
