@@ -18,7 +18,7 @@ from repc.ops import build
 from repc.ops.conv import ConvTranspose
 from repc.ops.linear import Linear
 from repc.passes.equal import equal
-from repc.passes.frames import Frame, Window
+from repc.passes.frames import Window
 from repc.passes.kernels import flip, gather_rows, regroup, spread_rows, swap
 from repc.passes.views import LinearView, plus
 

@@ -17,7 +17,6 @@ from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Step
 from repc.passes.workspace import Workspace
 
-
 PLACES = 100  # that a node is said to be from: what is made of thousands would otherwise take time with each
 
 
