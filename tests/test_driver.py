@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,45 @@ def test_a_scalar_folds_into_a_single_channel(tmp_path: Path) -> None:
     fused = repc.load(path).fuse()
     assert fused.counts() == {"Conv": 1}
     assert fused.verify()
+
+
+PRUNED = """repc 1
+import std.conv
+
+model Net(x: f32[b, 3, h, w]) = x >> a: Conv(6, 3, bias=false) >> bn: BatchNorm() >> ReLU() >> c: Conv(4)
+
+target plain = onnx of Net
+target given = onnx of Net { facts = true }
+"""
+
+
+def test_a_target_may_look_at_the_weights(tmp_path: Path) -> None:
+    path = tmp_path / "net.rep"
+    path.write_text(PRUNED)
+    model = repc.load(path)
+    weights = dict(model.module(seed=0).eval().state_dict())
+    weights["bn.weight"] = torch.tensor([0.0, 1.0, 0.0, -1.0, 2.0, 0.0])
+    weights["bn.bias"] = torch.tensor([1.0, 2.0, -3.0, 0.5, 0.1, 4.0])
+    assert model.fuse(weights, "plain").values["c.weight"].shape == (4, 6, 1, 1)
+    fused = model.fuse(weights, "given")
+    assert fused.values["c.weight"].shape == (4, 3, 1, 1)
+    report = fused.verify()
+    assert report
+    assert [(check.result, check.detail) for check in report.checks if "facts" in check.name] == [
+        ("true", "1 of the fold")
+    ]
+
+
+def test_facts_that_are_not_true_of_the_weights_fail(tmp_path: Path) -> None:
+    path = tmp_path / "net.rep"
+    path.write_text(PRUNED)
+    model = repc.load(path)
+    weights = dict(model.module(seed=0).eval().state_dict())
+    others = weights | {"bn.weight": torch.zeros(6)}
+    fused = replace(model.fuse(others, "given"), parameters=model.parameters(weights))
+    (check,) = (check for check in fused.verify().checks if "facts" in check.name)
+    assert not check.passed
+    assert check.reason == "1 of them is not zero"
 
 
 @pytest.mark.parametrize(

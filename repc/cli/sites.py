@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from repc.diagnostics import Span
-from repc.ir.expr import Param
+from repc.ir.expr import Param, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Step, Trace
@@ -43,7 +43,8 @@ class Site:
     @property
     def folded(self) -> bool:
         """Whether anything was done: operators taken in, or a weight that is computed."""
-        return self.was != (self.id,) or any(not isinstance(expr, Param) for expr in self.node.weights.values())
+        weights = self.node.weights.values()
+        return self.was != (self.id,) or any(not isinstance(expr, Param) and parameters([expr]) for expr in weights)
 
     @property
     def why(self) -> str:
@@ -77,12 +78,15 @@ def sites(train: Graph, folded: Graph, trace: Trace) -> list[Site]:
 def _stood_for(train: Graph, folded: Graph) -> dict[NodeId, tuple[NodeId, ...]]:
     """For each operator that is left, the operators of the train form that it stands for.
 
-    Where folding made an operator with weights behind the id that is left, what was folded is in that one.
+    Where folding made an operator with weights behind the id that is left, what was folded is in that one.  What
+    several took in belongs to the first of them.
     """
     found: dict[NodeId, tuple[NodeId, ...]] = {}
+    taken: set[NodeId] = set()
     for id in folded:
         if id in train:
-            above = _above(train, id, folded)
+            above = tuple(node for node in _above(train, id, folded) if node not in taken)
+            taken.update(above)
             heir = max((new for new in _above(folded, id, train) if folded[new].weights), default=id)
             found[id] = (id,)
             found[heir] = (*above, id) if heir == id else above

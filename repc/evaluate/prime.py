@@ -1,4 +1,4 @@
-"""The prime field of p = 2¹⁹ − 1 elements, in which an equality of random values is a proof up to a stated chance.
+"""The prime field of p = 514,751 elements, in which an equality of random values is a proof up to a stated chance.
 
 Residues are centred, |x| < 2¹⁸, and held in float64.  A product is below 2³⁶, and a sum of `TERMS` products below 2⁵¹:
 every float64 kernel is exact there in whatever order it adds, and one rounded multiplication by 1/p finds the quotient.
@@ -15,9 +15,9 @@ axis, so that every one is valid.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from hashlib import sha256
 from itertools import product
 from math import prod
@@ -31,11 +31,15 @@ from repc.evaluate.raw import raw
 from repc.ir.foreign import Call
 from repc.ir.types import WHOLE
 
-P = 2**19 - 1
-HALVED = 17  # x^(2¹⁷) = x^((p + 1) / 4) is a root of x
+P = 514_751
+"""The greatest prime below 2¹⁹ for which −1 is no square and every prime up to 37 is one.
+
+Where a sign is a Legendre symbol, −1 is negative then, and constants such as 1/3 are positive.
+"""
 LARGEST = (P - 1) // 2
 TERMS = 2**15  # products that are summed at once
 PIECE = 2**15  # elements that are reduced at once
+DECIDED = 3  # a size that only an opaque call knows
 
 POSITIVE = ("exp", "sigmoid", "softplus")
 """Functions whose values are positive, and where signs matter, squares."""
@@ -194,7 +198,8 @@ class PrimeField:
     def opaque(self, call: Call, result: int, xs: Sequence[Tensor]) -> Tensor:
         """Drawn anew for every other call and for every change of an operand."""
         operands = b"".join(raw(x + 0.0).tobytes() for x in xs)  # there are two zeros
-        drawn = self.draw(call.types[result].concrete(), f"{call.key} {result} {sha256(operands).hexdigest()}")
+        shape = [size if isinstance(size, int) else DECIDED for size in call.types[result].shape]
+        drawn = self.draw(shape, f"{call.key} {result} {sha256(operands).hexdigest()}")
         return self.cast(drawn, call.types[result].dtype)
 
     def table(self, name: str, attributes: Attributes, x: Tensor, *others: Tensor) -> Tensor:
@@ -212,9 +217,7 @@ class PrimeField:
         """With signs, the root that is positive; where there is none, that of −x."""
         if not self.signs:
             return self._inverse(self.table("rsqrt", (), x))
-        for _ in range(HALVED):
-            x = self.mul(x, x)
-        return x
+        return powers((P + 1) // 4)[_places(x)]
 
     def absolute(self, x: Tensor) -> Tensor:
         """x times its sign, or an even table."""
@@ -222,11 +225,11 @@ class PrimeField:
 
     def sign(self, x: Tensor) -> Tensor:
         """1, −1, or 0 for zero: the Legendre symbol, whatever the signs of other functions are."""
-        return legendre()[_places(x)]
+        return powers((P - 1) // 2)[_places(x)]
 
     def _inverse(self, x: Tensor) -> Tensor:
         self.divided_by_zero |= bool((x == 0).any())
-        return inverses()[_places(x)]
+        return powers(P - 2)[_places(x)]
 
     def _generator(self, name: str) -> torch.Generator:
         digest = sha256(f"{self.seed}\n{name}".encode()).digest()
@@ -258,28 +261,13 @@ def _places(x: Tensor) -> Tensor:
     return (x + LARGEST).to(torch.int64)
 
 
-@lru_cache(maxsize=1)
-def legendre() -> Tensor:
-    """1 for every square, −1 for every other residue, and 0 for zero."""
-    roots = torch.arange(1, LARGEST + 1, dtype=torch.float64)
-    symbols = torch.full((P,), -1.0, dtype=torch.float64)
-    symbols[_places(_reduced(roots * roots))] = 1.0
-    symbols[LARGEST] = 0.0
-    return symbols
-
-
-@lru_cache(maxsize=1)
-def inverses() -> Tensor:
-    """The inverse of every residue, by Fermat: x to the power of p − 2; of zero, zero."""
+@cache
+def powers(exponent: int) -> Tensor:
+    """Every residue to that power: to p − 2 its inverse (Fermat), to (p − 1) / 2 its Legendre symbol (Euler)."""
     base = torch.arange(-LARGEST, LARGEST + 1, dtype=torch.float64)
     power = torch.ones_like(base)
-    for bit in _bits(P - 2):
+    for digit in f"{exponent:b}":
         power = _reduced(power * power)
-        if bit:
+        if digit == "1":
             power = _reduced(power * base)
     return power
-
-
-def _bits(number: int) -> Iterator[bool]:
-    """Binary digits, the highest first."""
-    return (digit == "1" for digit in f"{number:b}")

@@ -26,7 +26,7 @@ from repc.evaluate.degree import degree
 from repc.evaluate.expressions import evaluate
 from repc.evaluate.graphs import compute
 from repc.evaluate.prime import P, PrimeField
-from repc.evaluate.segments import Segment, is_local, segments, tile
+from repc.evaluate.segments import Segment, is_local, segments, tile, wider
 from repc.ir.dims import evaluate as size_at
 from repc.ir.expr import Expr, parameters
 from repc.ir.graph import Graph
@@ -86,8 +86,15 @@ def prove(
     with torch.no_grad(), _one_thread():
         for segment in waiting:
             progress(len(found) / len(waiting))
-            found.append(_Sides(train, fused, segment, facts, fields).verdict(seed))
+            found.append(_verdict(_Sides(train, fused, segment, facts, fields), same, seed))
     return found
+
+
+def _verdict(sides: _Sides, same: Mapping[NodeId, NodeId], seed: int) -> Verdict:
+    """Sides that differ are looked at again from further back, until nothing that they start from is related."""
+    found = sides.verdict(seed)
+    further = None if found.equal else sides.wider(same)
+    return _verdict(further, same, seed) if further else found
 
 
 @contextmanager
@@ -112,10 +119,16 @@ class _Sides:
         facts: Sequence[Fact],
         fields: Callable[[str, bool], PrimeField],
     ) -> None:
-        self._train, self._fused, self._segment, self._fields = train, fused, segment, fields
+        self._train, self._fused, self._segment = train, fused, segment
+        self._known, self._fields = facts, fields
         exprs = [*_weights(train, segment.train), *_weights(fused, segment.fused)]
         self._parameters = parameters(exprs)
         self._facts = [fact for fact in facts if parameters([fact.expr]).keys() <= self._parameters.keys()]
+
+    def wider(self, same: Mapping[NodeId, NodeId]) -> _Sides | None:
+        """The same result from earlier values, where some of those that it is computed from depend on others."""
+        further = wider(self._train, self._fused, same, self._segment)
+        return further and _Sides(self._train, self._fused, further, self._known, self._fields)
 
     def verdict(self, seed: int) -> Verdict:
         train, fused, segment = self._train, self._fused, self._segment

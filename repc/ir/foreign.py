@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TypeAlias, cast
 
 from repc.ir.dims import Polynomial, evaluate, symbols
@@ -100,10 +101,9 @@ class TorchCall:
 
     def at(self, sizes: Mapping[str, int]) -> TorchCall:
         """The same call where the free dimensions have these sizes."""
-        if not self.symbols:
-            return self
         keywords = {name: _at(value, sizes) for name, value in self.keywords.items()}
-        return replace(self, args=cast("tuple[Template, ...]", _at(self.args, sizes)), keywords=keywords)
+        args = cast("tuple[Template, ...]", _at(self.args, sizes))
+        return replace(self, args=args, keywords=keywords, types=_types_at(self.types, sizes))
 
     def __str__(self) -> str:
         given = [*map(_show, self.args), *(f"{name}={_show(value)}" for name, value in self.keywords.items())]
@@ -148,14 +148,20 @@ class OnnxCall:
         return frozenset()
 
     def at(self, sizes: Mapping[str, int]) -> OnnxCall:
-        """Itself."""
-        return self
+        """The same call where the free dimensions have these sizes."""
+        return replace(self, types=_types_at(self.types, sizes))
 
     def __str__(self) -> str:
         return f"{self.target}({', '.join(f'${i}' for i in range(len(self.operands)))})"
 
 
 Call: TypeAlias = TorchCall | OnnxCall
+
+
+@lru_cache(maxsize=1024)
+def placed(call: Call, sizes: tuple[tuple[str, int], ...]) -> Call:
+    """The call at these free sizes: one object for all its results, since only that is known to be one call."""
+    return call.at(dict(sizes)) if call.symbols or symbols(dim for type in call.types for dim in type.shape) else call
 
 
 def _parts(value: Template) -> Iterator[Template]:
@@ -165,6 +171,14 @@ def _parts(value: Template) -> Iterator[Template]:
     if isinstance(inside, tuple):
         for part in inside:
             yield from _parts(part)
+
+
+def _types_at(types: tuple[TensorType, ...], sizes: Mapping[str, int]) -> tuple[TensorType, ...]:
+    """Sizes that only the call itself decides stay symbols."""
+    return tuple(
+        type.with_shape([evaluate(dim, sizes) if symbols([dim]) <= sizes.keys() else dim for dim in type.shape])
+        for type in types
+    )
 
 
 def _at(value: Template, sizes: Mapping[str, int]) -> Template:

@@ -41,7 +41,7 @@ class Target:
 
     `keep` lists path patterns that folding leaves alone.  `objective` says what a fold may cost: "default" never makes
     multiply-adds or bytes dearer, "operators" wants few operators.  `opset` applies to ONNX, None is the default.
-    `bind` pins inputs.
+    `bind` pins inputs.  `facts` lets folding rely on what is true of the weights at hand, and of others perhaps not.
     """
 
     name: str
@@ -53,3 +53,4 @@ class Target:
     opset: int | None = None
     span: Span | None = None
     bind: Mapping[str, Bound] = field(default_factory=dict[str, Bound])
+    facts: bool = False

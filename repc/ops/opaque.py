@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from repc.ir.expr import Param
 from repc.ir.field import Field, T
-from repc.ir.foreign import Call
+from repc.ir.foreign import Call, placed
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.notation import Term, call
@@ -53,7 +53,7 @@ class Opaque(Operator):
         return field.opaque(self.call, self.result, numbered(given))
 
     def at(self, sizes: Mapping[str, int]) -> Opaque:
-        return replace(self, call=self.call.at(sizes)) if self.call.symbols else self
+        return replace(self, call=placed(self.call, tuple(sizes.items())))
 
     def notation(self, operands: Mapping[str, Term]) -> Term:
         return call(self.call.target, operands.values(), [f"result={self.result}"] if self.result else [])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from repc.ir.node import NodeId
+from repc.passes.forms import Form, forms
 from repc.passes.terms import Activations
 from repc.passes.views import AffineView, LinearView
 from repc.passes.workspace import Workspace
@@ -20,6 +21,12 @@ class Branch:
     id: NodeId
     source: NodeId
     view: LinearView | AffineView
+    form: Form | None = None
+
+    @property
+    def members(self) -> tuple[NodeId, ...]:
+        """The nodes that it consists of, from the term upwards."""
+        return (self.id,) if self.form is None else self.form.members
 
     @property
     def plain(self) -> bool:
@@ -33,7 +40,9 @@ def views(work: Workspace, sum_id: NodeId, terms: Activations) -> list[Branch]:
         found.append(Branch(coefficient, id, id, AffineView(id)))
         if work.kept(id) or work.other_reader(id, [sum_id]) is not None:
             continue
-        view = work.linear(id) or work.affine(id)
+        linear = [form for form in forms(work, id) if form.value is None]
+        found.extend(Branch(coefficient, id, form.view.source, form.view, form) for form in linear)
+        view = None if linear else work.affine(id)
         if view is not None:
             found.append(Branch(coefficient, id, view.source, view))
     return found
@@ -50,8 +59,8 @@ def by_source(branches: Iterable[Branch]) -> list[list[Branch]]:
 def unshared(work: Workspace, group: list[Branch]) -> list[Branch]:
     """The branches whose weights are stored for no node outside of the group; dropping one may expose another."""
     while True:
-        ids = {branch.id for branch in group}
-        left = [b for b in group if not isinstance(b.view, LinearView) or work.sharer(b.id, ids) is None]
+        site = {member for branch in group for member in branch.members}
+        left = [b for b in group if b.form is None or all(work.sharer(id, site) is None for id in b.members)]
         if len(left) == len(group):
             return left
         group = left

@@ -30,8 +30,10 @@ from repc.passes.maps import Map
 from repc.passes.workspace import Workspace
 
 HOMOGENEOUS = ("relu", "leaky_relu", "abs")
-MOVES = (Reshape, Permute, Slice, Take, Roll, Expand, Pad, Upsample, AvgPool, AdaptiveAvgPool, Reduce)
-SIGNED = (Function, PRelu)
+MOVES = frozenset((Reshape, Permute, Slice, Take, Roll, Expand, Pad, Upsample, AvgPool, AdaptiveAvgPool, Reduce))
+GATHERS = frozenset((Concat, Sum))
+SIGNED = frozenset((Function, PRelu))
+PASSED = MOVES | GATHERS | SIGNED
 
 Distributed: TypeAlias = tuple[tuple[NodeId, Map], ...]
 
@@ -41,12 +43,17 @@ def moves(graph: Graph, id: NodeId) -> bool:
     op = graph[id].op
     if isinstance(op, AvgPool):
         return not _counts_padding(op)
-    return isinstance(op, MOVES) and not (isinstance(op, Pad) and op.mode == "constant")
+    return type(op) in MOVES and not (isinstance(op, Pad) and op.mode == "constant")
 
 
 def passed(graph: Graph, id: NodeId) -> bool:
-    """Whether there are maps that pass the node, so that the nodes on both sides of it may concern each other."""
-    return isinstance(graph[id].op, (*MOVES, *SIGNED, Concat, Sum))
+    """Whether some maps pass the node on the way up, so that the nodes on both sides of it may concern each other."""
+    return type(graph[id].op) in PASSED
+
+
+def passes_down(graph: Graph, id: NodeId) -> bool:
+    """Whether some maps pass the node on the way down."""
+    return type(graph[id].op) in MOVES or isinstance(graph[id].op, Concat)
 
 
 def before(work: Workspace, id: NodeId, map: Map, *, signed: bool) -> Distributed | None:
@@ -55,11 +62,11 @@ def before(work: Workspace, id: NodeId, map: Map, *, signed: bool) -> Distribute
     With `signed`, nonlinearities pass what they may.
     """
     node = work.graph[id]
-    if isinstance(node.op, SIGNED):
+    if type(node.op) in SIGNED:
         return _through_nonlinearity(work, node, map) if signed else None
     if isinstance(node.op, Concat | Sum):
         return _distributed(work, id, map)
-    if not isinstance(node.op, MOVES) or len(node.inputs) != 1:
+    if type(node.op) not in MOVES or len(node.inputs) != 1:
         return None
     (source,) = node.inputs
     admitted = _admitted(work, node, map, back=True)
@@ -72,7 +79,7 @@ def behind(work: Workspace, id: NodeId, source: NodeId, map: Map) -> Map | None:
     node = work.graph[id]
     if isinstance(node.op, Concat):
         return _among_others(work, node, source, map)
-    if not isinstance(node.op, MOVES) or len(node.inputs) != 1:
+    if type(node.op) not in MOVES or len(node.inputs) != 1:
         return None
     admitted = _admitted(work, node, map, back=False)
     return admitted and _forward(work, id, source, admitted)

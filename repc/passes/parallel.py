@@ -11,16 +11,14 @@ from repc.ir.expr import Expr
 from repc.ir.node import NodeId
 from repc.ops import build
 from repc.passes.cost import FLOAT_BYTES, Cost, stored
+from repc.passes.forms import Form
 from repc.passes.frames import Frame, enclose, holds, same_for_all_sizes
 from repc.passes.kernels import embed, regroup
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Kernel:
-    """A linear map of a site: a weight with its frame and groups, times a coefficient; `cost` is what it takes now.
-
-    `diagonal` marks the identity and its like, which have no operator whose path and attributes could be kept.
-    """
+    """A linear map of a site: a weight with its frame and groups, times a coefficient; `cost` is what it takes now."""
 
     coefficient: Fraction
     id: NodeId
@@ -29,7 +27,17 @@ class Kernel:
     groups: int
     frame: Frame
     cost: Cost
-    diagonal: bool = False
+    form: Form | None = None
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether it is the identity or its like, which has no operator whose path and attributes could be kept."""
+        return self.form is None
+
+    @property
+    def members(self) -> tuple[NodeId, ...]:
+        """The nodes that it stands for."""
+        return (self.id,) if self.form is None else self.form.members
 
     @property
     def elements(self) -> int:

@@ -10,7 +10,6 @@ from repc.ir.check import check
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.trace import Trace
-from repc.ops.arithmetic import Sum
 from repc.passes import legality, movement
 from repc.passes.options import Options
 from repc.passes.remaining import why_remaining
@@ -48,29 +47,30 @@ def fold(graph: Graph, options: Options | None = None) -> tuple[Graph, Trace]:
 
 def drop_dead(work: Workspace, trace: Trace) -> None:
     """Remove what no output depends on."""
-    graph = work.graph
-    needed = graph.upstream(graph.outputs.values()) | set(graph.inputs.values())
-    for id in reversed(graph.order()):
-        if id not in needed:
-            graph.remove(id)
+    work.graph.drop_dead()
 
 
 def apply_rules(work: Workspace, trace: Trace) -> None:
     """Try every rule at every node until none applies.
 
     Nodes come in the order of the data, so that branches are folded before the sum that they end in.  What an edit
-    touched comes next, with the nodes further down whose rules look up to it, unless its turn is still to come.
+    touched comes next, with the nodes further down whose rules look up to it, unless its turn is still to come.  Maps
+    whose readers changed come last, when these are done changing.
     """
     waiting = deque(work.graph.order())
     queued = set(waiting)
     work.touched.clear()
+    work.freed.clear()
     while waiting:
         id = waiting.popleft()
         queued.discard(id)
         while id in work.graph and _rewritten(work, trace, id):
-            again = [found for found in _affected(work) if found not in queued]
+            again = [found for found in _touched(work) if found not in queued]
             waiting.extendleft(reversed(again))
             queued.update(again)
+            later = [found for found in _freed(work) if found not in queued]
+            waiting.extend(later)
+            queued.update(later)
 
 
 def _rewritten(work: Workspace, trace: Trace, id: NodeId) -> bool:
@@ -82,15 +82,20 @@ def _rewritten(work: Workspace, trace: Trace, id: NodeId) -> bool:
     return False
 
 
-def _affected(work: Workspace) -> Iterable[NodeId]:
-    """The touched nodes and those whose rules see them: readers and maps, also behind what lets maps pass."""
+def _touched(work: Workspace) -> Iterable[NodeId]:
+    """The touched nodes, and what reads them."""
     found: dict[NodeId, None] = {}
-    for id in work.touched:
-        if id in work.graph:
-            found[id] = None
-            found.update(dict.fromkeys(_readers(work.graph, id)))
-            found.update(dict.fromkeys(source for source in _sources(work.graph, id) if _ends_in_map(work, source)))
+    for id in filter(work.graph.__contains__, work.touched):
+        found[id] = None
+        found.update(dict.fromkeys(_readers(work.graph, id)))
     work.touched.clear()
+    return found
+
+
+def _freed(work: Workspace) -> Iterable[NodeId]:
+    """The maps that freed values are the result of."""
+    found = dict.fromkeys(map for id in work.freed if id in work.graph for map in _maps(work, id))
+    work.freed.clear()
     return found
 
 
@@ -102,26 +107,23 @@ def _readers(graph: Graph, id: NodeId) -> Iterable[NodeId]:
         users = [user for user in graph.users(value) if user not in seen]
         seen.update(users)
         yield from users
-        alone = graph.sole_user(value) is not None
+        alone = len(users) == 1
         waiting.extend(
-            user for user in users if movement.passed(graph, user) and (alone or movement.moves(graph, user))
+            user for user in users if movement.moves(graph, user) or (alone and movement.passed(graph, user))
         )
 
 
-def _ends_in_map(work: Workspace, id: NodeId) -> bool:
-    return isinstance(work.graph[id].op, legality.NORMS) or work.affine(id) is not None
-
-
-def _sources(graph: Graph, id: NodeId) -> Iterable[NodeId]:
-    """What a node reads, directly or moved; no map passes a sum on the way down."""
-    waiting, seen = list(graph[id].inputs), set[NodeId]()
+def _maps(work: Workspace, id: NodeId) -> Iterable[NodeId]:
+    """The affine maps and normalisations that a value is the result of, directly or moved."""
+    waiting, seen = [id], set[NodeId]()
     while waiting:
         value = waiting.pop()
         if value not in seen:
             seen.add(value)
-            yield value
-            if movement.passed(graph, value) and not isinstance(graph[value].op, Sum):
-                waiting.extend(graph[value].inputs)
+            if isinstance(work.graph[value].op, legality.NORMS) or work.affine(value) is not None:
+                yield value
+            elif movement.passes_down(work.graph, value):
+                waiting.extend(work.graph[value].inputs)
 
 
 PASSES = (

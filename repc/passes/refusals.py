@@ -112,7 +112,7 @@ def _no_convolution(work: Workspace, id: NodeId) -> tuple[str, str]:
         return legality.between(work, id)
     if op.ceil or (not op.count_include_pad and any(any(pair) for pair in op.padding)):
         return f"{name} averages fewer values at the border, which no convolution does", "count the padding"
-    return f"no rule sees the average {name} as a convolution", "write it as a convolution with a constant weight"
+    return f"{name} averages alone, which costs no less as a convolution", "add it to a convolution of the same value"
 
 
 def _linear(work: Workspace, id: NodeId) -> LinearView:

@@ -1,19 +1,16 @@
-"""After folding: why each scale, shift, sum and convolution behind a convolution that is left could not go."""
+"""After folding: why each scale, shift, sum and linear operator behind another that is left could not go."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Trace
 from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
-from repc.ops.conv import Conv
 from repc.ops.norm import BatchNorm
 from repc.passes import legality
 from repc.passes.refusals import apart_refusal
 from repc.passes.rules import RULES
+from repc.passes.rules.compose_linear import ComposeLinear
 from repc.passes.rules.fold_affine import FoldAffine
-from repc.passes.rules.fold_affine_forward import FoldAffineForward
 from repc.passes.rules.sum_parallel import SumParallel
 from repc.passes.trail import upward
 from repc.passes.workspace import Workspace
@@ -25,8 +22,8 @@ def why_remaining(work: Workspace, trace: Trace) -> None:
     for id in work.graph.order():
         if _scales_or_adds(work.graph[id]):
             trace.refusals.append(reasons.get(id) or _separated(work, id))
-        elif isinstance(work.graph[id].op, Conv):
-            trace.refusals.extend(_in_a_row(work, id))
+        elif work.linear(id) is not None and id in reasons and reasons[id].rule == ComposeLinear.id:
+            trace.refusals.append(reasons[id])
 
 
 def _scales_or_adds(node: Node) -> bool:
@@ -34,22 +31,6 @@ def _scales_or_adds(node: Node) -> bool:
     if isinstance(node.op, Multiply | Divide):
         return len(node.inputs) == 1 and not (isinstance(node.op, Divide) and "a" in node.weights)
     return isinstance(node.op, BatchNorm | Affine | Sum)
-
-
-def _in_a_row(work: Workspace, id: NodeId) -> Iterator[Refusal]:
-    """Why a convolution stays that alone reads another one."""
-    view = work.linear(id)
-    inner = view and work.linear(view.source)
-    if view is None or inner is None or not isinstance(inner.op, Conv) or work.other_reader(view.source, [id]):
-        return
-    names, chain = (work.name(view.source), work.name(id)), (view.source, id)
-    if inner.bias is not None and view.mode == "constant":
-        reason = f"{names[1]} reads zeros beyond the border, where {names[0]} would have put its bias"
-        remedy = f"pad before {names[0]}, or leave its bias out"
-    else:
-        reason = f"{names[0]} and {names[1]} follow each other, and folding does not compose convolutions"
-        remedy = "write their composition as one convolution"
-    yield work.refusal(FoldAffineForward.id, chain, id, reason, remedy)
 
 
 def _reasons(work: Workspace) -> dict[NodeId, Refusal]:

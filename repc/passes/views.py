@@ -210,6 +210,15 @@ def _multiply(node: Node, x: TensorType) -> AffineView | None:
     return found and AffineView(node.inputs[0], found.axis, found.values)
 
 
+def _depthwise(node: Node, x: TensorType) -> AffineView | None:
+    """A convolution with one tap that keeps channels apart."""
+    op, weight = node.op, node.weights.get("weight")
+    assert isinstance(op, Conv)
+    if weight is None or op.groups != x.shape[1] or prod(weight.type.concrete()) != op.groups or set(op.stride) != {1}:
+        return None
+    return AffineView(node.inputs[0], 1, build.reshape(weight, (op.groups,)), node.weights.get("bias"))
+
+
 def _divide(node: Node, x: TensorType) -> AffineView | None:
     if "b" not in node.weights:
         return None
@@ -251,6 +260,7 @@ def _vector(weight: Expr, x: TensorType) -> _Vector | None:
 _AFFINE: Mapping[type, Callable[[Node, TensorType], AffineView | None]] = {
     Affine: _affine,
     BatchNorm: _batch_norm,
+    Conv: _depthwise,
     Multiply: _multiply,
     Divide: _divide,
     Sum: _sum,

@@ -22,6 +22,8 @@ V = TypeVar("V")
 class Workspace:
     """A graph under folding.  Rules read `graph` freely and change it by the methods here only.
 
+    `touched` are nodes that changed, `freed` values whose readers changed or may do more than before.
+
     It remembers which node of the train graph each value is (`revalue`, `bypass`), so that the folded graph can be
     numbered like the train graph: an id that both have denotes the same value, and verification compares it there.
     """
@@ -30,6 +32,7 @@ class Workspace:
         self.graph = graph
         self.options = options
         self.touched: list[NodeId] = []
+        self.freed: list[NodeId] = []
         self._readers: dict[Expr, set[NodeId]] = {}
         self._places: dict[str, set[NodeId]] = {}
         self._kept: dict[str, bool] = {}
@@ -72,7 +75,7 @@ class Workspace:
         """A stored tensor of a node that a node outside of a site stores too: its name, and that node."""
         for operand, expr in self.graph[id].weights.items():
             for other in sorted(self._readers[expr] - site - {id}):
-                if other in self.graph and any(expr is found for found in self.graph[other].weights.values()):
+                if self._stores(other, expr):
                     return expr.path if isinstance(expr, Param) else f"{self.graph[id].path}.{operand}", other
         return None
 
@@ -106,6 +109,7 @@ class Workspace:
         self._freed(before)
         self._index(id)
         self.touched.append(id)
+        self.freed.extend(node.inputs)
         self._released(set(before.inputs) - set(node.inputs))
 
     def revalue(self, ids: Iterable[NodeId]) -> None:
@@ -120,6 +124,7 @@ class Workspace:
         users = set(self.graph.users(old))
         self.graph.redirect(old, new)
         self.touched.extend((new, *users))
+        self.freed.append(new)
         self._released({old})
 
     def numbered(self) -> Graph:
@@ -137,13 +142,20 @@ class Workspace:
                 waiting.extend(dead.inputs)
                 self.graph.remove(id)
                 self._freed(dead)
-        users = [self.graph.sole_user(id) for id in found if id in self.graph]
+        left = [id for id in found if id in self.graph]
+        users = [self.graph.sole_user(id) for id in left]
         self.touched.extend(user for user in users if user is not None)
+        self.freed.extend(left)
 
     def _freed(self, node: Node) -> None:
         """What a node stored may now be stored for one other only, where more is legal than before."""
         for expr in node.weights.values():
-            self.touched.extend(sorted(self._readers[expr]))
+            readers = sorted(id for id in self._readers[expr] if self._stores(id, expr))
+            self.touched.extend(readers)
+            self.freed.extend(source for reader in readers for source in self.graph[reader].inputs)
+
+    def _stores(self, id: NodeId, expr: Expr) -> bool:
+        return id in self.graph and any(expr is found for found in self.graph[id].weights.values())
 
     def _index(self, id: NodeId) -> None:
         node = self.graph[id]

@@ -13,7 +13,7 @@ from repc.semantics.modules import Module
 from repc.semantics.values import Poison, Value, as_integer, describe, numbers
 from repc.syntax import tree
 
-SETTINGS = ("objective", "opset")
+SETTINGS = ("objective", "opset", "facts")
 
 
 def targets(module: Module) -> dict[str, dict[str, Target]]:
@@ -67,6 +67,7 @@ class _Resolver:
             opset if isinstance(opset, int) else None,
             item.span,
             self.bind,
+            self.values.get("facts") is True,
         )
 
     def setting(self, setting: tree.SettingTree) -> None:
@@ -120,8 +121,11 @@ class _Resolver:
                 return None
             return name
         value = evaluate(self.ctx, setting.value, self.env)
-        if not isinstance(value, Poison) and (as_integer(value) or 0) < 1:
-            self.report(errors.bad_setting(setting.span, setting.name, "a positive integer", describe(value)))
+        expected, fits = "a positive integer", (as_integer(value) or 0) >= 1
+        if setting.name == "facts":
+            expected, fits = "true or false", isinstance(value, bool)
+        if not isinstance(value, Poison) and not fits:
+            self.report(errors.bad_setting(setting.span, setting.name, expected, describe(value)))
         return value
 
     def expectation(self, count: tree.Count) -> Expectation | None:

@@ -6,6 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor, log10
 
+import torch
+from torch import Tensor
+
+from repc.evaluate import evaluate
+from repc.evaluate.floating import TorchField
+from repc.ir.trace import Fact
 from repc.verify.certify import Proof
 from repc.verify.cuts import Cut
 from repc.verify.report import Check, Figure, Part
@@ -16,8 +22,8 @@ SHOWN = 3  # segments that are named in a row
 TOLERANCE = 1e-11  # what two ways to compute a network in float64 may differ by
 
 
-def algebra(proof: Proof, untrue: str) -> Check:
-    """Both graphs compute the same for all weights and inputs; `untrue` is a fact that these weights do not have."""
+def algebra(proof: Proof) -> Check:
+    """Both graphs compute the same for all weights and inputs."""
     figures = [Figure(cut.label, cut.place, "", 0.0 if v.equal else 1.0, 1.0, 0.0) for cut, v in proof.segments]
     equal, trials = sum(figure.passed for figure in figures), max((v.trials for _, v in proof.segments), default=0)
     partial = [cut.label for cut, verdict in proof.segments if not verdict.local]
@@ -27,7 +33,7 @@ def algebra(proof: Proof, untrue: str) -> Check:
     elif partial:
         detail += f"; at the sizes tried: {', '.join(partial[:SHOWN])}" + (", …" if len(partial) > SHOWN else "")
     wrong = proof.first_wrong
-    reason = f"{wrong[0]} is not what is trained: {wrong[1].reason}" if wrong else untrue
+    reason = f"{wrong[0]} is not what is trained: {wrong[1].reason}" if wrong else ""
     return _check("algebra (train = folded)", "equal", detail, reason, figures)
 
 
@@ -85,6 +91,15 @@ def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Chec
         measure = f"the noise {wrong.reference:.2e} of the unfused network (limit {noise.limit:g})"
         reason = f"{_where(wrong)} is off by {wrong.error:.2e}, {wrong.ratio:.3g} times {measure}"
     return _check(name, "pass", _detail(figures, largest, noise.limit), fault or reason, figures)
+
+
+def true_facts(facts: Sequence[Fact], parameters: Mapping[str, Tensor]) -> Check:
+    """What a fold relies on is true of the parameters."""
+    exprs = {str(i): fact.expr for i, fact in enumerate(facts)}
+    values = evaluate(exprs, TorchField(torch.float64), parameters)
+    wrong = [fact for i, fact in enumerate(facts) if not fact.holds(map(float, values[str(i)].flatten()))]
+    reason = f"{len(wrong)} of them {'is' if len(wrong) == 1 else 'are'} not {wrong[0].kind}" if wrong else ""
+    return _check("facts about the weights", "true", f"{len(facts)} of the fold", reason, ())
 
 
 def _detail(figures: Sequence[Figure], largest: float, limit: float) -> str:

@@ -86,13 +86,16 @@ def correspondence(train: Graph, fused: Graph) -> Correspondence:
 
 
 def deployed(graph: Graph) -> Graph:
-    """The graph as it is stored: every weight is a tensor of its own, under its stored name."""
+    """The graph as it is stored: every weight but a number is a tensor of its own, under its stored name."""
     names = storage(graph).names
     stored = graph.copy()
     for id in graph:
         node = graph[id]
         if node.weights:
-            weights = {operand: Param(names[id, operand], expr.type) for operand, expr in node.weights.items()}
+            weights = {
+                operand: Param(names[id, operand], expr.type) if (id, operand) in names else expr
+                for operand, expr in node.weights.items()
+            }
             stored.replace(id, replace(node, weights=weights))
     return stored
 

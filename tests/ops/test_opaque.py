@@ -38,14 +38,22 @@ def test_a_call_is_equal_to_itself_only_and_its_key_says_what_is_computed() -> N
 def test_a_call_gets_integers_where_it_has_sizes() -> None:
     call = arange()
     assert call.symbols == {"n"}
-    found = Opaque(call).at({"n": 3})
-    assert isinstance(found.call, TorchCall)
-    assert found.call.args == (1, 7)
+    found = Opaque(call).at({"n": 3}).call
+    assert isinstance(found, TorchCall)
+    assert found.args == (1, 7)
+    assert found.types == (TensorType((6,)),)
     cut = TorchCall("torch.cat", ((slice(0, N, None), (N, "x")),), (), (VALUES,), {"dim": N})
     assert cut.at({"n": 3}).key == ("torch.cat", ((slice(0, 3, None), (3, "x")),), (("dim", 3),))
-    op = Opaque(topk())
-    assert op.at({"n": 3}) is op
-    assert onnx_call().at({"n": 3}).symbols == frozenset()
+    assert onnx_call().at({"n": 3}).types[0] == TensorType((3, 2))
+    assert onnx_call().symbols == frozenset()
+
+
+def test_the_results_of_a_call_stay_those_of_one_call() -> None:
+    call = topk()
+    first, second = (Opaque(call, i).at({"n": 3}) for i in (0, 1))
+    assert first.call is second.call is not call
+    plain = TorchCall("aten.sin.default", (Hole(0),), ("f32",), (TensorType((2,)),))
+    assert Opaque(plain).at({"n": 3}).call is plain
 
 
 def test_titles_are_what_a_person_calls_it() -> None:

@@ -66,7 +66,7 @@ class Net:
         kernel: Sequence[int] = (3, 3),
         *,
         padding: Sequence[tuple[int, int]] | int = 0,
-        stride: int = 1,
+        stride: Sequence[int] | int = 1,
         dilation: Sequence[int] | int = 1,
         groups: int = 1,
         mode: str = "constant",
@@ -74,7 +74,7 @@ class Net:
         weight: Expr | None = None,
     ) -> NodeId:
         rank = len(kernel)
-        op = Conv((stride,) * rank, pairs(padding, rank), ints(dilation, rank), groups, mode)
+        op = Conv(ints(stride, rank), pairs(padding, rank), ints(dilation, rank), groups, mode)
         weight = weight or self.param(f"{path}.weight", out, self.channels(x) // groups, *kernel)
         return self.node(op, path, x=x, weight=weight, bias=self.param(f"{path}.bias", out) if bias else None)
 

@@ -80,5 +80,5 @@ def test_a_flattened_scale_recurs_at_each_place() -> None:
 def test_what_comes_after_a_linear_operator_folds_into_that_one() -> None:
     net = d.Net()
     y = net.batch_norm(net.conv(net.input(2, 4, 5, 7), "a", 4, bias=False), "bn")
-    found = folded(net.output(net.conv(y, "b", 4, (1, 1), bias=False)))
+    found = folded(net.output(net.conv(y, "b", 4, padding=1, bias=False)))
     assert found.stored() == ["a.bias", "a.weight", "b.weight"]

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import pytest
 
-from repc.ops import build
-from tests.passes.build import EXACT, Folded, Net, folded
+from repc.ops import AvgPool, LayerNorm, Pad, build
+from tests.passes.build import EPS, EXACT, Folded, Net, folded
 
 CONV, LINEAR = {"conv": 1}, {"linear": 1}
 
@@ -80,6 +80,82 @@ def m13(net: Net) -> int:
     return net.batch_norm(m08(net), "bn")
 
 
+def pool(net: Net, x: int, padding: int = 0) -> int:
+    return net.node(AvgPool((3, 3), (1, 1), ((padding, padding),) * 2, False, True), "pool", x=x)
+
+
+def m14(net: Net) -> int:
+    return net.conv(net.conv(image(net), "a", 12, (1, 1), bias=False), "b", 8, padding=1)
+
+
+def m15(net: Net) -> int:
+    return net.conv(net.conv(image(net), "a", 16, (1, 1)), "b", 8, (1, 1))
+
+
+def m16(net: Net) -> int:
+    return pool(net, net.conv(image(net), "a", 8, (1, 1)))
+
+
+def m18(net: Net) -> int:
+    return net.linear(net.linear(net.input(5, 24), "a", 64), "b", 16)
+
+
+def low_rank(net: Net, x: int, out: int) -> int:
+    return net.linear(net.linear(x, "a", 4, bias=False), "b", out, bias=False)
+
+
+def m19(net: Net) -> int:
+    x = net.input(5, 24)
+    return net.sum(net.linear(x, "w", 16), low_rank(net, x, 16))
+
+
+def m21(net: Net) -> int:
+    x = net.input(5, 24)
+    return net.linear(net.sum(x, low_rank(net, x, 24)), "w", 16)
+
+
+def m24(net: Net) -> int:
+    weights = {name: net.param(f"norm.{name}", 24) for name in ("weight", "bias")}
+    return net.linear(net.node(LayerNorm(1, EPS), "norm", x=net.input(5, 24), **weights), "fc", 16)
+
+
+def m25(net: Net) -> int:
+    x = image(net)
+    return net.sum(x, pool(net, x, 1))
+
+
+def m26(net: Net) -> int:
+    """DBB of six branches, each behind its own norm; what stands between is padded with the bias before it."""
+    x = image(net)
+
+    def padded(path: str) -> int:
+        y = net.batch_norm(net.conv(x, path, 6, (1, 1), bias=False), f"{path}.bn")
+        norm = net.graph[y].weights
+        inverse = build.rsqrt(build.add(norm["running_var"], build.fill((), EPS)))
+        zero = build.sub(norm["bias"], build.mul(build.mul(norm["running_mean"], norm["weight"]), inverse))
+        return net.node(Pad(((0, 0), (0, 0), (1, 1), (1, 1))), f"{path}.pad", x=y, value=zero)
+
+    branches = [
+        net.conv(x, "dense", 6, padding=1, bias=False),
+        net.conv(x, "point", 6, (1, 1), bias=False),
+        net.conv(padded("first"), "second", 6, bias=False),
+        pool(net, padded("before")),
+        net.conv(x, "again", 6, padding=1, bias=False),
+        x,
+    ]
+    return net.sum(*(net.batch_norm(y, f"{i}.bn") for i, y in enumerate(branches)))
+
+
+def m27(net: Net) -> int:
+    x = image(net)
+    mixed = net.sum(pool(net, x, 1), x, weights=[Fraction(1), Fraction(-1)])
+    return net.sum(x, net.affine(mixed, "gamma", shift=False))
+
+
+def m28(net: Net) -> int:
+    return net.conv(net.conv(image(net), "a", 8, padding=1, bias=False), "b", 8, (1, 1))
+
+
 def m17(net: Net) -> int:
     return net.batch_norm(net.linear(net.input(5, 24), "fc", 16), "bn")
 
@@ -117,16 +193,28 @@ IDEAL: dict[Callable[[Net], int], dict[str, int]] = {
     m11: CONV,
     m12: CONV,
     m13: CONV,
+    m14: CONV,
+    m15: CONV,
+    m16: CONV,
     m17: LINEAR,
+    m18: LINEAR,
+    m19: LINEAR,
     m20: LINEAR,
+    m21: LINEAR,
     m22: CONV,
     m23: LINEAR,
+    m24: {"layer_norm": 1, **LINEAR},
+    m25: CONV,
+    m26: CONV,
+    m27: CONV,
+    m28: CONV,
 }
+OBJECTIVE = {m16: "operators"}
 
 
 def fold_network(make: Callable[[Net], int]) -> Folded:
     net = Net()
-    return folded(net.output(make(net)))
+    return folded(net.output(make(net)), objective=OBJECTIVE.get(make, "default"))
 
 
 @pytest.mark.parametrize("make", IDEAL, ids=lambda make: make.__name__)

@@ -132,20 +132,17 @@ KEEP = {
     "repghost_module_bn_id": ("primary_conv",),
     "repghostnet_tiny": GHOST,
     "ghostnetv3_tiny": ("conv_stem", "bn1", "**.shortcut", "blocks.*.*.conv", "blocks.*.*.bn1", "**.short_conv"),
-    "fastvit_tiny": ("**.convffn", "network.7.0.norm", "network.*.*.layer_scale*"),
+    "fastvit_tiny": ("**.convffn", "network.7.0.norm", "network.*.*.layer_scale*", "**.scale"),
     "yolov6_qarepvgg_v2_block": ("bn",),
     "repmode_mode_task0": ("subsequent_layer",),
     "repmode_mode_task1": ("subsequent_layer",),
-    "riformer_block": ("layer_scale_1", "layer_scale_2"),
-    "riformer_tiny": ("**.layer_scale_1", "**.layer_scale_2"),
+    "unireplk_block_k9": ("**.gain",),
+    "unireplknet_tiny": ("norm", "downsample_layers", "**.gain"),
+    "riformer_block": ("layer_scale_1", "layer_scale_2", "norm2"),
+    "riformer_tiny": ("**.layer_scale_1", "**.layer_scale_2", "**.norm2"),
     "repmlpnet_tiny": ("conv_embedding", "embeds", "**.prebn1", "**.prebn2", "**.ffn_block", "head_norm"),
 }
 """What the authors' conversion leaves alone."""
-
-PENDING = (
-    *("acb_k3_crop", "dbb_k3", "dbb_k3_depthwise", "dbb_k3_s2", "dbb_k5", "ecb_3to8", "ecb_idt_prelu", "ecbsr_tiny"),
-    *("yolov6_qarepvgg_v2_block", "unireplk_block_k9", "unireplknet_tiny", "riformer_block", "riformer_tiny"),
-)
 
 DYNAMIC = ("repmode_mixed_batch_defect",)
 """Where the task is a runtime input; the authors' conversion, which takes that of the first sample, is wrong."""

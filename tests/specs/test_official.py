@@ -14,7 +14,7 @@ from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ops.norm import BatchNorm
 from tests.fixtures import structural
-from tests.specs.official import CASES, DYNAMIC, NAMES, PENDING, spec
+from tests.specs.official import CASES, DYNAMIC, NAMES, spec
 
 DOUBLE = TorchField(torch.float64)
 
@@ -68,7 +68,7 @@ def test_folded_form(case: str, target: str, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in (*DYNAMIC, *PENDING)])
+@pytest.mark.parametrize("case", [case for case in CASES if case not in DYNAMIC])
 def test_official_keys_and_values(case: str, tmp_path: Path) -> None:
     """Target `official` gives the keys and values of the official conversion."""
     folder, model = structural(case), opened(case, tmp_path)
@@ -82,7 +82,7 @@ def test_official_keys_and_values(case: str, tmp_path: Path) -> None:
         assert relative(ours[key].double(), theirs.double()) < 1e-5 if theirs.abs().max() else not ours[key].any(), key
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in PENDING])
+@pytest.mark.parametrize("case", CASES)
 def test_no_foldable_batch_norm_remains(case: str, tmp_path: Path) -> None:
     """What is left is named: RepMLP's norm before a layer shared by channel groups, and one behind a runtime gate."""
     fused = opened(case, tmp_path).fuse(structural(case) / "train.safetensors", "deploy")

@@ -33,17 +33,17 @@ def unknown_size(size: str, origin: Sequence[Span]) -> Failure:
     return Failure(Diagnostic("E713", f"the size {size} cannot be computed at run time", primary, help=help))
 
 
-def not_onnx(nodes: Sequence[tuple[str, str, Sequence[Span]]]) -> Failure:
+def not_onnx(nodes: Sequence[tuple[str, str, Sequence[Span]]]) -> Diagnostic:
     """E714: opaque operators without an ONNX form: all of them, with name, path and origin."""
     primary = next((Label(origin[0], "the first of them") for _, _, origin in nodes if origin), None)
     title = f"ONNX has no form of the opaque operators {', '.join(dict.fromkeys(name for name, *_ in nodes))}"
     help = "deploy a torch module or torch source, which call them as they are"
     notes = tuple(f"opaque operator {name} at {path or 'the top'}" for name, path, _ in nodes)
-    return Failure(Diagnostic("E714", title, primary, help, notes=notes))
+    return Diagnostic("E714", title, primary, help, notes=notes)
 
 
-def other_opset(name: str, opset: int, wanted: int, origin: Sequence[Span]) -> Failure:
+def other_opset(name: str, opset: int, wanted: int, origin: Sequence[Span]) -> Diagnostic:
     """E715: an opaque operator of an ONNX file means something else in the opset that is written."""
     primary = Label(origin[0], "this operator") if origin else None
     title = f"the opaque operator {name} is of opset {opset}, and opset {wanted} has another one of that name"
-    return Failure(Diagnostic("E715", title, primary, f"choose opset {opset}, or convert the file first"))
+    return Diagnostic("E715", title, primary, f"choose opset {opset}, or convert the file first")

@@ -12,13 +12,14 @@ import torch
 from onnx import helper
 
 from repc.backends.onnx.errors import unknown_opset, untypable
+from repc.backends.onnx.opaque import check_calls
 from repc.backends.onnx.writer import Writer
 from repc.evaluate.raw import raw
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
 
-OLDEST_OPSET = 17
+OLDEST_OPSET = 13
 
 
 def build(
@@ -33,11 +34,13 @@ def build(
 
     `values` holds the stored tensors (`repc.ir.storage`), in the compute type `dtype` already.  `metadata` goes into
     the model as it is.  Raises `Failure`: E710 for an opset out of range, E711 where an operator does not take the
-    compute type at that opset, E712 for an operator without an ONNX form, E713 for a size unknown at run time.
+    compute type at that opset, E712 for an operator without an ONNX form, E713 for a size unknown at run time,
+    E714 for opaque operators of torch, E715 for one that the opset has changed.
     """
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= opset <= newest:
         raise unknown_opset(opset, OLDEST_OPSET, newest)
+    check_calls(graph, opset)
     stored = storage(graph)
     writer = Writer(graph, stored, opset, dtype)
     model = _model(writer.graph_proto(), writer.opsets(), metadata or {})
@@ -58,7 +61,10 @@ def counts(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def operators(graph: Graph, opset: int = 18) -> dict[str, int]:
-    """How many nodes of each operator type a graph would have as a model, for which no weights are needed."""
+    """How many nodes of each operator type a graph would have as a model, for which no weights are needed.
+
+    Opaque operators that ONNX does not have count by the name of what they call.
+    """
     return _counts(Writer(graph, storage(graph), opset, "f32").graph_proto())
 
 

@@ -8,7 +8,6 @@ from onnx import helper
 from repc.backends.onnx.emitter import Emitter, Names, Value, reads
 from repc.backends.onnx.errors import no_form
 from repc.backends.onnx.lowerings import LOWERINGS
-from repc.backends.onnx.opaque import check_calls
 from repc.diagnostics import Diagnostic, Failure
 from repc.ir.graph import Graph, value_names
 from repc.ir.node import Node, NodeId
@@ -22,13 +21,13 @@ class Writer:
     def __init__(self, graph: Graph, stored: Storage, opset: int, dtype: str) -> None:
         self._graph, self._stored = graph, stored
         self._names = Names(stored.tensors)
-        self._inputs = {id: self._names.take(name) for name, id in graph.inputs.items()}
-        self._outputs = [(self._names.take(name), id) for name, id in graph.outputs.items()]
+        own = bool(graph.names)  # then the names of its inputs and outputs are an interface that others use
+        self._inputs = {id: self._names.take(name, given=own) for name, id in graph.inputs.items()}
+        self._outputs = [(self._names.take(name, given=own), id) for name, id in graph.outputs.items()]
         self._emitter = Emitter(opset, dtype, self._names)
         self._values: dict[NodeId, str] = dict(self._inputs)
         for id, name in self._inputs.items():
             self._emitter.see_input(name, graph[id].type.shape)
-        check_calls(graph)
         self._lower()
         self._name_outputs()
 
@@ -86,7 +85,7 @@ class Writer:
         lowering = LOWERINGS.get(type(node.op))
         if lowering is None:
             raise no_form(node.op.name, node.origin, "keep it out of what the target computes")
-        self._emitter.enter(self._names.take(name), node.origin)
+        self._emitter.enter(self._names.take(name, given=id in self._graph.names), node.origin)
         result = self._emitter.leave(lowering(self._emitter, node.op, self._operands(id, node)))
         self._emitter.see(result, node.type.shape)
         return result
@@ -96,6 +95,9 @@ class Writer:
         for operand, source in node.operands().items():
             if isinstance(source, NodeId):
                 given[operand] = Value(self._values[source], self._graph[source].type)
+            elif (id, operand) in self._stored.numbers:
+                number = self._stored.numbers[id, operand]
+                given[operand] = Value(LOWERINGS[type(number.op)](self._emitter, number.op, {}), number.type)
             else:
                 given[operand] = Value(self._stored.names[id, operand], source.type)
         return given

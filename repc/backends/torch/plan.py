@@ -76,7 +76,7 @@ def inference_plan(graph: Graph) -> Plan:
     graph = _without_identities(graph)
     named = storage(graph)
     stored = [_constant(graph.parameters.get(name), name, expr.type) for name, expr in named.tensors.items()]
-    return _plan(graph, stored, named.names)
+    return _plan(graph, stored, {**named.names, **named.numbers})
 
 
 def _without_identities(graph: Graph) -> Graph:

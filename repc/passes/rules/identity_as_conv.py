@@ -45,5 +45,4 @@ class IdentityAsConv(Lemma):
             channels,
             (Window(1),) * rank,
             cost,
-            diagonal=True,
         )

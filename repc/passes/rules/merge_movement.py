@@ -23,7 +23,7 @@ class MergeMovement(Rule[MovedTwiceMatch]):
 
     Identity: ``reshape(reshape(x)) = reshape(x)``, and a permutation of a permutation is one.
 
-    Precondition: the target keeps neither; the inner value may be read elsewhere, where it stays.
+    Precondition: the target keeps neither, and nothing else reads the inner value, whose shape may matter there.
 
     Trap: permutations compose in the order of the data: axis i of the result is axis ``inner[outer[i]]`` of x.
 
@@ -36,6 +36,8 @@ class MergeMovement(Rule[MovedTwiceMatch]):
     def match(self, work: Workspace, id: NodeId) -> MovedTwiceMatch | None:
         outer = work.graph[id]
         if not isinstance(outer.op, Reshape | Permute) or work.kept(id) or work.kept(outer.inputs[0]):
+            return None
+        if work.other_reader(outer.inputs[0], [id]) is not None:
             return None
         inner = work.graph[outer.inputs[0]].op
         if isinstance(outer.op, Reshape):

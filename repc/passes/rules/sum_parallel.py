@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 
 from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Step
@@ -12,10 +11,11 @@ from repc.ir.types import TensorType
 from repc.ops.arithmetic import Sum
 from repc.passes.absorb import absorbed
 from repc.passes.branches import Branch, by_source, unshared, views
-from repc.passes.cost import Cost, stored
+from repc.passes.legality import pinned
 from repc.passes.parallel import Kernel, Plan, plan
 from repc.passes.refusals import alike_refusal
 from repc.passes.rule import Rule
+from repc.passes.rules.average_as_conv import AverageAsConv
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.terms import all_merged, shorten, terms
 from repc.passes.views import AffineView, LinearView
@@ -59,7 +59,9 @@ class SumParallel(Rule[ParallelMatch]):
             for kernels, transposed in _families(work, group):
                 found = plan(kernels, objective, transposed)
                 if not found.after().dearer(found.before(), objective):
-                    return ParallelMatch(id, found)
+                    return ParallelMatch(
+                        id, found, None if found.exact() else pinned(work, self.id, [found.base.id, id])
+                    )
                 dear = dear or found
         refusal = alike_refusal(work, self.id, id, dear)
         return refusal and ParallelMatch(id, None, refusal)
@@ -70,19 +72,18 @@ class SumParallel(Rule[ParallelMatch]):
     def rewrite(self, work: Workspace, match: ParallelMatch) -> list[Step]:
         found, subject = match.plan, match.subject
         assert found is not None
-        base = found.base.id
-        view = work.linear(base)
-        assert view is not None
-        taken = [k.id for k in found.members if k.id != base]
-        modes = [v.mode for v in (work.linear(k.id) for k in found.members if not k.diagonal) if v is not None]
-        op = view.operator(found.groups, found.frame, next((mode for mode in modes if mode), None))
+        base, form = found.base.id, found.base.form
+        assert form is not None
+        modes = [kernel.form.view.mode for kernel in found.members if kernel.form is not None]
+        op = form.view.operator(found.groups, found.frame, next((mode for mode in modes if mode), None))
         parts = {"weight": found.weight(), "bias": found.bias()}
         # A plain term is the source itself, which stays.
-        others = [id for id in taken if id != view.source]
+        taken = dict.fromkeys(id for kernel in found.members for id in kernel.members)
+        others = [id for id in taken if id not in (base, form.view.source)]
         merged = {k.id for k in found.members}
         # A sum that goes on adding something else keeps its name.
         result = subject if all_merged(work.graph[subject], merged) else None
-        node = absorbed(work, base, (*others, subject), op, parts, result)
+        node = replace(absorbed(work, base, (*others, subject), op, parts, result), inputs=(form.view.source,))
         steps = self._steps(work, found, node.path, others)
         work.revalue([base])
         work.replace(base, node)
@@ -95,7 +96,8 @@ class SumParallel(Rule[ParallelMatch]):
         identities = [Step(IdentityAsConv.id, path, (name,), detail) for name in diagonal]
         names = tuple(work.name(id) for id in others)
         exactness = "exact" if found.exact() else "pinned"
-        return [*identities, Step(self.id, path, names, found.label(), exactness)]
+        averages = AverageAsConv.steps(work, path, (id for kernel in found.members for id in kernel.members))
+        return [*averages, *identities, Step(self.id, path, names, found.label(), exactness)]
 
 
 def _families(work: Workspace, group: Sequence[Branch]) -> Iterator[tuple[list[Kernel], bool]]:
@@ -104,6 +106,7 @@ def _families(work: Workspace, group: Sequence[Branch]) -> Iterator[tuple[list[K
     kinds = dict.fromkeys(_kind(work, branch) for branch in linears)
     for kind in kinds:
         alike = [branch for branch in linears if _kind(work, branch) == kind]
+        alike.sort(key=lambda branch: work.linear(branch.id) is None)  # an average is no base where there is another
         for mode in dict.fromkeys(_mode(branch) for branch in alike if _mode(branch)) or (None,):
             same = [branch for branch in alike if _mode(branch) in (None, mode)]
             fitting = [branch for branch in group if _fits(work, branch, same[0])]
@@ -140,5 +143,6 @@ def _kernel(work: Workspace, branch: Branch, base: Branch) -> Kernel:
     view = branch.view
     if isinstance(view, AffineView):
         return IdentityAsConv.kernel(branch, _linear(base).out_channels, len(_linear(base).frame))
-    cost = Cost(prod(view.weight.type.concrete()), stored(part for part in (view.weight, view.bias) if part), 1)
-    return Kernel(branch.coefficient, branch.id, view.weight, view.bias, view.groups, view.frame, cost)
+    assert branch.form is not None
+    cost, form = branch.form.cost, branch.form
+    return Kernel(branch.coefficient, branch.id, view.weight, view.bias, view.groups, view.frame, cost, form)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+from repc.backends.onnx import operators, value_names
 from repc.diagnostics import Failure
 from repc.ir.dims import symbol
 from repc.ir.expr import Param
@@ -85,6 +86,8 @@ def test_an_operator_that_an_opset_has_changed_is_refused() -> None:
     assert deviation(net, net.model(17), net.inputs({"b": 2})) < 1e-6
     with pytest.raises(Failure, match="E715 the opaque operator ReduceMax is of opset 13, and opset 18 has another"):
         net.model(18)
+    assert operators(net.graph) == {"ReduceMax": 1}
+    assert list(value_names(net.graph).values()) == ["x", "y"]
 
 
 def test_all_calls_of_torch_are_refused_at_once() -> None:
@@ -100,3 +103,4 @@ def test_all_calls_of_torch_are_refused_at_once() -> None:
         "opaque operator aten.erfinv.default at a",
         "opaque operator aten.sinc.default at the top",
     )
+    assert operators(net.graph) == {"aten.erfinv.default": 1, "aten.sinc.default": 1}
