@@ -161,24 +161,25 @@ class _Sides:
 
     def _values(self, field: PrimeField, sizes: Mapping[str, int]) -> tuple[Tensor, Tensor]:
         segment = self._segment
-        drawn = {path: _drawn(field, expr.type, f"parameter {path}", {}) for path, expr in self._parameters.items()}
+        made = {path: drawn(field, expr.type, f"parameter {path}", {}) for path, expr in self._parameters.items()}
         for fact in self._facts:
-            _impose(fact, field, drawn)
+            _impose(fact, field, made)
         starts = {
-            twin: _drawn(field, self._train[id].type, f"value {twin}", sizes) for id, twin in segment.given.items()
+            twin: drawn(field, self._train[id].type, f"value {twin}", sizes) for id, twin in segment.given.items()
         }
         given = {id: starts[twin] for id, twin in segment.given.items()}
         read = {source for id in segment.fused for source in self._fused[id].inputs}
         for id in read.intersection(self._fused.inputs.values()).difference(starts):
-            starts[id] = _drawn(field, self._fused[id].type, f"value {id}", sizes)
-        expected = compute(self._train, field, given, drawn, [segment.result], sizes)
-        found = compute(self._fused, field, starts, drawn, [segment.twin], sizes)
+            starts[id] = drawn(field, self._fused[id].type, f"value {id}", sizes)
+        expected = compute(self._train, field, given, made, [segment.result], sizes)
+        found = compute(self._fused, field, starts, made, [segment.twin], sizes)
         return expected[segment.result], found[segment.twin]
 
 
-def _drawn(field: PrimeField, type: TensorType, name: str, sizes: Mapping[str, int]) -> Tensor:
-    drawn = field.draw([size_at(dim, sizes) for dim in type.shape], name)
-    return field.cast(drawn.remainder(2) if type.dtype == "bool" else drawn, type.dtype)
+def drawn(field: PrimeField, type: TensorType, name: str, sizes: Mapping[str, int]) -> Tensor:
+    """A random value of a type, its free dimensions having these sizes; always the same for one name."""
+    value = field.draw([size_at(dim, sizes) for dim in type.shape], name)
+    return field.cast(value.remainder(2) if type.dtype == "bool" else value, type.dtype)
 
 
 def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:

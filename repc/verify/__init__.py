@@ -10,8 +10,9 @@ border does not drown.
 
 from repc.verify.certify import Proof, certify
 from repc.verify.compare import compare
+from repc.verify.foreign import verify_file
 from repc.verify.options import Options
 from repc.verify.report import Check, Figure, Report
 from repc.verify.verification import verify
 
-__all__ = ["Check", "Figure", "Options", "Proof", "Report", "certify", "compare", "verify"]
+__all__ = ["Check", "Figure", "Options", "Proof", "Report", "certify", "compare", "verify", "verify_file"]
