@@ -1,4 +1,4 @@
-"""The prime field of p = 2¹⁹ − 1 elements, in which an equality of random values is a proof up to a stated chance.
+"""The prime field of p = 514,751 elements, in which an equality of random values is a proof up to a stated chance.
 
 Residues are centred, |x| < 2¹⁸, and held in float64.  A product is below 2³⁶, and a sum of `TERMS` products below 2⁵¹:
 every float64 kernel is exact there in whatever order it adds, and one rounded multiplication by 1/p finds the quotient.
@@ -31,10 +31,15 @@ from repc.evaluate.raw import raw
 from repc.ir.foreign import Call
 from repc.ir.types import WHOLE
 
-P = 2**19 - 1
+P = 514_751
+"""The greatest prime below 2¹⁹ for which −1 is no square and every prime up to 37 is one.
+
+Where a sign is a Legendre symbol, −1 is negative then, and constants such as 1/3 are positive.
+"""
 LARGEST = (P - 1) // 2
 TERMS = 2**15  # products that are summed at once
 PIECE = 2**15  # elements that are reduced at once
+DECIDED = 3  # a size that only an opaque call knows
 
 POSITIVE = ("exp", "rsqrt", "sigmoid", "softplus", "abs")
 """Functions whose values are positive, and where signs matter, squares."""
@@ -194,7 +199,8 @@ class PrimeField:
     def opaque(self, call: Call, result: int, xs: Sequence[Tensor]) -> Tensor:
         """Drawn anew for every other call and for every change of an operand."""
         operands = b"".join(raw(x + 0.0).tobytes() for x in xs)  # there are two zeros
-        drawn = self.draw(call.types[result].concrete(), f"{call.key} {result} {sha256(operands).hexdigest()}")
+        shape = [size if isinstance(size, int) else DECIDED for size in call.types[result].shape]
+        drawn = self.draw(shape, f"{call.key} {result} {sha256(operands).hexdigest()}")
         return self.cast(drawn, call.types[result].dtype)
 
     def table(self, name: str, attributes: Attributes, x: Tensor, *others: Tensor) -> Tensor:

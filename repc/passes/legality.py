@@ -80,6 +80,13 @@ def shared(
     return work.refusal(rule, edge, at, reason, "untie the weight, or treat all its uses alike")
 
 
+def pinned(work: Workspace, rule: str, edge: Sequence[NodeId]) -> Refusal | None:
+    """A fold that is right for the sizes at hand alone, where those may yet change."""
+    if work.options.pin:
+        return None
+    return work.refusal(rule, edge, edge[-1], "they are equal for these sizes of the input only", "allow it with pin")
+
+
 def between(work: Workspace, id: NodeId) -> tuple[str, str]:
     """Why no linear map passes a node, and what to do about it."""
     node, name = work.graph[id], work.name(id)
