@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from repc.backends.torch import inference_module
+from repc.backends.torch import Network, inference_module
 from repc.diagnostics import Failure
 from repc.evaluate.dtypes import DTYPES
 from repc.evaluate.stored import deployed

@@ -117,16 +117,8 @@ def test_sizes_come_from_arguments_or_an_example(spec: str) -> None:
         ("", {}, "E526 .* has 2 blocks: which one"),
         (":Rap", {}, "did you mean `Rep`"),
         (":Rep", {"co": 8}, "a weight cannot have the size ci"),
-        (
-            ":Rep",
-            {"co": 8, "group": 8},
-            "E523 Rep has no parameter and no size of an input called group; did you mean groups",
-        ),
-        (
-            ":Scale",
-            {"c": 8},
-            "E525 input x of Scale has any number of axes as s; say how many, s=2, or give an example",
-        ),
+        (":Rep", {"co": 8, "group": 8}, "E523 Rep has no parameter and no size of an input called group; did you mean groups"),
+        (":Scale", {"c": 8}, "E525 input x of Scale has any number of axes as s; say how many, s=2, or give an example"),
         (":Rep", {"co": 8, "example": [image(1, 8, 4, 4)] * 2}, "E524 Rep has 1 inputs, and the example has 2"),
     ],
 )
@@ -214,9 +206,7 @@ def in_processes(rank: int, address: str, spec: str, folder: str) -> None:
     for part in (*sharded.blocks, sharded):
         fully_shard(part)
     train(sharded)
-    whole = {
-        key: value.full_tensor() if isinstance(value, DTensor) else value for key, value in sharded.state_dict().items()
-    }
+    whole = {key: value.full_tensor() if isinstance(value, DTensor) else value for key, value in sharded.state_dict().items()}
     torch.save(whole, Path(folder) / f"sharded{rank}.pth")
     dist.barrier()
     os._exit(0)  # torch sometimes aborts when it takes down gloo's threads, which is not what is tested

@@ -30,7 +30,9 @@ from tests.importers.torch.networks import (
 def apart(one: nn.Module, two: nn.Module, *args: object, **kwargs: object) -> float:
     """The largest relative difference of two modules' results, which have one structure."""
     with torch.no_grad():
-        (first, structure), (second, other) = (pytree.tree_flatten(module(*args, **kwargs)) for module in (one, two))
+        (first, structure), (second, other) = (
+            pytree.tree_flatten(module(*args, **kwargs)) for module in (one, two)
+        )
     assert structure == other
     tensors = [(a, b) for a, b in zip(first, second, strict=True) if isinstance(a, Tensor)]
     assert [a for a in first if not isinstance(a, Tensor)] == [a for a in second if not isinstance(a, Tensor)]

@@ -12,6 +12,7 @@ from torch._ops import OpOverload
 
 from repc.importers.torch.opaque import Argument
 from repc.importers.torch.site import exact
+from repc.ir.dims import Polynomial
 from repc.ir.expr import Apply, Expr, Param
 from repc.ir.types import TensorType
 from repc.ops import Fill

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
@@ -31,6 +31,7 @@ from repc.ir.check import check
 from repc.ir.expr import Apply, Param, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
+from repc.ir.types import TensorType
 from repc.ops import BatchNorm, Input, Sum
 from repc.ops.opaque import opaque_names
 

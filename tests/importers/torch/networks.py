@@ -56,9 +56,7 @@ class RepConv(nn.Module):
         super().__init__()
         self.dense = nn.Conv2d(ci, co, 3, stride, 1, groups=groups, bias=False)
         self.dense_bn = nn.BatchNorm2d(co, eps=1e-3)
-        self.point = nn.Sequential(
-            nn.Conv2d(ci, co, 1, stride, groups=groups, bias=False), nn.BatchNorm2d(co, eps=1e-3)
-        )
+        self.point = nn.Sequential(nn.Conv2d(ci, co, 1, stride, groups=groups, bias=False), nn.BatchNorm2d(co, eps=1e-3))
         self.identity = nn.BatchNorm2d(ci, eps=1e-3) if ci == co and stride == 1 else None
         self.act = nn.SiLU(inplace=True)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from repc.importers.torch.site import Number, Site, Unknown, Value
 from repc.ir.dims import Dim, Polynomial, divide
 from repc.ir.types import REAL
-from repc.ops import Concat, Expand, Pad, Roll, Slice, Take
+from repc.ops import Concat, Expand, Pad, Permute, Reshape, Roll, Slice, Take
 
 END = 2**63 - 1  # what torch writes for a slice that goes on to the end
 
