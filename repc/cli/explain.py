@@ -30,8 +30,8 @@ examples:
   repc explain build/a0 'stage1.**' --json
   repc explain net.onnx 'layer1.**'
 
-SITE is a path pattern: * stands for one label, ** for any number.  Weights play no part in this, unless the target
-lets folding look at them."""
+SITE is a path pattern: * stands for one label, ** for any number.  Weights play no part in this, unless the target lets
+folding look at them."""
 
 
 def configure(parser: ArgumentParser) -> None:

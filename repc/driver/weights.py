@@ -10,9 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from repc.checkpoints import Checkpoint, from_memory, read
-from repc.evaluate.floating import flat
 from repc.evaluate.raw import digest
-from repc.ir.expr import Expr
 
 Weights = str | Path | Mapping[str, Tensor]
 """A checkpoint: its path, or a state_dict."""
@@ -27,10 +25,6 @@ class Parameters:
     layout: str
     share: float
     notes: tuple[str, ...] = ()
-
-    def flat(self, expr: Expr) -> list[float]:
-        """The values of a weight expression in float64, in row-major order."""
-        return flat(expr, self.values)
 
     @cached_property
     def sha256(self) -> str:
