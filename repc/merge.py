@@ -68,8 +68,8 @@ def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, com
     """What the adapters of some folders make of a checkpoint with these names and shapes.
 
     Adapters apply in the order in which they are given; a difference that is added reads the base alone, whatever
-    comes before it.  Raises `Failure`: what `read_peft` raises, E628 where an adapter is relative to a base that another
-    one has changed, and E4xx where an adapter does not fit the base.
+    comes before it.  Raises `Failure`: what `read_peft` raises, E628 where an adapter is relative to a base that
+    another one has changed, and E4xx where an adapter does not fit the base.
     """
     imported: list[AdapterImport] = []
     for number, folder in enumerate(adapters):

@@ -17,7 +17,7 @@ from repc.checkpoints.layout import Layout
 from repc.checkpoints.peft_config import Config, read_config
 from repc.checkpoints.peft_forms import find_form
 from repc.checkpoints.peft_keys import UNCALLED, Keys, sort_keys
-from repc.checkpoints.peft_methods import Form, Values, spelled
+from repc.checkpoints.peft_method import Form, Values, spelled
 from repc.checkpoints.reading import read
 from repc.diagnostics import Failure
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from repc.checkpoints import errors
-from repc.checkpoints.peft_methods import IDLE, METHODS, REFUSED, Method, Setting, Values
+from repc.checkpoints.peft_method import Method, Setting, Values
+from repc.checkpoints.peft_methods import IDLE, METHODS, REFUSED
 from repc.diagnostics import Diagnostic, Failure
 
 OFF: tuple[object, ...] = (None, False, "none", {}, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from repc.checkpoints.peft_methods import Form, Values
+from repc.checkpoints.peft_method import Form, Values
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -23,46 +23,45 @@ class Found:
 
 def find_form(forms: Sequence[Form], shapes: Shapes, values: Values) -> Found:
     """The first of the forms that the configuration leads to which the tensors of a module have."""
-    forms = [form for form in forms if form.applies(values)]
+    forms = [form for form in forms if form.applies(values) and form.parts.keys() & shapes.keys()]
     if not forms:
-        return Found(misfit="repc has no block for this combination of settings")
+        return Found(misfit="repc has no block for these tensors under these settings")
     complete = [form for form in forms if form.parts.keys() == shapes.keys()]
     if not complete:
         nearest = max(forms, key=lambda form: len(form.parts.keys() & shapes.keys()))
         missing = [part for part in nearest.parts if part not in shapes]
         return Found(missing=missing, surplus=[part for part in shapes if part not in nearest.parts])
-    misfit = ""
-    for form in complete:
-        sizes = unify(form.parts, shapes, values)
-        if not isinstance(sizes, str):
-            return Found(form, sizes)
-        misfit = misfit or sizes
-    return Found(misfit=misfit)
+    tried = [(form, unify(form.parts, shapes, values)) for form in complete]
+    fitting = [Found(form, sizes) for form, sizes in tried if not isinstance(sizes, Misfit)]
+    if fitting:
+        return fitting[0]
+    return Found(misfit=max((m for _, m in tried if isinstance(m, Misfit)), key=lambda misfit: misfit.after).reason)
 
 
-def unify(wanted: Mapping[str, str], shapes: Shapes, values: Values) -> dict[str, int] | str:
-    """The size of every letter of the shapes, or the first tensor that has another shape.
+@dataclass(frozen=True)
+class Misfit:
+    """A tensor of another shape than a form wants, and how many of the tensors before it fit."""
 
-    A letter that is also a setting has its value.
-    """
-    sizes = {name: value for name, value in values.items() if isinstance(value, int) and not isinstance(value, bool)}
-    known = dict[str, int]()
-    for part, text in wanted.items():
-        shape, letters = shapes[part], text.split()
-        if letters[-1].startswith("..."):
-            rest = letters.pop()
-            fits = len(shape) >= len(letters) and (rest != "...1" or set(shape[len(letters) :]) <= {1})
-        else:
-            fits = len(shape) == len(letters)
-        for letter, size in zip(letters, shape, strict=False):
-            expected = int(letter) if letter.isdecimal() else sizes.setdefault(letter, size)
-            fits = fits and expected == size
-            known[letter] = expected
-        if not fits:
-            given = ", ".join(
-                f"{letter} = {known[letter]}" for letter in letters if letter in known and letter.isalpha()
-            )
-            return f"{part} is {list(shape)}, which is not [{text.replace(' ', ', ')}]" + (
-                f" with {given}" if given else ""
-            )
-    return {letter: size for letter, size in known.items() if not letter.isdecimal()}
+    after: int
+    reason: str
+
+
+def unify(wanted: Mapping[str, str], shapes: Shapes, values: Values) -> dict[str, int] | Misfit:
+    """The size of every letter of the shapes; a letter that is also a setting has its value."""
+    given = {name: value for name, value in values.items() if isinstance(value, int) and not isinstance(value, bool)}
+    sizes: dict[str, int] = {}
+    for after, (part, text) in enumerate(wanted.items()):
+        letters, shape = text.split(), shapes[part]
+        rest = letters.pop() if letters[-1].startswith("...") else None
+        known = {letter: size for letter, size in {**given, **sizes}.items() if letter in letters}
+        sizes.update((letter, known.get(letter, size)) for letter, size in zip(letters, shape, strict=False))
+        fits = len(shape) == len(letters) if rest is None else len(shape) >= len(letters)
+        fits = fits and (rest != "...1" or set(shape[len(letters) :]) <= {1})
+        if not fits or any(_size(letter, sizes) != size for letter, size in zip(letters, shape, strict=False)):
+            with_ = f" with {', '.join(f'{letter} = {size}' for letter, size in known.items())}" if known else ""
+            return Misfit(after, f"{part} is {list(shape)}, which is not [{text.replace(' ', ', ')}]{with_}")
+    return sizes
+
+
+def _size(letter: str, sizes: Mapping[str, int]) -> int:
+    return int(letter) if letter.isdecimal() else sizes[letter]

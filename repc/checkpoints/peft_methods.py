@@ -1,171 +1,31 @@
 """The methods of PEFT: how each stores a module, which block that is, and what its configuration changes.
 
-A method is one entry of `METHODS`.  Each of its forms names the tensors of one adapted module with their shapes, in
-letters as an einsum has them, and the block that is attached.  The holes of the block are filled by the sizes that the
-tensors have and by the settings of the configuration; a letter that is also a setting (`r`) must have its value.
-
 Sources: the papers named in specs/adapters, and for names, settings and their defaults PEFT 0.21.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import cast
 
-Values: TypeAlias = Mapping[str, Any]
-
-
-# ------------------------------------------------------------------------------------------------ settings
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The default of a setting and which values make sense; what `meaning` allows is modelled, the rest is refused."""
-
-    default: object
-    sensible: Callable[[Any], bool]
-    modelled: Callable[[Any], bool] = lambda value: True
-    meaning: str = ""
-
-
-def is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_patterns(sensible: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Whether a setting maps regular expressions to sensible values, or is absent."""
-
-    def check(value: Any) -> bool:
-        if value is None:
-            return True
-        return isinstance(value, dict) and all(
-            _is_regex(pattern) and sensible(setting) for pattern, setting in cast("dict[str, Any]", value).items()
-        )
-
-    return check
-
-
-def _is_regex(text: str) -> bool:
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
-
-
-def _is_rows(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(row, int) and not isinstance(row, bool) and row >= 0 for row in cast("list[object]", value)
-    )
-
-
-def _is_rows_of_modules(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(_is_rows(rows) for rows in cast("dict[str, object]", value).values())
-    return value is None or _is_rows(value)
-
-
-def _is_scalar(value: object) -> bool:
-    return isinstance(value, bool | str)
-
-
-def flag(default: bool = False) -> Setting:
-    return Setting(default, is_flag)
-
-
-def count(default: int = 8) -> Setting:
-    return Setting(default, is_count)
-
-
-def number(default: float) -> Setting:
-    return Setting(default, is_number)
-
-
-def patterns(sensible: Callable[[Any], bool]) -> Setting:
-    return Setting(None, is_patterns(sensible))
-
-
-def one_of(default: object, values: tuple[object, ...], meaning: str) -> Setting:
-    """A choice of which repc models some values."""
-    return Setting(default, _is_scalar, lambda value: value in values, meaning)
-
-
-# ------------------------------------------------------------------------------------------------ methods
-
-
-@dataclass(frozen=True)
-class Form:
-    """One way in which a module is adapted.
-
-    `block` is attached to the weight, or to the whole `layer`; `parts` are the tensors of the module and their shapes
-    (`...k` stands for any sizes, `...1` for ones).  `when` are the settings that lead to the form.  A form of a linear
-    weight is `turned` where the base keeps weights as (in, out).  A `relative` form reads the weight of the base
-    itself, so that no other adapter may come before it.
-    """
-
-    block: str
-    parts: Mapping[str, str]
-    when: Mapping[str, object] = field(default_factory=dict[str, object])
-    layer: bool = False
-    turned: bool = True
-    relative: bool = False
-
-    def applies(self, values: Values) -> bool:
-        """Whether the configuration leads to this form."""
-        return all(values[name] == wanted for name, wanted in self.when.items())
-
-
-def _nothing(values: Values, module: str) -> Values:
-    return {}
-
-
-@dataclass(frozen=True)
-class Method:
-    """A type of adapters: its blocks and its configuration.
-
-    `settings` are modelled; `idle` ones change nothing that is merged; `refused` ones have a reason.  `patterns` says
-    which setting overrides another by module, and `derived` what follows for a module from its settings.  `shared` are
-    tensors that all modules use, with their shapes; `replaced` is the part of a module whose tensors replace its own.
-    """
-
-    kind: str
-    module: str
-    forms: tuple[Form, ...] = ()
-    settings: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
-    idle: frozenset[str] = frozenset()
-    refused: Mapping[str, str] = field(default_factory=dict[str, str])
-    patterns: Mapping[str, str] = field(default_factory=dict[str, str])
-    derived: Callable[[Values, str], Values] = _nothing
-    shared: Mapping[str, str] = field(default_factory=dict[str, str])
-    replaced: str | None = None
-
-    @property
-    def label(self) -> str:
-        """The label of its attachments."""
-        return self.kind.lower()
-
-    @property
-    def parts(self) -> list[str]:
-        """The tensors that any form has, `lora_B.bias` before `bias`."""
-        return sorted({part for form in self.forms for part in form.parts}, key=len, reverse=True)
-
-
-def named_by(module: str, name: str) -> bool:
-    """Whether a module has a name, or ends in it."""
-    return f".{module}".endswith(f".{name}")
-
+from repc.checkpoints.peft_method import (
+    Form,
+    Method,
+    Setting,
+    Values,
+    count,
+    flag,
+    is_count,
+    is_flag,
+    is_number,
+    is_rows,
+    is_rows_of_modules,
+    named_by,
+    number,
+    one_of,
+    patterns,
+    spelled,
+)
 
 TRANSPOSED = {"fan_in_fan_out": flag()}
 
@@ -200,19 +60,24 @@ def _lora(values: Values, module: str) -> Values:
     """Rank stabilisation, alpha / sqrt(r), is a matter of alpha, since every block divides by r."""
     init = values["init_lora_weights"]
     alpha = spelled(values["lora_alpha"]) + (f" * sqrt({values['r']})" if values["use_rslora"] else "")
-    rows = values["trainable_token_indices"] or []
-    if isinstance(rows, dict):
-        named = cast("dict[str, Any]", rows)
-        rows = next((named[name] for name in named if named_by(module, name)), [])
-    return {"alpha": alpha, "base": init if init in ("pissa", "olora") else "kept", "rows": rows}
+    base = init if init in ("pissa", "olora") else "kept"
+    return {"alpha": alpha, "base": base, "rows": _rows(values["trainable_token_indices"], module)}
+
+
+def _rows(given: object, module: str) -> object:
+    """The rows of an embedding that were trained, from a list for all modules or for each by its name."""
+    if not isinstance(given, dict):
+        return given
+    named = cast("dict[str, object]", given)
+    return next((rows for name, rows in named.items() if named_by(module, name)), None)
 
 
 def _ia3(values: Values, module: str) -> Values:
     """Of feed-forward modules the inputs are scaled."""
-    wanted = values["feedforward_modules"] or []
+    wanted: object = values["feedforward_modules"] or []
     if isinstance(wanted, str):
         return {"feedforward": re.fullmatch(wanted, module) is not None}
-    return {"feedforward": any(named_by(module, name) for name in wanted)}
+    return {"feedforward": any(named_by(module, name) for name in cast("list[str]", wanted))}
 
 
 LORA = Method(
@@ -221,7 +86,7 @@ LORA = Method(
     (
         Form(f"LoRA{_SCALED}", _LINEAR, _PLAIN),
         Form(f"LoRAConv{_SCALED}", _CONV, _PLAIN, turned=False),
-        Form(f"LoRAEmbedding{_SCALED}", {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}, turned=False),
+        Form(f"LoRAEmbedding{_SCALED}", {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}, _PLAIN, turned=False),
         Form(f"DoRA{_SCALED}", {**_LINEAR, "lora_magnitude_vector": "o"}, _DORA, relative=True),
         Form(f"DoRAConv{_SCALED}", {**_CONV, "lora_magnitude_vector": "1 o ...1"}, _DORA, turned=False, relative=True),
         Form(f"LoRABias{_SCALED}", {**_LINEAR, "lora_B.bias": "o"}, {**_PLAIN, "lora_bias": True}, layer=True),
@@ -242,7 +107,7 @@ LORA = Method(
             (True, False, "gaussian", "eva", "orthogonal", "pissa", "olora"),
             f"{_MUTATED}, in a way that cannot be computed again",
         ),
-        "trainable_token_indices": Setting(None, _is_rows_of_modules),
+        "trainable_token_indices": Setting(None, is_rows_of_modules),
         **TRANSPOSED,
     },
     frozenset(("lora_dropout", "eva_config", "megatron_core", "qalora_group_size")),
@@ -376,10 +241,13 @@ HRA = Method(
 ROAD = Method(
     "ROAD",
     "orthogonal",
-    (Form("RoAd(group={group_size})", {"road_theta": "n", "road_alpha": "n"}, layer=True),),
+    tuple(
+        Form(f"{block}(group={{group_size}})", {"road_theta": "n", "road_alpha": "n"}, {"variant": variant}, layer=True)
+        for variant, block in (("road_1", "RoAd"), ("road_2", "RoAd2"), ("road_4", "RoAd4"))
+    ),
     {
         "group_size": count(64),
-        "variant": one_of("road_1", ("road_1",), "repc knows one angle for each pair, which is road_1"),
+        "variant": one_of("road_1", ("road_1", "road_2", "road_4"), "repc does not know it"),
     },
 )
 
@@ -387,7 +255,8 @@ IA3 = Method(
     "IA3",
     "diagonal",
     (
-        Form("IA3()", {"ia3_l": "o 1"}, {"feedforward": False}, layer=True),
+        Form("IA3()", {"ia3_l": "o 1"}, {"feedforward": False, "fan_in_fan_out": False}, layer=True),
+        Form("IA3Transposed()", {"ia3_l": "o 1"}, {"feedforward": False}, layer=True, turned=False),
         Form("IA3Conv()", {"ia3_l": "1 o ...1"}, {"feedforward": False}, layer=True, turned=False),
         Form("IA3Input()", {"ia3_l": "1 i ...1"}, {"feedforward": True}),
     ),
@@ -483,7 +352,7 @@ TRAINABLE_TOKENS = Method(
     "TRAINABLE_TOKENS",
     "replaced",
     (Form("Rows({token_indices})", {"trainable_tokens_delta": "count d"}, turned=False),),
-    {"token_indices": Setting([], _is_rows)},
+    {"token_indices": Setting([], is_rows)},
 )
 
 METHODS = (
@@ -491,10 +360,3 @@ METHODS = (
     LN_TUNING, TRAINABLE_TOKENS,
 )  # fmt: skip
 """The types of adapters that are imported."""
-
-
-def spelled(value: object) -> str:
-    """A setting as a spec writes it: numbers that are whole without a point."""
-    if isinstance(value, float) and value == int(value):
-        return str(int(value))
-    return value if isinstance(value, str) else json.dumps(value)
