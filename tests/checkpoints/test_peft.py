@@ -327,7 +327,7 @@ def fc1(part: str, value: torch.Tensor) -> Callable[[dict[str, torch.Tensor]], o
             "E624",
             "base_model.model.block.fc1.lora_magnitude_vector [40]: nothing that the configuration calls for",
         ),
-        (lambda t: t.update({"embed.lora_embedding_A": torch.ones(4, 9)}), "E624", "XX"),
+        (lambda t: t.update({"embed.lora_embedding_A": torch.ones(4, 9)}), "E625", "embed.lora_embedding_B"),
         (
             lambda t: t.update({f"attn.base_layer.inner.{A}": torch.ones(4, 9)}),
             "E624",
