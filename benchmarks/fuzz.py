@@ -93,9 +93,9 @@ def batch(number: int, tally: Tally) -> tuple[Network, Exception] | None:
 
 
 def place(error: Exception) -> str:
-    """The kind of a failure and the line that raised it."""
+    """The line that raised a failure, and what it says up to a colon."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
+    return f"{Path(last.filename).name}:{last.lineno} {type(error).__name__} {str(error).partition(':')[0]}".strip()
 
 
 def keep(network: Network, error: Exception) -> None:

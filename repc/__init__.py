@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     __version__: str
     from repc.diagnostics import Diagnostic, Failure
     from repc.driver import Fused, Model, load
+    from repc.modules import FoldReport, block, fold
     from repc.verify import Report, compare
 
-__all__ = ["Diagnostic", "Failure", "Fused", "Model", "Report", "compare", "load"]
+__all__ = ["Diagnostic", "Failure", "FoldReport", "Fused", "Model", "Report", "block", "compare", "fold", "load"]
 
 _HOMES = {
     "Diagnostic": ("repc.diagnostics", "Diagnostic"),
     "Failure": ("repc.diagnostics", "Failure"),
+    "FoldReport": ("repc.modules", "FoldReport"),
     "Fused": ("repc.driver", "Fused"),
     "Model": ("repc.driver", "Model"),
     "Report": ("repc.verify", "Report"),
+    "block": ("repc.modules", "block"),
     "compare": ("repc.verify", "compare"),
+    "fold": ("repc.modules", "fold"),
     "load": ("repc.driver", "load"),
 }
 

@@ -47,6 +47,9 @@ atoms = node(tree.Name, names) | integers | floats | node(tree.String, keys)
 plain_arguments = node(tree.Argument, optional(names), integers | node(tree.Call, node(tree.Name, names), st.just(())))
 
 
+results = node(tree.TypeExpr, optional(names), several(node(tree.Name, names) | integers))
+
+
 def larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Expressions of which the parts are given."""
     operators = st.sampled_from(["+", "-", "*", "/", "//", "%", "@", "==", "!=", "<", "<=", ">", ">=", "and", "or"])
@@ -59,7 +62,12 @@ def larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         node(tree.Unary, st.sampled_from(["-", "not"]), inner),
         node(tree.Binary, operators, inner, inner),
         node(tree.If, inner, inner, inner),
-        node(tree.Call, inner, several(node(tree.Argument, optional(names), inner))),
+        node(tree.Call, inner, several(node(tree.Argument, optional(names | st.just("weight")), inner))),
+        node(
+            tree.Typed,
+            node(tree.Call, inner, several(node(tree.Argument, optional(names | st.just("weight")), inner))),
+            several(results, 1),
+        ),
         node(tree.Index, inner, several(inner | node(tree.Slice, optional(inner), optional(inner)), 1)),
         node(tree.Attribute, inner, fields),
         node(tree.Group, optional(labels), inner),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from repc.cli import errors
 from repc.diagnostics import Failure, Source, Span
@@ -15,16 +13,6 @@ from repc.syntax import parse_expression, tree
 
 DTYPES = ("f16", "bf16", "f32", "f64")
 LEVELS = ("certify", "sample")
-NO_SPECS = {
-    ".onnx": ("an ONNX file", errors.ACCEPTED),
-    ".pt2": ("an exported torch program", errors.ACCEPTED),
-    **dict.fromkeys(
-        (".pt", ".pth", ".safetensors", ".ckpt", ".bin"),
-        ("a checkpoint", "give it with --weights, and a spec as input"),
-    ),
-    ".py": ("a Python file", errors.ACCEPTED),
-}
-FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 CONSTANTS: Mapping[str, Value] = {"true": True, "false": False, "none": None}
 
 
@@ -33,9 +21,17 @@ CONSTANTS: Mapping[str, Value] = {"true": True, "false": False, "none": None}
 
 def add_input(parser: ArgumentParser, *, folder: bool = False) -> None:
     """INPUT and what chooses among the models that it can mean."""
-    kinds = "FILE.rep[:MODEL] or repc:NAME[/MODEL]" + (", or a folder that compile wrote" if folder else "")
-    parser.add_argument("input", metavar="INPUT", help=kinds)
+    kinds = "FILE.rep[:MODEL], repc:NAME[/MODEL], FILE.onnx, FILE.pt2, or MODULE:FACTORY, your own Python code"
+    parser.add_argument("input", metavar="INPUT", help=kinds + (", or a folder that compile wrote" if folder else ""))
     add_settings(parser)
+    parser.add_argument(
+        "--input",
+        metavar="NAME=TYPE",
+        action="append",
+        default=[],
+        dest="example",
+        help="an argument of what MODULE:FACTORY makes: x=f32[b,3,224,224]; sizes with a name stay free",
+    )
 
 
 def add_settings(parser: ArgumentParser) -> None:
@@ -53,7 +49,9 @@ def add_settings(parser: ArgumentParser) -> None:
 
 def add_weights(parser: ArgumentParser) -> None:
     """A checkpoint and an adapter."""
-    parser.add_argument("--weights", metavar="FILE", help="checkpoint; without one, initial values")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="checkpoint; without one, the model's own weights, or initial values"
+    )
     parser.add_argument("--container", metavar="NAME", help="which state_dict of the file, such as model_ema")
     parser.add_argument("--adapter", metavar="FOLDER", help="attach what PEFT's save_pretrained wrote")
 
@@ -102,19 +100,6 @@ def sizes(texts: Sequence[str]) -> dict[str, int]:
             raise Failure(errors.not_a_setting(Span(source, 0, len(source.text)), "--size h=224"))
         found[name] = int(source.text)
     return found
-
-
-def refuse_other_kinds(text: str) -> None:
-    """Say clearly of what is no spec what it is."""
-    if text.startswith("repc:"):
-        return
-    known = NO_SPECS.get(Path(text).suffix)
-    if known is not None:
-        raise Failure(errors.not_a_spec(text, *known))
-    if Path(text).is_dir():
-        raise Failure(errors.not_a_spec(text, "a folder", errors.ACCEPTED))
-    if FACTORY.fullmatch(text) and not Path(text.partition(":")[0]).exists():
-        raise Failure(errors.not_a_spec(text, "the name of a Python object", errors.ACCEPTED))
 
 
 def choices(text: str, known: tuple[str, ...]) -> list[str]:

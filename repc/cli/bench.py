@@ -19,7 +19,7 @@ from repc.cli.layout import row, table
 from repc.cli.recipe import Recipe
 from repc.cli.screen import Screen
 from repc.ir.dims import evaluate
-from repc.ir.graph import Graph
+from repc.ir.types import REAL
 from repc.ops.work import nominal_sizes
 
 if TYPE_CHECKING:
@@ -70,12 +70,8 @@ def run(args: Namespace, screen: Screen) -> int:
         torch.set_num_threads(args.threads)
     with screen.progress() as say, torch.inference_mode():
         fused, _ = fold(Recipe.of(args), say)
-        inputs = example(fused.model.graph, args.batch)
-        forms = {
-            "train form, torch": _torch(fused.unfolded(), inputs),
-            "folded, torch": _torch(fused, inputs),
-            "folded, ONNX Runtime": _onnx(fused, inputs, torch.get_num_threads()),
-        }
+        inputs = example(fused, args.batch)
+        forms = _forms(fused, inputs, torch.get_num_threads())
         timings = measure(forms, args.rounds, lambda share: say("measuring", share))
     shapes = {name: list(value.shape) for name, value in inputs.items()}
     if args.json:
@@ -91,6 +87,19 @@ def run(args: Namespace, screen: Screen) -> int:
     return 0
 
 
+def _forms(fused: Fused, inputs: Mapping[str, Tensor], threads: int) -> dict[str, Callable[[], object]]:
+    """What can be run of a model; the first is what the others are measured against."""
+    forms: dict[str, Callable[[], object]] = {}
+    if "torch" in fused.expressible:
+        forms["train form, torch"] = _torch(fused.unfolded(), inputs)
+        forms["folded, torch"] = _torch(fused, inputs)
+    else:
+        forms["train form, ONNX Runtime"] = _onnx(fused.unfolded(), inputs, threads)
+    if "onnx" in fused.expressible:
+        forms["folded, ONNX Runtime"] = _onnx(fused, inputs, threads)
+    return forms
+
+
 def measure(forms: Mapping[str, Callable[[], object]], rounds: int, progress: Callable[[float], None]) -> list[Timing]:
     """Run every form once in each round, after a few rounds that do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in forms}
@@ -104,20 +113,28 @@ def measure(forms: Mapping[str, Callable[[], object]], rounds: int, progress: Ca
     return [Timing(name, values) for name, values in seconds.items()]
 
 
-def example(graph: Graph, batch: int) -> dict[str, Tensor]:
-    """A random input of nominal size."""
+def example(fused: Fused, batch: int) -> dict[str, Tensor]:
+    """A random input of nominal size; zeros where they may be indices."""
     import torch
 
+    from repc.evaluate.dtypes import DTYPES
+
+    graph = fused.model.graph
     types = {name: graph[id].type for name, id in graph.inputs.items()}
     sizes = nominal_sizes(graph, batch)
     shapes = {name: [evaluate(dim, sizes) for dim in type.shape] for name, type in types.items()}
-    integers = {name for name, type in types.items() if type.dtype in ("i64", "bool")}
-    return {n: torch.zeros(s, dtype=torch.int64) if n in integers else torch.rand(s) for n, s in shapes.items()}
+    dtypes = {name: DTYPES[fused.dtype if type.dtype == "f32" else type.dtype] for name, type in types.items()}
+    return {
+        name: torch.rand(shape).to(dtypes[name])
+        if types[name].dtype in REAL
+        else torch.zeros(shape, dtype=dtypes[name])
+        for name, shape in shapes.items()
+    }
 
 
 def _torch(fused: Fused, inputs: Mapping[str, Tensor]) -> Callable[[], object]:
     module = fused.module()
-    return lambda: module(**inputs)
+    return lambda: module(*inputs.values())
 
 
 def _onnx(fused: Fused, inputs: Mapping[str, Tensor], threads: int) -> Callable[[], object]:

@@ -13,7 +13,7 @@ from secrets import token_hex
 from typing import Any
 
 from repc.cli import errors
-from repc.cli.recipe import Recipe
+from repc.cli.recipe import LISTS, Recipe
 from repc.diagnostics import Failure
 from repc.ir.files import unwritable, write_whole
 
@@ -44,7 +44,7 @@ def read(folder: Path) -> Build:
     try:
         report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         values: dict[str, Any] = dict(report["recipe"])
-        values.update(set=tuple(values["set"]), size=tuple(values["size"]))
+        values.update({name: tuple(values[name]) for name in LISTS})
         build = Build(folder, Recipe(**values).moved(folder, Path()), report)
         build.changed()
     except FileNotFoundError:

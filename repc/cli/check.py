@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from repc.cli.arguments import add_settings, refuse_other_kinds, settings, sizes
+from repc.cli.arguments import add_settings, settings, sizes
+from repc.cli.inputs import only_spec
 from repc.cli.screen import Screen, colours
 from repc.diagnostics import Diagnostic, Failure
 from repc.diagnostics.render import Format, render
@@ -46,7 +47,7 @@ def run(args: Namespace, screen: Screen) -> int:
 def errors_of(text: str, given: dict[str, Value], pinned: dict[str, int]) -> list[Diagnostic]:
     """The errors of one file, and of one of its models as it was asked for."""
     try:
-        refuse_other_kinds(text)
+        only_spec(text)
         opened = open_spec(text)
         module = load(opened.source, FileLibrary())
         found = check(module)

@@ -24,6 +24,8 @@ examples:
   repc compile net.rep:Net --weights net.safetensors --set classes=10 --target official --to torch
   repc compile repc:mlp/MLP --weights mlp.safetensors --adapter lora/ -o build/mlp
   repc compile net.rep:Net --size h=224 --size w=224 --dtype f16 --opset 20
+  repc compile net.onnx -o build/net
+  repc compile package.models:make --input x=f32[b,3,224,224] -o build/net
 
 Writes model.onnx and certificate.json (onnx), model.py and model.safetensors (source), model.safetensors (weights),
 model.pth (torch) and report.json into a folder, all of them or none.  Exit code 1, and nothing written, where the
@@ -40,8 +42,10 @@ def configure(parser: ArgumentParser) -> None:
     add_target(parser)
     parser.add_argument("--to", metavar="KINDS", help="of onnx,torch,source,weights; by default what the target is for")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder to write; by default build/MODEL")
-    parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset; by default the target's, else 18")
-    parser.add_argument("--dtype", choices=DTYPES, default="f32", help="type of the deployed weights")
+    parser.add_argument(
+        "--opset", type=int, metavar="N", help="ONNX opset; by default the target's or a file's own, else 18"
+    )
+    parser.add_argument("--dtype", choices=DTYPES, help="type of the deployed weights; by default f32, or a file's own")
     check = parser.add_mutually_exclusive_group()
     check.add_argument(
         "--verify",
@@ -60,7 +64,7 @@ def run(args: Namespace, screen: Screen) -> int:
     wanted = choices(args.to, KINDS) if args.to else None
     with screen.progress() as say:
         fused, folding = fold(recipe, say)
-        wanted = wanted or BY_BACKEND[fused.target.backend]
+        wanted = wanted or possible(BY_BACKEND[fused.target.backend], fused)
         missed = fused.missed()
         report = None
         if not missed and args.verify != "none":
@@ -68,7 +72,7 @@ def run(args: Namespace, screen: Screen) -> int:
             report = _verified(fused, args.verify, say)
         good = not missed and (report is None or bool(report))
         record = summary.record(fused, report, missed)
-        folder = Path(args.output or f"build/{fused.model.name}")
+        folder = Path(args.output or f"build/{recipe.label or fused.model.name}")
         if good:
             say("writing", None)
             with writing(folder, recipe, record) as staging:
@@ -85,17 +89,24 @@ def run(args: Namespace, screen: Screen) -> int:
 
 def fold(recipe: Recipe, say: Say) -> tuple[Fused, float]:
     """The folded model with its weights, and the seconds that folding took."""
-    say("reading the spec", None)
+    say(f"reading {recipe.input}", None)
     model = recipe.model()
     target = model.target(recipe.target)
     if recipe.opset is not None:
         target = replace(target, opset=recipe.opset)
-    say(f"reading {recipe.weights or 'initial weights'}", None)
+    if recipe.weights or not model.own:
+        say(f"reading {recipe.weights or 'initial weights'}", None)
     parameters = model.parameters(recipe.weights, recipe.container)
     say(f"folding {model.name}", None)
     started = perf_counter()
     fused = model.fuse(parameters, target, dtype=recipe.dtype)
     return fused, perf_counter() - started
+
+
+def possible(kinds: list[str], fused: Fused) -> list[str]:
+    """What can be written of a model with opaque operators: ONNX if they are from ONNX, torch if from torch."""
+    found = [kind for kind in kinds if kind in fused.expressible]
+    return found or list(fused.expressible[:1])
 
 
 def write(fused: Fused, kinds: list[str], folder: Path) -> None:

@@ -16,6 +16,7 @@ examples:
   repc export repc:repvgg/RepVGG_A0 --weights repvgg_a0.pth -o a0.onnx
   repc export net.rep:Net --weights net.safetensors --opset 20 --dtype f16 -o net.onnx
   repc export net.rep:Net --train-form -o before.onnx
+  repc export train.onnx -o folded.onnx
 
 Folds and writes, and checks nothing: `repc compile` does.  Weights beyond 2 GB go into a file beside it."""
 
@@ -26,8 +27,10 @@ def configure(parser: ArgumentParser) -> None:
     add_weights(parser)
     add_target(parser)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write")
-    parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset; by default the target's, else 18")
-    parser.add_argument("--dtype", choices=DTYPES, default="f32", help="type of the weights")
+    parser.add_argument(
+        "--opset", type=int, metavar="N", help="ONNX opset; by default the target's or a file's own, else 18"
+    )
+    parser.add_argument("--dtype", choices=DTYPES, help="type of the weights; by default f32, or a file's own")
     parser.add_argument("--train-form", action="store_true", help="every branch apart, in evaluation mode")
 
 

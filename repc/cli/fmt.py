@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from repc.cli import errors
-from repc.cli.arguments import refuse_other_kinds
+from repc.cli.inputs import only_spec
 from repc.cli.screen import GREEN, RED, Screen
 from repc.diagnostics import Diagnostic, Failure, Source
 from repc.syntax import read_source
@@ -68,7 +68,7 @@ def _one(name: str, check: bool, diff: bool, screen: Screen) -> bool:
 def _read(name: str) -> Source:
     if name == "-":
         return read_source("<stdin>", sys.stdin.buffer.read())
-    refuse_other_kinds(name)
+    only_spec(name)
     try:
         return read_source(name, Path(name).read_bytes())
     except OSError as error:

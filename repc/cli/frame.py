@@ -126,7 +126,8 @@ def _help() -> str:
             "commands:",
             *lines,
             "",
-            "INPUT is FILE.rep, FILE.rep:MODEL, or repc:NAME/MODEL for a shipped spec (`repc list`).",
+            "INPUT is FILE.rep, FILE.rep:MODEL, or repc:NAME/MODEL for a shipped spec (`repc list`);",
+            "FILE.onnx or FILE.pt2; or MODULE:FACTORY, code of your own that makes a torch module.",
             "`repc COMMAND --help` has the options and examples.",
         ]
     )

@@ -16,7 +16,8 @@ examples:
   repc show repc:repvgg/RepVGG_A0
   repc show net.rep:Net --types --size h=64 --size w=64
   repc show net.rep:Net --fused --svg -o net.svg
-  repc show net.rep:Net --diff --target deploy"""
+  repc show net.rep:Net --diff --target deploy
+  repc show net.onnx --types --size batch=1"""
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from repc.diagnostics import Span
-from repc.ir.expr import Param
+from repc.ir.expr import Param, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Step, Trace
@@ -43,7 +43,8 @@ class Site:
     @property
     def folded(self) -> bool:
         """Whether anything was done: operators taken in, or a weight that is computed."""
-        return self.was != (self.id,) or any(not isinstance(expr, Param) for expr in self.node.weights.values())
+        weights = self.node.weights.values()
+        return self.was != (self.id,) or any(not isinstance(expr, Param) and parameters([expr]) for expr in weights)
 
     @property
     def why(self) -> str:

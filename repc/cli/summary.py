@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -13,7 +14,10 @@ from repc.cli.screen import GREEN, RED, YELLOW, Screen
 from repc.cli.sites import names, refusals, sites
 from repc.ir.dims import symbols
 from repc.ir.graph import Graph
-from repc.ir.trace import Refusal, Step
+from repc.ir.printer import expression
+from repc.ir.target import BACKENDS
+from repc.ir.trace import Fact, Refusal, Step
+from repc.ops.opaque import opaque_names
 
 if TYPE_CHECKING:
     from repc.driver import Fused, Missed
@@ -47,6 +51,9 @@ def record(fused: Fused, report: Report | None, missed: Sequence[Missed]) -> Rec
         "operators": {"before": fused.model.counts(), "after": fused.counts()},
         "multiply_adds": {"before": fused.model.multiply_adds(), "after": fused.multiply_adds()},
         "parameters": {"before": _trained(fused.model.graph), "after": _stored(fused)},
+        "opaque": dict(sorted(Counter(opaque_names(fused.graph).values()).items())),
+        "backends": list(fused.expressible),
+        "notes": list(fused.model.own.notes) if fused.model.own else [],
         "free_sizes": sorted(symbols(dim for id in fused.graph.inputs.values() for dim in fused.graph[id].type.shape)),
         "sites": [site.name for site in sites(fused.model.graph, fused.graph, fused.trace) if site.folded],
         "steps": [step_record(step) for step in fused.trace.steps],
@@ -64,8 +71,14 @@ def step_record(step: Step) -> Record:
         "absorbed": list(step.absorbed),
         "detail": step.detail,
         "exactness": step.exactness,
+        "facts": [relied_on(fact) for fact in step.facts],
         "origin": [str(span) for span in step.origin],
     }
+
+
+def relied_on(fact: Fact) -> str:
+    """What has to be true of the weights."""
+    return f"{fact.kind}: {expression(fact.expr)}"
 
 
 def refusal_record(refusal: Refusal) -> Record:
@@ -117,7 +130,7 @@ def text(record: Record, folding: float, screen: Screen) -> str:
     by = plural(len(rules), "rule") if rules else "weights alone"
     folded = f"{plural(len(record['sites']), 'site')}, {by}" if record["sites"] else "nothing"
     parts = [
-        row("Spec", spec),
+        row(label(record["spec"]), spec),
         row("Weights", _weights(record["weights"])),
         row("Folded", f"{folded:<40}{folding:.1f} s"),
         "",
@@ -128,7 +141,14 @@ def text(record: Record, folding: float, screen: Screen) -> str:
     return "\n".join(parts)
 
 
+def label(source: str) -> str:
+    """What a model comes from: a spec, or not."""
+    return "Spec" if source.startswith("repc:") or source.endswith(".rep") else "Model"
+
+
 def _weights(weights: Mapping[str, Any]) -> str:
+    if weights["layout"] == "own":
+        return f"{weights['source']} · its own"
     if weights["layout"] == "none":
         return f"{weights['source']} (give a checkpoint with --weights)"
     first = f"{weights['source']} · layout {weights['layout']} ({weights['share']:.0%}) · 0 unused, 0 missing"
@@ -147,6 +167,8 @@ def _table(record: Record) -> str:
 
 def _findings(record: Record, screen: Screen) -> Iterator[tuple[str, str]]:
     yield "Kept", "\n".join(_refusal_lines(record["refusals"], SHOWN)) or "nothing that could fold"
+    if record["opaque"]:
+        yield "Opaque", "\n".join(_opaque_lines(record, SHOWN))
     rest = {name: n for name, n in record["operators"]["after"].items() if name not in LINEAR}
     yield "Remains", ", ".join(f"{name} {count}" for name, count in rest.items()) or "linear operators only"
     pinned = sorted({step["path"] for step in record["steps"] if step["exactness"] == "pinned"})
@@ -161,12 +183,24 @@ def _findings(record: Record, screen: Screen) -> Iterator[tuple[str, str]]:
         return
     proved = [check for check in report["checks"] if check["passed"] and check["check"].startswith("algebra")]
     if proved:
-        yield "Proved", f"{proved[0]['detail'].replace(' segments', ' segments equal over GF(2^19-1)')}"
+        yield "Proved", f"{proved[0]['detail'].replace(' segments', ' segments equal over GF(514751)')}"
     checks = [check for check in report["checks"] if check["passed"] and check["check"].startswith("rounding")]
     if checks:
         yield "Rounding", "\n".join(f"{c['check'].removeprefix('rounding, ')} {c['detail']}" for c in checks)
     if report["equivalent"]:
         yield "Verified", screen.paint("equivalent", GREEN) + f" on {report['inputs']}"
+
+
+def _opaque_lines(record: Record, shown: int) -> Iterator[str]:
+    """Which operators are carried through as they are, what that rules out, and why."""
+    names = ", ".join(f"{name} {count}" for name, count in record["opaque"].items())
+    yield f"{plural(sum(record['opaque'].values()), 'operator')} as in the original: {names}"
+    absent = [name for name in BACKENDS if name not in record["backends"]]
+    if absent:
+        yield f"so that there is no form for {listed(absent)}"
+    yield from record["notes"][:shown]
+    if len(record["notes"]) > shown:
+        yield f"and {len(record['notes']) - shown} more reasons"
 
 
 def _refusal_lines(refusals: Sequence[Mapping[str, Any]], shown: int) -> Iterator[str]:

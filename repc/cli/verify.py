@@ -26,6 +26,7 @@ examples:
   repc verify build/a0
   repc verify repc:repvgg/RepVGG_A0 --weights repvgg_a0.pth --inputs 16
   repc verify build/a0 --against ort --json
+  repc verify net.onnx
 
 A folder that compile wrote is checked as it lies there, against its spec and checkpoint.
 Exit code 0 where all is equivalent, 1 where not."""
@@ -38,7 +39,7 @@ def configure(parser: ArgumentParser) -> None:
     add_input(parser, folder=True)
     add_weights(parser)
     add_target(parser)
-    parser.add_argument("--dtype", choices=DTYPES, default="f32", help="type of the deployed weights")
+    parser.add_argument("--dtype", choices=DTYPES, help="type of the deployed weights; by default f32, or a file's own")
     parser.add_argument("--against", metavar="RUNTIMES", default="ort,torch", help="of ort,torch; by default both")
     parser.add_argument(
         "--level", choices=LEVELS, default="certify", help="prove the fold, or compare on sample inputs only"

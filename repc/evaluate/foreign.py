@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +16,6 @@ from repc.evaluate.dtypes import DTYPES
 from repc.ir.foreign import Call, Dtype, Hole, Named, OnnxCall, Seed, Template, TorchCall
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
 
 
@@ -59,36 +60,42 @@ def _filled(part: Template, xs: Sequence[Tensor], compute: torch.dtype) -> Any:
 
 
 def _onnx(call: OnnxCall, xs: Sequence[Tensor]) -> list[Tensor]:
-    """By onnx's reference, which computes in any type; by ONNX Runtime, in its own types, what that does not know."""
+    """By ONNX Runtime, where the file will run: in the types that are given or, without a kernel for them, in its own.
+
+    What it does not have at all, onnx's reference may; that is not asked first, since it is wrong in places.
+    """
+    own = [x.to(DTYPES[dtype]) for x, dtype in zip(xs, call.operands, strict=True)]
+    for given in (xs, own):
+        try:
+            feeds = {name: x.numpy() for name, x in zip(call.names, given, strict=True)}
+            found = _session(call, tuple(x.dtype for x in feeds.values())).run(None, feeds)
+        except Exception:  # whatever an operator or a type without a kernel raises
+            continue
+        return [torch.tensor(np.array(value, order="C")) for value in found]
     reference: Any = import_module("onnx.reference")  # it has too few types
     feeds = {name: x.numpy() for name, x in zip(call.names, xs, strict=True)}
-    try:
-        found = reference.ReferenceEvaluator(_model(call, feeds)).run(None, feeds)
-    except Exception:  # whatever an operator without a reference raises
-        found = _by_runtime(call, xs)
-    return [torch.tensor(value) for value in found]
+    found = reference.ReferenceEvaluator(_model(call, [x.dtype for x in feeds.values()])).run(None, feeds)
+    return [torch.tensor(np.array(value, order="C")) for value in found]
 
 
-def _by_runtime(call: OnnxCall, xs: Sequence[Tensor]) -> Sequence[Any]:
+@lru_cache(maxsize=256)
+def _session(call: OnnxCall, dtypes: tuple[np.dtype[Any], ...]) -> Any:
     onnxruntime: Any = import_module("onnxruntime")  # it has no types
-    given = {name: x.to(DTYPES[dtype]).numpy() for name, x, dtype in zip(call.names, xs, call.operands, strict=True)}
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        _model(call, given).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, given)
+    options.log_severity_level = 4
+    data = _model(call, dtypes).SerializeToString()
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def _model(call: OnnxCall, feeds: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """A model of the one node; element types are those of the arrays, sizes are left open."""
+def _model(call: OnnxCall, dtypes: Sequence[np.dtype[Any]]) -> onnx.ModelProto:
+    """A model of the one node over operands of these types; sizes are left open."""
     import onnx
     from onnx import helper
 
     node = onnx.NodeProto.FromString(call.node)
     inputs = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
-        for name, x in feeds.items()
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), None)
+        for name, dtype in zip(dict.fromkeys(call.names), dtypes, strict=True)
     ]
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     graph = helper.make_graph([node], "call", inputs, outputs)

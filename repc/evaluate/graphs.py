@@ -15,6 +15,7 @@ from repc.ir.field import Field, T
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.types import ShapeError, TensorType
+from repc.ops.opaque import Opaque
 
 
 def sizes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
@@ -29,10 +30,7 @@ def sizes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
     types = {name: graph[id].type for name, id in graph.inputs.items()}
     bound: dict[str, int] = {}
     for name, type in types.items():
-        for dim, size in zip(type.shape, shapes[name], strict=False):
-            free = free_dimension(dim)
-            if free is not None:
-                bound.setdefault(free, size)
+        _bind(bound, type, shapes[name])
     misfits = [fault for name, type in types.items() for fault in _misfits(name, type, shapes[name], bound)]
     if misfits:
         raise Failure(misfits)
@@ -79,14 +77,19 @@ def compute(
     )
     uses = Counter(source for id in order for source in graph[id].inputs)
     values = {id: field.lift(value) for id, value in given.items() if id in uses or id in keep}
+    known = dict(bound)
+    for id, value in values.items():
+        _bind(known, graph[id].type, field.shape(value))
     for id in order:
         node = graph[id]
         operands = {
             name: values[source] if isinstance(source, int) else weights.pop((id, name))
             for name, source in node.operands().items()
         }
-        values[id] = node.op.at(bound).apply(field, operands)
+        values[id] = node.op.at(known).apply(field, operands)
         del operands
+        if isinstance(node.op, Opaque):
+            _bind(known, node.type, field.shape(values[id]))
         for source in node.inputs:
             uses[source] -= 1
             if not uses[source] and source not in keep:
@@ -95,7 +98,10 @@ def compute(
 
 
 def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int]) -> Iterator[Diagnostic]:
-    """The operators that do not accept their operands at these sizes; what reads a wrong value is not asked."""
+    """The operators that do not accept their operands at these sizes.
+
+    What reads a wrong value, or one of a size that is not known before it is there, is not asked.
+    """
     wrong: set[NodeId] = set()
 
     def type_of(operand: NodeId | Expr) -> TensorType:
@@ -104,7 +110,7 @@ def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int
 
     for id in order:
         node = graph[id]
-        if not wrong.isdisjoint(node.inputs):
+        if not wrong.isdisjoint(node.inputs) or isinstance(node.op, Opaque):
             wrong.add(id)
         elif node.inputs:
             try:
@@ -112,6 +118,14 @@ def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int
             except ShapeError as fault:
                 wrong.add(id)
                 yield errors.size_misfit(node, bound, fault)
+
+
+def _bind(bound: dict[str, int], type: TensorType, shape: Sequence[int]) -> None:
+    """The free dimensions that a value gives: an input, or a result whose sizes nobody knows before it is there."""
+    for dim, size in zip(type.shape, shape, strict=False):
+        free = free_dimension(dim)
+        if free is not None:
+            bound.setdefault(free, size)
 
 
 def between(graph: Graph, wanted: Iterable[NodeId], given: Container[NodeId]) -> list[NodeId]:

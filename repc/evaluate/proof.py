@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from math import ceil, log
 
 import torch
@@ -81,10 +82,11 @@ def prove(
     """
     found: list[Verdict] = []
     waiting = list(segments(train, fused, same))
+    fields = cache(PrimeField)
     with torch.no_grad(), _one_thread():
         for segment in waiting:
             progress(len(found) / len(waiting))
-            found.append(_verdict(train, fused, same, segment, facts, seed))
+            found.append(_verdict(train, fused, same, segment, facts, fields, seed))
     return found
 
 
@@ -94,11 +96,12 @@ def _verdict(
     same: Mapping[NodeId, NodeId],
     segment: Segment,
     facts: Sequence[Fact],
+    fields: Callable[[str, bool], PrimeField],
     seed: int,
 ) -> Verdict:
     """Sides that differ are looked at again from further back, until nothing that they start from is related."""
     while True:
-        found = _Sides(train, fused, segment, facts).verdict(seed)
+        found = _Sides(train, fused, segment, facts, fields).verdict(seed)
         further = None if found.equal else wider(train, fused, same, segment)
         if further is None:
             return found
@@ -117,10 +120,17 @@ def _one_thread() -> Generator[None]:
 
 
 class _Sides:
-    """The two sides of a segment, and what their weights are made of."""
+    """The two sides of a segment, what their weights are made of, and the fields to compute in."""
 
-    def __init__(self, train: Graph, fused: Graph, segment: Segment, facts: Sequence[Fact]) -> None:
-        self._train, self._fused, self._segment = train, fused, segment
+    def __init__(
+        self,
+        train: Graph,
+        fused: Graph,
+        segment: Segment,
+        facts: Sequence[Fact],
+        fields: Callable[[str, bool], PrimeField],
+    ) -> None:
+        self._train, self._fused, self._segment, self._fields = train, fused, segment, fields
         exprs = [*_weights(train, segment.train), *_weights(fused, segment.fused)]
         self._parameters = parameters(exprs)
         self._facts = [fact for fact in facts if parameters([fact.expr]).keys() <= self._parameters.keys()]
@@ -145,7 +155,8 @@ class _Sides:
             return f"it is {types[1]} instead of {types[0]}"
         wrong, count = 0, 0
         for attempt in range(REDRAWS):
-            field = PrimeField(f"{seed} {attempt}", signs=bool(self._facts))
+            field = self._fields(f"{seed} {attempt}", bool(self._facts))
+            field.divided_by_zero = False
             expected, found = self._values(field, sizes)
             count = expected.numel()
             wrong = int((expected != found).sum()) if expected.shape == found.shape else count
@@ -182,7 +193,11 @@ def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
     """
     value = evaluate({"": fact.expr}, field, drawn)[""].flatten()
     for path in parameters([fact.expr]):
-        scale = field.draw_positive(drawn[path].shape, f"scale {path}")
+        # Squares of different numbers: no two are the same factor, and none is negative.
+        roots = torch.arange(2, drawn[path].numel() + 2, dtype=torch.float64)
+        if len(roots) > P // 2 - 2:
+            continue
+        scale = field.mul(roots, roots).reshape(drawn[path].shape)
         scaled = {**drawn, path: field.mul(drawn[path], scale)}
         ratio = field.div(evaluate({"": fact.expr}, field, scaled)[""].flatten(), value)
         factors = {float(s): i for i, s in enumerate(scale.flatten())}

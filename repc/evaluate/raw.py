@@ -13,7 +13,9 @@ from torch import Tensor
 def raw(tensor: Tensor) -> np.ndarray:
     """The bytes of a tensor in row-major order, as a flat array; numpy itself does not know bfloat16."""
     flat = tensor.detach().cpu().reshape(-1)
-    if flat.numel() and flat.stride() != (1,):  # an expanded scalar, which torch calls contiguous
+    if not flat.numel():
+        return np.empty(0, np.uint8)
+    if flat.stride() != (1,):  # an expanded scalar, which torch calls contiguous
         flat = flat.clone(memory_format=torch.contiguous_format)
     return flat.view(torch.uint8).numpy()
 

@@ -194,7 +194,9 @@ def _window(node: Node) -> tuple[int, int]:
             weight = node.weights.get("weight")
             kernel = weight.type.concrete()[2:] if weight else ()
             reach = max((d * (k - 1) for d, k in zip(node.op.dilation, kernel, strict=False)), default=0)
-            return reach, max(node.op.stride) if isinstance(node.op, Conv) else 1
+            return max(reach, *map(sum, node.op.padding)), max(node.op.stride) if isinstance(node.op, Conv) else 1
+        case Pad():
+            return max(map(sum, node.op.widths)), 1
         case MaxPool() | AvgPool():
             return max(node.op.kernel) * max(getattr(node.op, "dilation", (1,))) - 1, max(node.op.stride)
         case _:

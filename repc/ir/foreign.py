@@ -174,7 +174,11 @@ def _parts(value: Template) -> Iterator[Template]:
 
 
 def _types_at(types: tuple[TensorType, ...], sizes: Mapping[str, int]) -> tuple[TensorType, ...]:
-    return tuple(type.with_shape([evaluate(dim, sizes) for dim in type.shape]) for type in types)
+    """Sizes that only the call itself decides stay symbols."""
+    return tuple(
+        type.with_shape([evaluate(dim, sizes) if symbols([dim]) <= sizes.keys() else dim for dim in type.shape])
+        for type in types
+    )
 
 
 def _at(value: Template, sizes: Mapping[str, int]) -> Template:

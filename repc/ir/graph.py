@@ -7,6 +7,7 @@ Rewriting touches a node and its neighbours only, so that folding costs about as
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
@@ -23,6 +24,7 @@ class Graph:
 
     `inputs` maps the names of the runtime inputs to their nodes, `outputs` the names of the results.  `parameters`
     lists what a training state_dict holds, in the order of the spec; a fused graph keeps the list it was made from.
+    `names` has what an imported network calls its values, where it does.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,6 +32,7 @@ class Graph:
         self.inputs: dict[str, NodeId] = {}
         self.outputs: dict[str, NodeId] = {}
         self.parameters: dict[str, Parameter] = {}
+        self.names: dict[NodeId, str] = {}
         self._built: nx.MultiDiGraph[NodeId] | None = None
         self._nodes: dict[NodeId, Node] = {}
         self._next = 0
@@ -125,8 +128,18 @@ class Graph:
                 removed.append(dead)
         return removed
 
+    def drop_dead(self) -> None:
+        """Remove what no output depends on; runtime inputs stay."""
+        needed = self.upstream(self.outputs.values()) | set(self.inputs.values())
+        for id in reversed(self.order()):
+            if id not in needed:
+                self.remove(id)
+
     def renumbered(self, ids: Mapping[NodeId, NodeId]) -> Graph:
-        """The same graph where the nodes have the given ids, and those that are given none have new ones."""
+        """The same graph where the nodes have the given ids, and those that are given none have new ones.
+
+        An id says which value a node makes, so that names go with the given ids.
+        """
         other = Graph(self.name)
         unused = count(max(self._next, *ids.values(), 0))
         known: dict[NodeId, NodeId] = {}
@@ -138,13 +151,15 @@ class Graph:
         other.inputs = {name: known[id] for name, id in self.inputs.items()}
         other.outputs = {name: known[id] for name, id in self.outputs.items()}
         other.parameters = dict(self.parameters)
+        given = {ids[id] for id in known if id in ids}
+        other.names = {id: name for id, name in self.names.items() if id in given}
         return other
 
     def copy(self) -> Graph:
         """An independent graph over the same (frozen) nodes, with the same ids."""
         other = Graph(self.name)
         other.inputs, other.outputs = dict(self.inputs), dict(self.outputs)
-        other.parameters = dict(self.parameters)
+        other.parameters, other.names = dict(self.parameters), dict(self.names)
         other._nodes, other._next = dict(self._nodes), self._next
         return other
 
@@ -172,11 +187,14 @@ class Graph:
 
 
 def value_names(graph: Graph, suffix: Callable[[Node], str]) -> Iterator[tuple[NodeId, str]]:
-    """A unique, stable name for every value, from its path: ``path``, else ``path/suffix``, else numbered."""
-    taken: dict[str, int] = {}
+    """A unique, stable name for every value: its own, else ``path/suffix``, numbered where that is taken."""
+    taken = Counter(graph.names[id] for id in graph if id in graph.names)
     for id in graph.order():
         node = graph[id]
+        if id in graph.names:
+            yield id, graph.names[id]
+            continue
         base = f"{node.path}/{suffix(node)}" if node.path else suffix(node)
-        before = taken.get(base, 0)
-        taken[base] = before + 1
+        before = taken[base]
+        taken[base] += 1
         yield id, f"{base}.{before}" if before else base

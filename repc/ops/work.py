@@ -18,10 +18,9 @@ SIDE = 224
 
 
 def nominal_sizes(graph: Graph, batch: int = 1) -> dict[str, int]:
-    """A size for every free dimension where any will do: 224, and `batch` for those in front."""
-    types = [graph[id].type for id in graph.inputs.values()]
-    front = symbols(dim for type in types for dim in type.shape[:1])
-    return {name: batch if name in front else SIDE for type in types for name in symbols(type.shape)}
+    """A size for every free dimension where any will do: 224, and `batch` for those in front of an input."""
+    front = symbols(dim for id in graph.inputs.values() for dim in graph[id].type.shape[:1])
+    return {name: batch if name in front else SIDE for id in graph for name in sorted(symbols(graph[id].type.shape))}
 
 
 def multiply_adds(graph: Graph, sizes: Mapping[str, int], nodes: Iterable[NodeId] | None = None) -> int:

@@ -15,13 +15,14 @@ class Options:
     """`keep`: path patterns of what stays as it is; `objective` and `overrides`: what a fold may cost, and where.
 
     `values` computes a weight, flat, from the parameters that are to be deployed: with it folding may rely on what is
-    true of these values alone.
+    true of these values alone.  Without `pin`, no fold may hold for the sizes at hand alone.
     """
 
     keep: tuple[str, ...] = ()
     objective: str = "default"
     overrides: tuple[Override, ...] = ()
     values: Callable[[Expr], Sequence[float]] | None = None
+    pin: bool = True
 
     def keeps(self, path: str) -> bool:
         """Whether a pattern is the path or one of its ancestors."""

@@ -47,11 +47,7 @@ def fold(graph: Graph, options: Options | None = None) -> tuple[Graph, Trace]:
 
 def drop_dead(work: Workspace, trace: Trace) -> None:
     """Remove what no output depends on."""
-    graph = work.graph
-    needed = graph.upstream(graph.outputs.values()) | set(graph.inputs.values())
-    for id in reversed(graph.order()):
-        if id not in needed:
-            graph.remove(id)
+    work.graph.drop_dead()
 
 
 def apply_rules(work: Workspace, trace: Trace) -> None:

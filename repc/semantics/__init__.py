@@ -8,7 +8,7 @@ collected, so that one run reports them all.
 
 from repc.semantics.bind import bind
 from repc.semantics.check import check
-from repc.semantics.elaborate import elaborate
+from repc.semantics.elaborate import block_of, elaborate, elaborate_block
 from repc.semantics.library import FileLibrary, OpenedSpec, open_spec, shipped_names, shipped_source
 from repc.semantics.modules import Library, Module, load
 from repc.semantics.stored import Stored, adapt_stored
@@ -22,8 +22,10 @@ __all__ = [
     "Stored",
     "adapt_stored",
     "bind",
+    "block_of",
     "check",
     "elaborate",
+    "elaborate_block",
     "load",
     "open_spec",
     "shipped_names",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from repc.ir.types import DTYPES
 from repc.ops.constant import Constant, Fill
 from repc.semantics.call import Call
 from repc.semantics.values import Value, as_number
@@ -26,7 +27,7 @@ def tensor(c: Call) -> Value:
 
 def fill(c: Call) -> Value:
     """One number everywhere."""
-    return c.emit(Fill(c.sizes("shape"), c.fraction("value")))
+    return c.emit(Fill(c.sizes("shape"), c.fraction("value"), c.choice("dtype", DTYPES)))
 
 
 def arange(c: Call) -> Value:

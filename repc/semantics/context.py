@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 MAX_DEPTH = 120
 MAX_ROUNDS = 250_000
 SEGMENT = r"[A-Za-z0-9_]+"
-KEY = rf"{SEGMENT}(?:\.{SEGMENT})*"
-"""A path of labels: what a state_dict key may be, and what the holes of a label may make of it."""
+"""A part of a path: what the holes of a label may make of it."""
+KEY = r"[^\s\"'\\.]+(?:\.[^\s\"'\\.]+)*"
+"""What the key of a parameter may be: importers keep the names of others, such as ``onnx::Conv_12``."""
 
 
 class Env:
@@ -190,7 +191,7 @@ class Context:
 
     def key(self, name: str, span: Span) -> str:
         """The state_dict key of a name below the current labels; raises `Rejected` for one that is no path."""
-        if re.fullmatch(KEY, name) is None:
+        if re.fullmatch(KEY, name) is None or not name.isprintable():
             raise Rejected(errors.bad_key(span, name))
         return ".".join([*self.path, name])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from repc.diagnostics import Span
 from repc.ir.dims import Dim
 from repc.ir.types import DTYPES, TensorType
@@ -93,25 +95,32 @@ def _bind_dim(ctx: Context, dim: tree.Expr, actual: Dim, env: Env, span: Span, w
 
 
 def weight_type(ctx: Context, type: tree.TypeExpr, env: Env) -> TensorType | None:
-    """The concrete type of a parameter, None after an error; a named rest splices a list of sizes.
+    """The concrete type of a parameter, None after an error.
 
     Raises `Rejected` for an unknown element type, and for sizes that are none, negative, symbolic or too large.
     """
-    shape: list[int] = []
-    for dim in type.dims:
-        values = _spliced(dim, env) if isinstance(dim, tree.Rest) else (ctx.evaluate(ctx, dim, env),)
-        for value in values:
-            if isinstance(value, Poison):
-                return None
-            size = size_of(value, dim.span)
-            if not isinstance(size, int):
-                raise Rejected(errors.symbolic_weight(dim.span, str(size)))
-            shape.append(size)
-    total = 1
-    for size in shape:
-        total *= size
+    found = stated_type(ctx, type, env, free=False)
+    total = 0 if found is None else prod(found.concrete())
     if total > MAX_ELEMENTS:
         raise Rejected(errors.too_many_elements(type.span, total, MAX_ELEMENTS))
+    return found
+
+
+def stated_type(ctx: Context, type: tree.TypeExpr, env: Env, *, free: bool = True) -> TensorType | None:
+    """The type that is written, None after an error; a named rest splices a list of sizes.
+
+    Raises `Rejected` for an unknown element type, for sizes that are none or negative, and unless they may be `free`
+    for those that are.
+    """
+    shape: list[Dim] = []
+    for dim in type.dims:
+        values = _spliced(dim, env) if isinstance(dim, tree.Rest) else (ctx.evaluate(ctx, dim, env),)
+        if any(isinstance(value, Poison) for value in values):
+            return None
+        for size in (size_of(value, dim.span) for value in values):
+            if not free and not isinstance(size, int):
+                raise Rejected(errors.symbolic_weight(dim.span, str(size)))
+            shape.append(size)
     return TensorType(tuple(shape), dtype_of(type) or "f32")
 
 

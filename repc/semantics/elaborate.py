@@ -10,15 +10,17 @@ from typing import TypeAlias
 from repc.diagnostics import Failure
 from repc.ir.graph import Graph
 from repc.ir.paths import Pattern
+from repc.ir.types import TensorType
 from repc.semantics import adapters, errors, flow, parameters
 from repc.semantics.adapters import Attachment
 from repc.semantics.application import apply_layer, run_body
 from repc.semantics.context import Context, Env
+from repc.semantics.declared import bind_type
 from repc.semantics.errors import Rejected
 from repc.semantics.expressions import evaluate
-from repc.semantics.inputs import add_inputs
+from repc.semantics.inputs import add_input, add_inputs
 from repc.semantics.modules import Module, Named
-from repc.semantics.values import Activation, Value, describe
+from repc.semantics.values import Activation, Tensor, Value, describe
 from repc.semantics.weights import declare
 from repc.syntax import tree
 
@@ -46,6 +48,31 @@ def elaborate(
     if ctx.errors:
         raise Failure(ctx.errors)
     return ctx.graph
+
+
+def elaborate_block(module: Module, name: str, given: Mapping[str, Value], types: Mapping[str, TensorType]) -> Graph:
+    """The training graph of a block by itself; its inputs have these types, by port.
+
+    Raises `Failure` with every error found.
+    """
+    ctx = new_context(name)
+    definition, home = block_of(module, name)
+    with deep_stack():
+        try:
+            _run_block(ctx, definition, home, given, types)
+        except Rejected as rejected:
+            ctx.report(rejected.diagnostic)
+    if ctx.errors:
+        raise Failure(ctx.errors)
+    return ctx.graph
+
+
+def block_of(module: Module, name: str) -> tuple[tree.Definition, Module]:
+    """The definition of a block or model that a file has or sees, and the module that it stands in."""
+    found = module.find(name)
+    if found is None or isinstance(found[0], tree.Adapt):
+        raise Failure(errors.unknown_name(module.file.span, name, module.visible()))
+    return found[0], found[1]
 
 
 def new_context(name: str) -> Context:
@@ -136,6 +163,28 @@ def _run_model(
     with ctx.body(env):
         add_inputs(ctx, definition, env, sizes)
         results = run_body(ctx, definition, env)
+    _add_outputs(ctx, results)
+
+
+def _run_block(
+    ctx: Context, definition: tree.Definition, home: Module, given: Mapping[str, Value], types: Mapping[str, TensorType]
+) -> None:
+    unknown = [key for key in given if key not in [p.name for p in definition.parameters]]
+    if unknown:
+        known = [p.name for p in definition.parameters]
+        raise Rejected(errors.unknown_keyword(definition.span, definition.name, unknown[0], known))
+    env = Env(home, _parameters(ctx, definition, given, home).names)
+    with ctx.body(env):
+        for port in definition.ports:
+            id = add_input(ctx, port, types[port.name])
+            value = Activation(id, types[port.name])
+            bind_type(ctx, port.type, value, env, port.span, f"port {port.name} of {definition.name}")
+            env.names[port.name] = value
+        results = run_body(ctx, definition, env)
+    _add_outputs(ctx, results)
+
+
+def _add_outputs(ctx: Context, results: list[tuple[Tensor, tree.Expr]]) -> None:
     for index, (value, expr) in enumerate(results):
         if isinstance(value, Activation):
             ctx.graph.outputs[_output_name(ctx.graph, expr, index, len(results))] = value.id

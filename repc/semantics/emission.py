@@ -11,7 +11,7 @@ from repc.ir.dims import MAX_FACTOR
 from repc.ir.expr import Apply, Expr, Param, apply
 from repc.ir.node import Node
 from repc.ir.operator import Operator
-from repc.ir.types import ShapeError, TensorType
+from repc.ir.types import WHOLE, ShapeError, TensorType
 from repc.ops.arithmetic import Affine, Divide, Multiply, Sum
 from repc.ops.constant import Fill
 from repc.ops.linear import MatMul
@@ -26,7 +26,8 @@ def emit(ctx: Context, op: Operator, operands: Mapping[str, Tensor], span: Span,
     """The value of ``op(operands)``; `name` is what the spec calls the operator (``sum as name``).
 
     With weights only, it is an expression; with an activation among the operands, a node whose other operands are its
-    weights.  Raises `Rejected` where the shapes do not fit.
+    weights.  So is what weights make of a free size, which is only known when the network runs.  Raises `Rejected`
+    where the shapes do not fit.
     """
     weights = {key: value for key, value in operands.items() if not isinstance(value, Activation)}
     try:
@@ -35,7 +36,7 @@ def emit(ctx: Context, op: Operator, operands: Mapping[str, Tensor], span: Span,
         raise Rejected(errors.shape(span, op.name, error)) from None
     if any(isinstance(size, int) and size >= MAX_FACTOR for size in type.shape):
         raise Rejected(errors.too_large_size(span))
-    if len(weights) == len(operands):
+    if len(weights) == len(operands) and all(isinstance(size, int) for size in type.shape):
         return Apply(op, weights, type)
     inputs = tuple(value.id for value in operands.values() if isinstance(value, Activation))
     path = ".".join([*ctx.path, name]) if name else ctx.dotted
@@ -50,7 +51,7 @@ def emit_all(ctx: Context, op: Operator, operands: Sequence[Tensor], span: Span,
 
 def constant(value: Number, like: TensorType | None = None) -> Expr:
     """A number as a weight expression without dimensions, of the element type of what it is combined with."""
-    whole = like is not None and like.dtype in ("i64", "bool")
+    whole = like is not None and like.dtype in (*WHOLE, "bool")
     return apply(Fill((), Fraction(value), like.dtype if like and not (whole and value % 1) else "f32"))
 
 

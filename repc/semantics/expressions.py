@@ -8,7 +8,7 @@ from typing import cast
 from repc.diagnostics import Span
 from repc.ir.expr import Apply, Param
 from repc.ops.shape import Permute
-from repc.semantics import errors, flow, initial, merges, movement, statics
+from repc.semantics import errors, flow, initial, merges, movement, opaque, statics
 from repc.semantics.call import bind
 from repc.semantics.context import Context, Env
 from repc.semantics.emission import combine, constant, emit, negate
@@ -67,6 +67,8 @@ def _name(ctx: Context, expr: tree.Name, env: Env) -> Value:
         return FUNCTIONS[expr.name]
     if expr.name in initial.INITIALISERS:
         return initial.call(expr.name, (), {}, expr.span)
+    if expr.name == opaque.NAME:
+        raise Rejected(errors.untyped_opaque(expr.span))
     if expr.name in statics.STATIC_FUNCTIONS:
         raise Rejected(errors.function_without_call(expr.span, expr.name))
     raise Rejected(errors.unknown_name(expr.span, expr.name, known_names(env)))
@@ -85,7 +87,7 @@ def _block(module: Module, name: str, span: Span, known: Sequence[str]) -> Block
 
 def known_names(env: Env) -> list[str]:
     """Everything that a name could have meant here."""
-    functions = [*FUNCTIONS, *statics.STATIC_FUNCTIONS, *initial.INITIALISERS, *CONSTANTS]
+    functions = [*FUNCTIONS, *statics.STATIC_FUNCTIONS, *initial.INITIALISERS, *CONSTANTS, opaque.NAME]
     return [*env.visible(), *env.home.visible(), *functions]
 
 
@@ -284,6 +286,7 @@ _FORMS: dict[type[tree.Expr], Callable[[Context, tree.Expr, Env], Value]] = cast
         tree.Binary: _binary,
         tree.If: _if,
         tree.Call: _call,
+        tree.Typed: opaque.typed,
         tree.Index: _index,
         tree.Attribute: _attribute,
         tree.Pipe: flow.pipe,

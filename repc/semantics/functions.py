@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from repc.ir.types import DTYPES
-from repc.ops.arithmetic import Detach
+from repc.ops.arithmetic import Affine, Detach, Divide, Multiply
 from repc.ops.attention import Attention, usual_scale
 from repc.ops.binary import BINARY, Binary, Not, Where
 from repc.ops.constant import Eye
@@ -145,7 +145,7 @@ _EPS = Fraction(1, 100_000)
 
 _TABLE = (
     Function("tensor", (), constants.tensor, {"values": REQUIRED}, positional=1),
-    Function("fill", (), constants.fill, {"shape": REQUIRED, "value": REQUIRED}, positional=2),
+    Function("fill", (), constants.fill, {"shape": REQUIRED, "value": REQUIRED, "dtype": "f32"}, positional=2),
     Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),
     Function("arange", (), constants.arange, {"size": REQUIRED}, positional=1),
     Function("randn", (), matrices.randn, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
@@ -161,6 +161,8 @@ _TABLE = (
     Function("conv_transpose", ("x", "weight", "bias?"), _conv_transpose, {**_CONV, "output_pad": 0}),
     Function("linear", ("x", "weight", "bias?"), lambda c: c.emit(Linear())),
     Function("matmul", ("a", "b"), lambda c: c.emit(MatMul())),
+    Function("multiply", ("a", "b"), lambda c: c.emit(Multiply())),
+    Function("divide", ("a", "b"), lambda c: c.emit(Divide())),
     Function("einsum", ("a", "b"), lambda c: c.emit(Einsum(c.text("equation"))), {"equation": REQUIRED}, positional=1),
     Function("attention", ("q", "k", "v", "mask?"), _attention, {"scale": None, "causal": False}),
     Function(
@@ -225,6 +227,7 @@ _TABLE = (
     Function("permute", ("x",), movement.permute, {"axes": REQUIRED}, positional=1),
     Function("expand", ("x",), movement.expand, {"shape": REQUIRED}, positional=1),
     Function("split", ("x",), movement.split, {"sizes": REQUIRED, "axis": 1}, positional=1),
+    Function("slice", ("x",), movement.part, {"axis": REQUIRED, "start": 0, "stop": None, "step": 1}),
     Function("take", ("x",), movement.take, {"positions": REQUIRED, "axis": REQUIRED}, positional=1),
     Function("roll", ("x",), movement.roll, {"shift": REQUIRED, "axis": REQUIRED}, positional=1),
     Function("gather", ("x", "index"), lambda c: c.emit(Gather(c.axis("axis"))), {"axis": 0}),
@@ -237,6 +240,7 @@ _TABLE = (
     Function("amin", ("x",), _reduce("min"), _REDUCE),
     Function("var", ("x",), _reduce("var"), {**_REDUCE, "correction": 0}),
     Function("cumsum", ("x",), lambda c: c.emit(CumSum(c.axis("axis"))), {"axis": REQUIRED}, positional=1),
+    Function("affine", ("x", "weight?", "bias?"), lambda c: c.emit(Affine(c.axis("axis"))), {"axis": 1}),
     Function("along", ("x",), _along, {"axis": REQUIRED}, positional=1),
     Function("detach", ("x",), lambda c: c.emit(Detach())),
 )

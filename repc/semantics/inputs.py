@@ -7,7 +7,7 @@ from math import lcm
 
 from repc.diagnostics import Failure
 from repc.ir.dims import Dim, symbol
-from repc.ir.node import Node
+from repc.ir.node import Node, NodeId
 from repc.ir.types import TensorType
 from repc.ops.constant import Input
 from repc.semantics import errors
@@ -28,13 +28,18 @@ def add_inputs(ctx: Context, definition: tree.Definition, env: Env, sizes: Mappi
     divisors = _divisors(definition, env)
     for port in definition.ports:
         shape = tuple(_size(ctx, dim, env, free, sizes, divisors) for dim in port.type.dims)
-        type = TensorType(shape, dtype_of(port.type) or "f32")
-        id = ctx.graph.add(Node(Input(port.name, type), (), {}, type, port.name, (port.span,)))
-        ctx.graph.inputs[port.name] = id
+        add_input(ctx, port, TensorType(shape, dtype_of(port.type) or "f32"))
     unknown = sorted(set(sizes) - set(free))
     if unknown:
         raise Rejected(errors.unknown_size_name(definition.span, unknown[0], list(free)))
     env.names.update({name: Activation(id, ctx.graph[id].type) for name, id in ctx.graph.inputs.items()})
+
+
+def add_input(ctx: Context, port: tree.Port, type: TensorType) -> NodeId:
+    """The node of one port."""
+    id = ctx.graph.add(Node(Input(port.name, type), (), {}, type, port.name, (port.span,)))
+    ctx.graph.inputs[port.name] = id
+    return id
 
 
 def _size(

@@ -14,26 +14,26 @@ from repc.semantics.context import Context, Env
 from repc.semantics.emission import checked_axis, emit_all
 from repc.semantics.errors import Rejected
 from repc.semantics.functions import APPLICABLE
-from repc.semantics.values import POISON, MergeLayer, Poison, Step, Tensor, Value, as_integer, describe
+from repc.semantics.values import POISON, MergeLayer, Poison, Step, Tensor, Value, as_integer, as_number, describe
 from repc.syntax import tree
 
 
 def merge(ctx: Context, expr: tree.Merge, env: Env) -> Value:
     """The merged value of the branches, or a layer where the branches are layers."""
-    axis = _axis(ctx, expr, env)
+    argument = _argument(ctx, expr, env)
     found = [(span, value) for branch in expr.branches for span, value in _branch(ctx, branch, env)]
-    if any(isinstance(value, Poison) for _, value in found):
+    if isinstance(argument, Poison) or any(isinstance(value, Poison) for _, value in found):
         return POISON
     if not found:
         raise Rejected(errors.no_branches(expr.span, expr.kind))
     layers = [isinstance(value, APPLICABLE) for _, value in found]
     if all(layers):
         steps = tuple(Step((), value, span) for span, value in found)
-        return MergeLayer(expr.kind, axis, expr.name, steps, expr.span)
+        return MergeLayer(expr.kind, argument, expr.name, steps, expr.span)
     if any(layers):
         span, value = found[layers.index(True)]
         raise Rejected(errors.layer_among_values(span, describe(value)))
-    return merged(ctx, expr.kind, axis, expr.name, found, expr.span)
+    return merged(ctx, expr.kind, argument, expr.name, found, expr.span)
 
 
 def apply_merge(ctx: Context, layer: MergeLayer, inputs: tuple[Value, ...]) -> Value:
@@ -41,33 +41,46 @@ def apply_merge(ctx: Context, layer: MergeLayer, inputs: tuple[Value, ...]) -> V
     found = [(step.span, flow.apply_step(ctx, step, inputs)) for step in layer.steps]
     if any(isinstance(value, Poison) for _, value in found):
         return POISON
-    return merged(ctx, layer.kind, layer.axis, layer.name, found, layer.span)
+    return merged(ctx, layer.kind, layer.argument, layer.name, found, layer.span)
 
 
-def merged(ctx: Context, kind: str, axis: int, name: str | None, found: list[tuple[Span, Value]], span: Span) -> Tensor:
+def merged(
+    ctx: Context, kind: str, argument: Value, name: str | None, found: list[tuple[Span, Value]], span: Span
+) -> Tensor:
     """One n-ary operator; also over a single branch, which may still be named or folded."""
     values = [as_tensor(value, place) for place, value in found]
     if kind == "concat":
-        return emit_all(ctx, Concat(checked_axis(axis, values[0].type, span)), values, span, name)
+        axis = checked_axis(1 if argument is None else as_integer(argument) or 0, values[0].type, span)
+        return emit_all(ctx, Concat(axis), values, span, name)
+    if argument is not None:
+        items = argument if isinstance(argument, tuple) else ()
+        coefficients = tuple(Fraction(item) for item in map(as_number, items) if item is not None)
+        if len(coefficients) != len(values) or len(items) != len(values):
+            expected = f"a list of {len(values)} numbers, one for each branch"
+            raise Rejected(errors.bad_attribute(span, kind, _ARGUMENTS[kind], expected, describe(argument)))
+        return emit_all(ctx, Sum(coefficients), values, span, name)
     share = Fraction(1, len(values)) if kind == "mean" else Fraction(1)
     return emit_all(ctx, Sum((share,) * len(values)), values, span, name)
 
 
-def _axis(ctx: Context, expr: tree.Merge, env: Env) -> int:
-    """The axis that branches are concatenated along, the only argument of any merge."""
-    most = int(expr.kind == "concat")
-    if len(expr.arguments) > most:
-        raise Rejected(errors.merge_arguments(expr.arguments[most].span, expr.kind))
+_ARGUMENTS = {"concat": "axis", "sum": "coefficients"}
+"""What a merge takes before its branches."""
+
+
+def _argument(ctx: Context, expr: tree.Merge, env: Env) -> Value:
+    """The axis that branches are concatenated along, or what they are multiplied by; None where it is not given."""
+    known = _ARGUMENTS.get(expr.kind)
+    if len(expr.arguments) > (known is not None):
+        raise Rejected(errors.merge_arguments(expr.arguments[known is not None].span, expr.kind, known))
     if not expr.arguments:
-        return 1
+        return None
     argument = expr.arguments[0]
-    if argument.name not in (None, "axis"):
-        raise Rejected(errors.unknown_keyword(argument.span, expr.kind, argument.name, ["axis"]))
+    if argument.name not in (None, known):
+        raise Rejected(errors.unknown_keyword(argument.span, expr.kind, argument.name, [known or ""]))
     value = ctx.evaluate(ctx, argument.value, env)
-    axis = as_integer(value)
-    if axis is None and not isinstance(value, Poison):
+    if expr.kind == "concat" and as_integer(value) is None and not isinstance(value, Poison):
         raise Rejected(errors.not_a_count(argument.span, describe(value)))
-    return 1 if axis is None else axis
+    return value
 
 
 def _branch(ctx: Context, branch: tree.Branch, env: Env) -> Iterator[tuple[Span, Value]]:

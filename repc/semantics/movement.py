@@ -82,11 +82,21 @@ def pad(c: Call) -> Value:
     rank = c.type("x").rank
     widths = c.attributes["widths"]
     count = len(widths) if isinstance(widths, tuple) else c.spatial()
-    mode = c.choice("mode", ("zeros", "reflect", "replicate"))
+    mode = c.choice("mode", ("zeros", "reflect", "replicate", "circular"))
     if not count:
         raise c.wrong("widths", f"a list of {rank}, since x has no spatial axes")
     pairs = ((0, 0),) * (rank - count) + c.pairs("widths", count, negative=True)
     return c.emit(Pad(pairs, "constant" if mode == "zeros" else mode))
+
+
+def part(c: Call) -> Value:
+    """Every `step`-th element of an axis from `start` until before `stop`; both may count from the end."""
+    axis, stop = c.axis("axis"), c.attributes["stop"]
+    size, last = c.type("x").shape[axis], as_dim(stop)
+    if last is None and stop is not None:
+        raise c.wrong("stop", "a size, or none")
+    low, high = _bounds(slice(c.integer("start"), last), size)
+    return c.emit(Slice(axis, low, high, c.integer("step", least=1)))
 
 
 def take(c: Call) -> Value:

@@ -15,10 +15,11 @@ from repc.semantics.expressions import CONSTANTS
 from repc.semantics.functions import FUNCTIONS
 from repc.semantics.initial import INITIALISERS
 from repc.semantics.modules import Module
+from repc.semantics.opaque import NAME as OPAQUE
 from repc.semantics.statics import STATIC_FUNCTIONS
 from repc.syntax import tree
 
-BUILTIN = frozenset((*FUNCTIONS, *STATIC_FUNCTIONS, *INITIALISERS, *CONSTANTS))
+BUILTIN = frozenset((*FUNCTIONS, *STATIC_FUNCTIONS, *INITIALISERS, *CONSTANTS, OPAQUE))
 
 
 def check_names(module: Module) -> list[Diagnostic]:

@@ -117,10 +117,10 @@ class Repetition:
 
 @dataclass(frozen=True, eq=False)
 class MergeLayer:
-    """Branches that are layers: all read the same input."""
+    """Branches that are layers: all read the same input; `argument` is the axis or the coefficients."""
 
     kind: str
-    axis: int
+    argument: Value
     name: str | None
     steps: tuple[Step, ...]
     span: Span

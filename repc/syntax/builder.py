@@ -170,6 +170,14 @@ class Builder:
         function, arguments = parts
         return tree.Call(_span(*parts), function, arguments.items)
 
+    def typed(self, parts: Parts) -> tree.Typed:
+        function, arguments, _, types = parts
+        call = tree.Call(_span(function, arguments), function, arguments.items)
+        return tree.Typed(_span(*parts), call, types.items)
+
+    def types(self, parts: Parts) -> Bracketed:
+        return _between(parts, tree.TypeExpr)
+
     def arguments(self, parts: Parts) -> Bracketed:
         return _between(parts, tree.Argument)
 

@@ -74,6 +74,8 @@ class Layout:
                 return self._comment_before(expr, last.span.start, last)
             case tree.Unary(_, _, last) | tree.Index(_, last) | tree.Attribute(_, last) | tree.Call(_, last, ()):
                 return self._holds_comment(last)
+            case tree.Typed(_, last):
+                return self._holds_comment(last)
             case tree.List(_, items):
                 return bool(items)
             case _:
@@ -99,6 +101,8 @@ class Layout:
             case tree.Unary(_, operator, operand):
                 spelling, inner = text.unary(operator)
                 return self.expr(text.grouped(operand, inner), indent, spelling, start=expr.span.start)
+            case tree.Typed(_, called, types):
+                return self.expr(called, indent, suffix=text.types_text(types))
             case tree.Index() | tree.Attribute():
                 return self.expr(text.grouped(expr.value, text.OPERAND), indent, suffix=text.access_text(expr))
             case _:

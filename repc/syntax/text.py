@@ -82,8 +82,8 @@ def _operand_text(expr: tree.Expr) -> str:
             return spelling
         case tree.String(_, value):
             return string_text(value)
-        case tree.Call(_, function, arguments):
-            return f"{expression_text(function, OPERAND)}({_joined(map(argument_text, arguments))})"
+        case tree.Call() | tree.Typed():
+            return _call_text(expr)
         case tree.Index() | tree.Attribute():
             return expression_text(expr.value, OPERAND) + access_text(expr)
         case tree.Group(_, label, value):
@@ -98,6 +98,11 @@ def _operand_text(expr: tree.Expr) -> str:
             return f"{repeat_head(expr)} {{ {label_text(label)}{expression_text(body)} }}"
         case _:
             raise TypeError(f"{type(expr).__name__} is no expression")
+
+
+def _call_text(expr: tree.Call | tree.Typed) -> str:
+    call, types = (expr.call, types_text(expr.types)) if isinstance(expr, tree.Typed) else (expr, "")
+    return f"{expression_text(call.function, OPERAND)}({_joined(map(argument_text, call.arguments))}){types}"
 
 
 def _joined(texts: Iterable[str]) -> str:
@@ -202,6 +207,12 @@ def range_text(range_: tree.Range) -> str:
 def type_text(type_: tree.TypeExpr) -> str:
     """``f32[b, c, ...s]``."""
     return f"{type_.dtype or ''}[{_joined(map(_dimension, type_.dims))}]"
+
+
+def types_text(types: tuple[tree.TypeExpr, ...]) -> str:
+    """What a call says that it gives: `` -> f32[b, 5]``."""
+    texts = _joined(map(type_text, types))
+    return f" -> {texts}" if len(types) == 1 else f" -> ({texts})"
 
 
 def _dimension(dim: tree.Expr | tree.Rest) -> str:

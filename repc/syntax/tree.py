@@ -138,6 +138,13 @@ class Call(Expr):
     arguments: tuple[Argument, ...]
 
 
+class Typed(Expr):
+    """``call -> type`` or ``call -> (type, type)``: a call that says what it gives."""
+
+    call: Call
+    types: tuple[TypeExpr, ...]
+
+
 class Slice(Tree):
     """``a:b`` inside an index; either end may be missing."""
 

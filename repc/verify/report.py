@@ -12,6 +12,7 @@ NOT_COVERED = ("inputs and sizes beyond this sample", "GPU providers", "preproce
 
 Part = Literal["interior", "border", ""]
 PARTS: tuple[Part, ...] = ("interior", "border")
+ROUNDING = "rounding"  # what the checks of it begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ class Report:
     @property
     def equivalent(self) -> bool:
         return all(check.passed for check in self.checks)
+
+    @property
+    def wrong(self) -> tuple[Check, ...]:
+        """The checks that failed by more than rounding: the networks are two different functions."""
+        return tuple(check for check in self.checks if not check.passed and not check.name.startswith(ROUNDING))
 
     def __bool__(self) -> bool:
         return self.equivalent

@@ -64,10 +64,20 @@ class GraphRun:
         return f"{node.op.name} at {Cut(node.path or 'the top', place(node.origin))}"
 
 
-class ModuleRun:
-    """A torch module that takes its inputs by place, floating-point ones as `dtype` where that is given.
+Call: TypeAlias = Callable[[nn.Module, Sequence[Tensor]], object]
+"""How a module is called with its inputs."""
 
-    `layers` are the paths of submodules whose results are cuts.
+
+def by_place(module: nn.Module, inputs: Sequence[Tensor]) -> object:
+    """The usual way."""
+    return module(*inputs)
+
+
+class ModuleRun:
+    """A torch module, called with its inputs by place unless `call` says otherwise.
+
+    Floating-point inputs are given as `dtype` where there is one.  `layers` are the paths of submodules whose results
+    are cuts.
     """
 
     def __init__(
@@ -76,8 +86,9 @@ class ModuleRun:
         outputs: Sequence[Cut],
         layers: Mapping[Cut, str],
         dtype: torch.dtype | None = None,
+        call: Call = by_place,
     ) -> None:
-        self._module, self._outputs, self._dtype = module, outputs, dtype
+        self._module, self._outputs, self._dtype, self._call = module, outputs, dtype, call
         present = dict(cast("Iterator[tuple[str, nn.Module]]", module.named_modules()))
         self._layers = {cut: present[path] for cut, path in layers.items() if path in present}
 
@@ -92,7 +103,7 @@ class ModuleRun:
 
         handles = [layer.register_forward_hook(keep(cut)) for cut, layer in self._layers.items()]
         try:
-            results = tensors_of(self._module(*map(self._converted, inputs.values())))
+            results = tensors_of(self._call(self._module, [*map(self._converted, inputs.values())]))
         except Exception as error:
             raise Crash(f"the module does not run: {first_line(error)}") from error
         finally:

@@ -113,7 +113,7 @@ def _least(graph: Graph, names: list[str], rest: Mapping[str, int]) -> int:
     wanted: dict[Polynomial, int] = {}
     for id in graph:
         for dim, extent in _extents(graph, graph[id]):
-            if isinstance(dim, Polynomial) and dim.symbols() & set(names):
+            if isinstance(dim, Polynomial) and dim.symbols() & set(names) and dim.symbols() <= {*names, *rest}:
                 wanted[dim] = max(extent, wanted.get(dim, 0))
     for n in range(SMALLEST, LARGEST + 1):
         bound = {**rest, **dict.fromkeys(names, n)}

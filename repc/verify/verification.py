@@ -19,14 +19,15 @@ from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
 from repc.ir.trace import Step
+from repc.ops.work import nominal_sizes
 from repc.verify.certificate import certificate
 from repc.verify.certify import Proof, certify
 from repc.verify.checks import Noise, accuracy, agreement, algebra, true_facts
 from repc.verify.cuts import Correspondence, Cut, correspondence, deployed, longest_sums, outputs
 from repc.verify.fragility import fragility
 from repc.verify.options import Options
-from repc.verify.report import NOT_COVERED, PARTS, Check, Report
-from repc.verify.runs import GraphRun, ModuleRun, OnnxRun
+from repc.verify.report import NOT_COVERED, PARTS, ROUNDING, Check, Report
+from repc.verify.runs import Call, GraphRun, ModuleRun, OnnxRun, by_place
 from repc.verify.sampling import Batch, batches, describe
 from repc.verify.subject import Progress, Subject, compare_all, quiet
 from repc.verify.weights import check_weights, onnx_tensors
@@ -43,18 +44,21 @@ def verify(
     options: Options | None = None,
     model: onnx.ModelProto | Path | None = None,
     module: nn.Module | None = None,
+    original: nn.Module | None = None,
+    call: Call = by_place,
     steps: Sequence[Step] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Compare the network as trained with the network as deployed: by proof, and on a sample of inputs.
 
     `parameters` are those of the training graph, `values` the stored tensors of the fused one, in the deployed type;
-    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module, `steps`
-    what folding did.  At level "certify" the two graphs are proved equal over a prime field for all parameters.
+    `model` is the emitted ONNX file (a path where it has external data), `module` the emitted torch module, `original`
+    the one that the training graph was imported from; `call` says how modules take their inputs, `steps` what folding
+    did.  At level "certify" the two graphs are proved equal over a prime field for all parameters.
     The further reference is the training graph in float64.  Against it, at every value that both graphs have:
 
     - the fused graph in float64 agrees to 1e-11 relative (‖Δ‖∞/‖y‖∞);
-    - the fused graph, the module and the file are in the deployed type at most `options.limit` times as far off as the
+    - the fused graph, the modules and the file are in the deployed type at most `options.limit` times as far off as the
       unfused network is, by root mean squares over elements and inputs, of at least a unit in the last place.
 
     The stored tensors, wherever they are held, are their expressions' values to half a unit in the last place.
@@ -63,7 +67,16 @@ def verify(
     with torch.no_grad():
         same = correspondence(train, fused)
         task = _Task(train, fused, parameters, values, same, options or Options(), tuple(steps))
-        return _verify(task, model, module, progress or quiet)
+        return _verify(task, model, _Modules(module, original, call), progress or quiet)
+
+
+@dataclass(frozen=True, eq=False)
+class _Modules:
+    """Torch modules that compute the network, and how they are called."""
+
+    emitted: nn.Module | None
+    original: nn.Module | None
+    call: Call
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +104,7 @@ class _Task:
         return Noise(unfused, torch.finfo(self.dtype).eps, self.options.limit)
 
 
-def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None, progress: Progress) -> Report:
+def _verify(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modules, progress: Progress) -> Report:
     checks: list[Check] = []
     proof = None
     if task.options.level == "certify":
@@ -103,9 +116,9 @@ def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module
         checks.append(true_facts(facts, task.parameters))
     progress("weights", 0.0)
     exact = evaluate(storage(task.fused).tensors, TorchField(torch.float64), task.parameters)
-    checks.append(check_weights(task.fused, exact, _holders(task, model, module)))
+    checks.append(check_weights(task.fused, exact, _holders(task, model, modules.emitted)))
     internal = _internal(task, exact)
-    artifacts = list(_artifacts(task, model, module))
+    artifacts = list(_artifacts(task, model, modules))
     sample = batches(task.train, task.options, task.dtype)
     oracle = Subject("train form, float64", GraphRun(task.train, task.same.train, task.parameters, torch.float64))
     compare_all(oracle, [*internal, *artifacts], sample, progress)
@@ -114,7 +127,7 @@ def _verify(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module
     else:
         checks += [*_internal_checks(task, *internal), *_artifact_checks(task, internal[1], artifacts, sample)]
     kind = "given" if task.options.inputs else f"random (seed {task.options.seed})"
-    absent = tuple(_absent(task, artifacts, model, module))
+    absent = tuple(_absent(task, artifacts, model, modules.emitted))
     remarks = fragility(task.train, task.fused, task.parameters, exact, internal[0].tally)
     return Report(
         task.train.name,
@@ -153,23 +166,25 @@ def _internal(task: _Task, exact: Tensors) -> tuple[Subject, Subject, Subject]:
     )
 
 
-def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None) -> Iterator[Subject]:
+def _artifacts(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modules) -> Iterator[Subject]:
     nodes = task.same.fused
     results = outputs(task.fused, nodes)
     if model is not None:
         names = value_names(task.fused)
         run = OnnxRun(model, results, {cut: names[id] for cut, id in nodes.items()})
         yield Subject(f"ONNX Runtime CPU {task.type_name}", run)
-    if module is not None:
+    if modules.emitted is not None:
         layers = inference_plan(task.fused).layers
         paths = {cut: layers[id] for cut, id in nodes.items() if id in layers}
-        yield Subject(f"torch CPU {task.type_name}", ModuleRun(module, results, paths))
+        yield Subject(f"torch CPU {task.type_name}", ModuleRun(modules.emitted, results, paths, call=modules.call))
+    if modules.original is not None:
+        yield Subject(f"original {task.type_name}", ModuleRun(modules.original, results, {}, call=modules.call))
 
 
 def _internal_checks(task: _Task, exact: Subject, unfused: Subject, folded: Subject) -> Iterator[Check]:
     yield agreement("float64 (train = folded)", exact)
     for part in PARTS:
-        check = accuracy(f"rounding, {part}", folded, task.noise(unfused), part)
+        check = accuracy(f"{ROUNDING}, {part}", folded, task.noise(unfused), part)
         if check.figures or not check.passed:
             yield check
 
@@ -190,7 +205,7 @@ def _slack(task: _Task, sample: Sequence[Batch]) -> dict[Cut, float]:
     found = dict.fromkeys(task.same.fused, 0.0)
     noise = task.options.limit * torch.finfo(task.dtype).eps
     for shapes in {tuple((name, tuple(value.shape)) for name, value in batch.inputs.items()) for batch in sample}:
-        longest = longest_sums(task.fused, sizes(task.fused, dict(shapes)))
+        longest = longest_sums(task.fused, {**nominal_sizes(task.fused), **sizes(task.fused, dict(shapes))})
         found = {cut: max(found[cut], noise * sqrt(longest[id])) for cut, id in task.same.fused.items()}
     return found
 

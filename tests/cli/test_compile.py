@@ -63,7 +63,7 @@ def test_compile_writes_all_and_says_what_it_did(repc: Repc, net: Path, golden: 
 
 def test_compile_tells_its_progress_on_stderr(repc: Repc, net: Path) -> None:
     ran = repc("compile", net, "--json")
-    assert ran.err.splitlines()[:2] == ["repc: reading the spec", "repc: reading initial weights"]
+    assert ran.err.splitlines()[:2] == ["repc: reading net.rep", "repc: reading initial weights"]
     record = json.loads(ran.out)
     assert record["operators"]["after"] == {"Conv": 2, "Relu": 1}
     assert Path("build/Net/model.onnx").is_file()
@@ -126,14 +126,14 @@ def test_a_missed_expectation_lists_what_is_in_the_way(repc: Repc, golden: Golde
 
 
 def test_what_is_not_equivalent_is_not_written(repc: Repc, net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from repc import driver
+    from repc.driver import model
 
-    right = driver.deployed
+    right = model.deployed
 
     def wrong(*args: object) -> dict[str, torch.Tensor]:
         return {name: value * 1.01 for name, value in right(*args).items()}  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(driver, "deployed", wrong)
+    monkeypatch.setattr(model, "deployed", wrong)
     ran = repc("compile", net, "-o", "out")
     assert ran.code == 1
     assert "NOT EQUIVALENT" in ran.out
@@ -159,6 +159,21 @@ def test_explain_a_folder_from_elsewhere(repc: Repc, net: Path, monkeypatch: pyt
     (site,) = json.loads(repc("explain", "../build/net", "f*", "--json").out)
     assert site["was"] == ["dense.conv", "dense.bn", "point.conv", "point.bn", "fused"]
     assert {step["rule"] for step in site["steps"]} == {"F1", "F3"}
+
+
+def test_explain_says_what_a_fold_relies_on(repc: Repc) -> None:
+    """With the weights of the build, since the target lets folding look at them."""
+    text = BLOCK.replace("target deploy = onnx of Net {", "target deploy = onnx of Net { facts = true ")
+    Path("net.rep").write_text(text)
+    weights = dict(load("net.rep").module(seed=0).state_dict())
+    weights["point.bn.weight"] = weights["dense.bn.weight"] = torch.tensor([1.0, 0.0, 2.0, 0.0])
+    torch.save(weights, "net.pth")
+    assert repc("compile", "net.rep", "--weights", "net.pth", "-o", "build").code == 0
+    page = repc("explain", "build", "fused").out
+    assert "F13   2 of 4 channels are constant" in page
+    assert "Relies on zero: take(" in page
+    (site,) = json.loads(repc("explain", "build", "fused", "--json").out)
+    assert [fact for step in site["steps"] for fact in step["facts"]][0].startswith("zero: take(")
 
 
 def test_explain_says_why_the_rest_remains(repc: Repc, golden: Golden) -> None:

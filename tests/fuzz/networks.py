@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from tests.fuzz import layers
+from tests.fuzz import layers, tokens
 from tests.fuzz.pen import SYMMETRIES, Layer, Line, Pen, Shape, Value
 
 PRELUDE = """repc 1
@@ -24,8 +24,17 @@ block Shift(x: [b, c, ...s]) {
   weight term: [c] = zeros
   return x - along(term, 1)
 }
+
+block Last(x: [b, t, c]) {
+  weight factor: [c] = ones
+  return x * along(factor, 2)
+}
+
+block LastShift(x: [b, t, c]) {
+  weight term: [c] = zeros
+  return x + along(term, 2)
+}
 """
-LARGEST = 4000  # elements of a value of one sample
 
 
 @dataclass(frozen=True)
@@ -56,22 +65,42 @@ class Network:
 def networks(draw: Callable[..., object]) -> Network:
     """Any network of images of one to three axes, or of tokens."""
     pen = Pen(draw, free=False)
-    rank = pen.among(1, 2, 2, 2, 3)
     pen.free = pen.maybe()
+    return _tokens(pen) if pen.integer(0, 4) == 0 else _images(pen)
+
+
+def _images(pen: Pen) -> Network:
+    rank = pen.among(1, 2, 2, 2, 3)
     low, high = ((5, 9), (4, 8), (3, 5))[rank - 1]
     shape = Shape(pen.among(*layers.CHANNELS), tuple(pen.integer(low, high) for _ in range(rank)))
-    axes = [f"n{i}" if pen.free else str(size) for i, size in enumerate(shape.sizes)]
-    value = Value("x", shape)
-    pen.values.append(value)
-    for _ in range(pen.integer(1, 4)):
-        value = pen.among(*STAGES)(pen, value)
+    value = _staged(pen, shape, STAGES)
     if pen.maybe():
         head = f"GlobalAvgPool() >> {pen.name('fc')}: Linear({pen.among(2, 3)}) >> {pen.name('affine')}: BatchNorm()"
         value = pen.let(f"{value.name} >> {head}", Shape(3, ()))
+    axes = [f"n{i}" if pen.free else str(size) for i, size in enumerate(shape.sizes)]
+    return _network(pen, f"f32[b, {shape.channels}, {', '.join(axes)}]", value)
+
+
+def _tokens(pen: Pen) -> Network:
+    shape = Shape(pen.among(*tokens.WIDTHS), (pen.integer(2, 6),))
+    value = _staged(pen, shape, tokens.STAGES)
+    return _network(pen, f"f32[b, {'t' if pen.free else shape.sizes[0]}, {shape.channels}]", value)
+
+
+def _staged(pen: Pen, shape: Shape, stages: Sequence[Callable[[Pen, Value], Value]]) -> Value:
+    value = Value("x", shape)
+    pen.values.append(value)
+    for _ in range(pen.integer(1, 4)):
+        value = pen.among(*stages)(pen, value)
+    return value
+
+
+def _network(pen: Pen, port: str, value: Value) -> Network:
+    """The network that makes a value, and sometimes one of the values before it."""
     outputs = [value.name]
     if pen.integer(0, 3) == 0 and len(pen.values) > 2:
         outputs.append(pen.among(*pen.values[1:-1]).name)
-    return Network(f"f32[b, {shape.channels}, {', '.join(axes)}]", tuple(pen.blocks), tuple(pen.lines), tuple(outputs))
+    return Network(port, tuple(pen.blocks), tuple(pen.lines), tuple(outputs))
 
 
 # ------------------------------------------------------------------------------------------------ stages
@@ -152,7 +181,7 @@ def residual(pen: Pen, x: Value) -> Value:
     return pen.let(f"{x.name} {kind} {made}", x.shape)
 
 
-def constants(pen: Pen, x: Value) -> Value:
+def numbers(pen: Pen, x: Value) -> Value:
     """Arithmetic with numbers and with vectors along the channels."""
     weight = pen.weight(x.shape.channels)
     form = pen.among("2 * {x}", "{x} / 3", "{x} + 1", "-{x}", "{x} * along({w}, 1)", "{x} - along({w}, 1)", "{x} - {x}")
@@ -239,4 +268,4 @@ def _undone(weight: str, symmetry: str, scale: str) -> str:
     return forms[symmetry].format(w=weight, s=scale)
 
 
-STAGES = (chain, chain, branches, branches, branches, residual, constants, repeated, tied, again, hidden)
+STAGES = (chain, chain, branches, branches, branches, residual, numbers, repeated, tied, again, hidden)

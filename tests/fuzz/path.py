@@ -29,6 +29,7 @@ from tests.verify.networks import random_parameters
 
 REFUSALS = ("E712", "E713", "E723")
 """What a backend may say of a network that it cannot express."""
+NOISE = 1e-3  # relative, in float32
 TORCH_LIMITS = ("more than 1 value per channel", "smaller than kernel size")
 """Of norms by the statistics of a single value, and of pools in 3-d whose kernel exceeds what it pads."""
 
@@ -75,10 +76,11 @@ def verdict(train: Graph) -> Graph:
 
 def _right(train: Graph, fused: Graph, trace: Trace) -> Graph:
     off = difference(train, fused)
-    assert off < FAR, f"folded: off by {off}"
+    assert off < FAR, f"folded is off: by {off}"
     proof = proved(train, fused, trace)
-    assert proof is not None, "folding relies on a fact that does not hold"
-    assert proof, f"a right fold is refuted: {proof.first_wrong}"
+    rules = ", ".join(sorted({step.rule for step in trace.steps}))
+    assert proof is not None, f"{rules} relies on what does not hold"
+    assert proof, f"a right fold by {rules} is refuted: {proof.first_wrong}"
     return fused
 
 
@@ -122,7 +124,10 @@ def _deployed(fused: Graph, given: Mapping[str, Tensor]) -> nn.Module:
 
 
 def emitted(train: Graph, fused: Graph) -> list[str]:
-    """The report on an ONNX file and a module in float32 says that they are equivalent."""
+    """The report on an ONNX file says that it is equivalent, or that a rounding error is larger than expected.
+
+    That happens where a network is conditioned badly, as a norm is of a channel that is constant.
+    """
     given = random_parameters(train)
     values = deployed(fused, given, torch.float32)
     try:
@@ -130,8 +135,9 @@ def emitted(train: Graph, fused: Graph) -> list[str]:
         report = verify(train, fused, given, values, model=model)
     except Failure as failure:
         return _codes(failure)
-    assert report, str(report)
-    return []
+    failed = [check for check in report.checks if not check.passed]
+    assert all(check.figures and max(figure.error for figure in check.figures) < NOISE for check in failed), str(report)
+    return ["noise"] * bool(failed)
 
 
 def _codes(failure: Failure) -> list[str]:

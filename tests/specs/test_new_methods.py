@@ -13,6 +13,7 @@ import repc
 from repc.diagnostics import Failure, Source
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
+from repc.ir.target import Target
 from repc.ir.types import TensorType
 from repc.semantics import FileLibrary, adapt_stored, load
 from tests.specs.bases import BASES
@@ -57,7 +58,8 @@ block Shuffled<blocks>(W: [o, i]) {
 
 
 def adapt(method: str, base: str = "") -> str:
-    return f"repc 1\n\n{base}\n{METHODS[method][0]}\nadapt Mlp as New {{\n  at block.*.weight expect 2 use new: {method}\n}}\n"
+    attached = f"adapt Mlp as New {{\n  at block.*.weight expect 2 use new: {method}\n}}\n"
+    return f"repc 1\n\n{base}\n{METHODS[method][0]}\n{attached}"
 
 
 def random(shape: tuple[int, ...], seed: int) -> Tensor:
@@ -71,11 +73,10 @@ def test_a_new_method_trains_and_merges(method: str, tmp_path: Path) -> None:
     (tmp_path / "new.rep").write_text(adapt(method, BASES["Mlp"]))
     model = repc.load(tmp_path / "new.rep", "New")
     state = {path: random(p.type.concrete(), k) for k, (path, p) in enumerate(model.graph.parameters.items())}
-    fused = model.fuse(state, dtype="f64")
-    merged, own = fused.state_dict(), ".new."
+    fused, own = model.fuse(state, Target("kept", "torch", keep=("head",)), dtype="f64"), ".new."
     for layer in ("block.fc1", "block.fc2"):
         parts = {path.rpartition(".")[2]: t for path, t in state.items() if path.startswith(f"{layer}{own}")}
-        torch.testing.assert_close(merged[f"{layer}.weight"], formula(state[f"{layer}.weight"], parts))
+        torch.testing.assert_close(fused.state_dict()[f"{layer}.weight"], formula(state[f"{layer}.weight"], parts))
     net = model.module().double()
     net.load_state_dict(state)
     x = random((2, 3, 24), 99)

@@ -14,6 +14,6 @@ the names of the spec.
 """
 
 from repc.backends.onnx.file import save
-from repc.backends.onnx.model import build, counts, operators, value_names, written
+from repc.backends.onnx.model import OLDEST_OPSET, build, counts, operators, value_names, written
 
-__all__ = ["build", "counts", "operators", "save", "value_names", "written"]
+__all__ = ["OLDEST_OPSET", "build", "counts", "operators", "save", "value_names", "written"]

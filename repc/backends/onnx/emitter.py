@@ -42,13 +42,14 @@ class Value:
 
 
 class Names:
-    """Names that occur once.  Integer-like ones are never given: tools have taken them for indices."""
+    """Names that occur once.  Integer-like ones are never made up: tools have taken them for indices."""
 
     def __init__(self, reserved: Iterable[str]) -> None:
         self._taken = set(reserved)
 
-    def take(self, wanted: str) -> str:
-        name = base = wanted if not wanted.isdigit() else f"value_{wanted}"
+    def take(self, wanted: str, *, given: bool = False) -> str:
+        """A name that nothing has yet; `given` is one that someone else chose."""
+        name = base = wanted if given or not wanted.isdigit() else f"value_{wanted}"
         count = 0
         while name in self._taken:
             count += 1
@@ -75,24 +76,27 @@ class Emitter:
         self._first = 0
         self._places: dict[Polynomial, tuple[str, int]] = {}
         self._sizes: dict[Polynomial, str] = {}
-        self._carried: dict[object, list[str]] = {}
+        self._carried: dict[object, onnx.NodeProto] = {}
+        self._call: onnx.NodeProto | None = None
         self.opsets: dict[str, int] = {"": opset}
 
     # ------------------------------------------------------------ sites
 
     def enter(self, name: str, origin: Sequence[Span]) -> None:
         """Begin the node called `name`, a name already taken."""
-        self._site, self.origin, self._first = name, origin, len(self.nodes)
+        self._site, self.origin, self._first, self._call = name, origin, len(self.nodes), None
 
     def leave(self, result: str) -> str:
         """Name the value `result` after this site, and return its name.
 
         An operator that is the identity makes no node: its value keeps the name that it has.
         """
-        made = next((node for node in self.nodes[self._first :] if node.output[0] == result), None)
+        made = next((node for node in self.nodes[self._first :] if node.output[0] == result), self._call)
         if made is None:
             return result
-        made.name = made.output[0] = self._site
+        if made is not self._call:
+            made.name = self._site
+        made.output[:] = [self._site if name == result else name for name in made.output]
         return self._site
 
     def rename(self, names: Mapping[str, str]) -> None:
@@ -127,21 +131,20 @@ class Emitter:
 
         One of torch becomes a node of the domain ``torch``, which no runtime has: it can be counted.
         """
-        known = self._carried.get((call, *inputs))
-        if known is not None:
-            return known
-        if isinstance(call, OnnxCall):
-            node = onnx.NodeProto.FromString(call.node)
-            inside = {name: self._names.take(f"{self._site}/{name}") for name in dict.fromkeys(made_inside(node))}
-            rename(node, {**inside, **dict(zip(call.names, inputs, strict=True))})
-            self.opsets.setdefault(call.domain, call.opset)
-        else:
-            node = helper.make_node(call.target, inputs, [call.title] * len(call.types), domain="torch")
-        outputs = [name and self._names.take(f"{self._site}/{call.title}") for name in node.output]
-        node.output[:] = outputs
-        node.name, node.doc_string = next(filter(None, outputs)), documentation(self.origin)
-        self.nodes.append(node)
-        return self._carried.setdefault((call, *inputs), [name for name in outputs if name])
+        if (call, *inputs) not in self._carried:
+            if isinstance(call, OnnxCall):
+                node = onnx.NodeProto.FromString(call.node)
+                inside = {name: self._names.take(f"{self._site}/{name}") for name in dict.fromkeys(made_inside(node))}
+                rename(node, {**inside, **dict(zip(call.names, inputs, strict=True))})
+                self.opsets.setdefault(call.domain, call.opset)
+            else:
+                node = helper.make_node(call.target, inputs, [call.title] * len(call.types), domain="torch")
+            node.output[:] = [name and self._names.take(f"{self._site}/{call.title}") for name in node.output]
+            node.name, node.doc_string = node.name or self._site, documentation(self.origin)
+            self.nodes.append(node)
+            self._carried[call, *inputs] = node
+        self._call = self._carried[call, *inputs]
+        return [name for name in self._call.output if name]
 
     def array(self, array: np.ndarray) -> str:
         """A constant, which becomes an initializer."""
@@ -186,10 +189,16 @@ class Emitter:
             place = self._places.get(dim)
             if place:
                 value, axis = place
-                self._sizes[dim] = self.add("Shape", value, start=axis, end=axis + 1)
+                self._sizes[dim] = self._axis(value, axis)
             else:
                 self._sizes[dim] = self._computed(dim)
         return self._sizes[dim]
+
+    def _axis(self, value: str, axis: int) -> str:
+        """A size of a value, as a vector; from opset 15 on Shape itself can give a part."""
+        if self.opset >= 15:
+            return self.add("Shape", value, start=axis, end=axis + 1)
+        return self.add("Gather", self.add("Shape", value), self.ints([axis]))
 
     def _computed(self, dim: Polynomial) -> str:
         products: list[str] = []

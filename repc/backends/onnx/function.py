@@ -91,6 +91,13 @@ def silu(e: Emitter, x: Value) -> str:
     return e.add("Mul", x.name, e.add("Sigmoid", x.name))
 
 
+def hardswish(e: Emitter, x: Value) -> str:
+    """x · max(0, min(1, x/6 + 1/2)); an operator from opset 14 on."""
+    if e.opset >= 14:
+        return e.add("HardSwish", x.name)
+    return e.add("Mul", x.name, e.add("HardSigmoid", x.name, alpha=1 / 6, beta=0.5))
+
+
 def mish(e: Emitter, x: Value) -> str:
     """x · tanh(softplus(x)); an operator from opset 18 on."""
     if e.opset >= 18:
@@ -152,7 +159,7 @@ FORMS: dict[str, Form] = {
     "silu": silu,
     "sigmoid": named("Sigmoid"),
     "tanh": named("Tanh"),
-    "hardswish": named("HardSwish"),
+    "hardswish": hardswish,
     "hardsigmoid": named("HardSigmoid", alpha=1 / 6, beta=0.5),
     "softplus": named("Softplus"),
     "mish": mish,

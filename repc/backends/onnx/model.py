@@ -19,7 +19,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
 
-OLDEST_OPSET = 17
+OLDEST_OPSET = 13
 
 
 def build(

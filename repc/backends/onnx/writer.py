@@ -21,8 +21,9 @@ class Writer:
     def __init__(self, graph: Graph, stored: Storage, opset: int, dtype: str) -> None:
         self._graph, self._stored = graph, stored
         self._names = Names(stored.tensors)
-        self._inputs = {id: self._names.take(name) for name, id in graph.inputs.items()}
-        self._outputs = [(self._names.take(name), id) for name, id in graph.outputs.items()]
+        own = bool(graph.names)  # then the names of its inputs and outputs are an interface that others use
+        self._inputs = {id: self._names.take(name, given=own) for name, id in graph.inputs.items()}
+        self._outputs = [(self._names.take(name, given=own), id) for name, id in graph.outputs.items()]
         self._emitter = Emitter(opset, dtype, self._names)
         self._values: dict[NodeId, str] = dict(self._inputs)
         for id, name in self._inputs.items():
@@ -84,7 +85,7 @@ class Writer:
         lowering = LOWERINGS.get(type(node.op))
         if lowering is None:
             raise no_form(node.op.name, node.origin, "keep it out of what the target computes")
-        self._emitter.enter(self._names.take(name), node.origin)
+        self._emitter.enter(self._names.take(name, given=id in self._graph.names), node.origin)
         result = self._emitter.leave(lowering(self._emitter, node.op, self._operands(id, node)))
         self._emitter.see(result, node.type.shape)
         return result

@@ -6,9 +6,8 @@ leaves the module and comes back into it.  Otherwise its steps stay with the mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -16,6 +15,7 @@ from repc.backends.torch.plan import Key, Plan
 from repc.backends.torch.program import Names, Step, label_of, node_step
 from repc.backends.torch.text import variable
 from repc.backends.torch.tree import Branch
+from repc.ir.grouping import schedule
 from repc.ir.node import NodeId
 from repc.ops.constant import Input
 
@@ -94,39 +94,10 @@ class _Divider:
                 owners = self.owners[id]
                 below = owners[owners.index(branch.path) + 1 :]
                 group_of[id] = next((path for path in below if path not in dissolved), self.plan.first(id))
-            order, stuck = self._schedule(ids, group_of)
-            if stuck is None:
-                return order
-            dissolved.add(stuck)
-
-    def _schedule(
-        self, ids: Sequence[NodeId], group_of: Mapping[NodeId, Group]
-    ) -> tuple[list[tuple[Group, list[NodeId]]], str | None]:
-        """Groups after those that they read, ties in the order of the graph; or a module that is in the way of that."""
-        members: dict[Group, list[NodeId]] = {}
-        for id in ids:
-            members.setdefault(group_of[id], []).append(id)
-        place = {group: i for i, group in enumerate(members)}
-        users: dict[Group, set[Group]] = {
-            group: {group_of[user] for id in some for user in self.readers.get(id, ()) if user in group_of} - {group}
-            for group, some in members.items()
-        }
-        waits = dict.fromkeys(members, 0)
-        for some in users.values():
-            for user in some:
-                waits[user] += 1
-        ready = [(place[group], group) for group, count in waits.items() if not count]
-        heapify(ready)
-        order: list[tuple[Group, list[NodeId]]] = []
-        while ready:
-            _, group = heappop(ready)
-            order.append((group, members[group]))
-            del waits[group]
-            for user in users[group]:
-                waits[user] -= 1
-                if not waits[user]:
-                    heappush(ready, (place[user], user))
-        return order, next((group for group in waits if isinstance(group, str)), None)
+            order, stuck = schedule(group_of, lambda id: self.readers.get(id, ()))
+            if not stuck:
+                return list(order.items())
+            dissolved.add(next(group for group in stuck if isinstance(group, str)))
 
     def _call(self, group: Group, members: Sequence[NodeId]) -> _Call:
         if isinstance(group, int):

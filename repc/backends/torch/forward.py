@@ -11,8 +11,8 @@ from repc.ir.dims import free_dimension
 from repc.ir.graph import Graph
 
 
-def forward_text(plan: Plan, training: bool) -> str:
-    """``forward(self, inputs)`` in straight lines."""
+def forward_text(plan: Plan, training: bool, function: str = "forward") -> str:
+    """``forward(self, inputs)`` in straight lines, or a function of another name."""
     graph = plan.graph
     names: dict[Key, str] = {id: variable(name) for name, id in graph.inputs.items()}
     body = list(steps(plan, training))
@@ -23,7 +23,7 @@ def forward_text(plan: Plan, training: bool) -> str:
         *like_lines(plan, lines),
     ]
     text = "\n    ".join([*prologue, *lines, f"return {result_text(graph, results)}"])
-    return f"def forward({', '.join(['self', *names.values()])}):\n    {text}\n"
+    return f"def {function}({', '.join(['self', *names.values()])}):\n    {text}\n"
 
 
 def size_lines(graph: Graph, body: Sequence[Step], names: Mapping[Key, str]) -> list[str]:

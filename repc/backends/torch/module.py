@@ -20,11 +20,20 @@ from repc.ir.graph import Graph
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """What a network runs: its name, the text of `forward`, and the inputs that this takes."""
+    """What a network runs: its name, the text of `forward`, the inputs of its graph, and objects that the text uses."""
 
     name: str
     code: str
     ports: tuple[Port, ...]
+    objects: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A `forward` that is called in a way of its own: its text, which calls ``run(self, inputs)``, and its objects."""
+
+    code: str
+    objects: tuple[object, ...] = ()
 
 
 class Network(nn.Module):
@@ -74,17 +83,22 @@ def train_module(graph: Graph, *, seed: int | None = None) -> Network:
     return _network(Network, training_plan(graph), initial_values(graph.parameters, seed), training=True)
 
 
-def inference_module(graph: Graph, values: Mapping[str, Tensor]) -> Network:
+def inference_module(graph: Graph, values: Mapping[str, Tensor], entry: Entry | None = None) -> Network:
     """The network as it is deployed; `values` are its stored tensors by name, which are used, not copied.
 
-    The module has the element types of the values and stays in evaluation mode.  Raises `Failure` where a name cannot
-    be one of a torch module.
+    The module has the element types of the values and stays in evaluation mode.  With an `entry` it is called as that
+    says.  Raises `Failure` where a name cannot be one of a torch module.
     """
-    return _network(InferenceNetwork, inference_plan(graph), values, training=False).eval()
+    return _network(InferenceNetwork, inference_plan(graph), values, training=False, entry=entry).eval()
 
 
-def _network(kind: type[Network], plan: Plan, values: Mapping[str, Tensor], training: bool) -> Network:
-    network = kind(Program(plan.graph.name, forward_text(plan, training), ports(plan.graph)))
+def _network(
+    kind: type[Network], plan: Plan, values: Mapping[str, Tensor], training: bool, entry: Entry | None = None
+) -> Network:
+    code, objects = forward_text(plan, training, "run" if entry else "forward"), tuple[object, ...]()
+    if entry:
+        code, objects = f"{code}\n\n{entry.code}", entry.objects
+    network = kind(Program(plan.graph.name, code, ports(plan.graph), objects))
     made: dict[str, Tensor] = {}
     for name, tensor in plan.stored.items():
         if tensor.tied is None:

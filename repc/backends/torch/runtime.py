@@ -11,6 +11,7 @@ from zlib import crc32
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from repc.evaluate.dtypes import DTYPES
 from repc.ir.dims import Polynomial, free_dimension, symbol
@@ -50,6 +51,7 @@ def compiled(name: str, source: str) -> Callable[..., object]:
     file = f"<repc {name} {crc32(source.encode()):08x}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     space: dict[str, object] = {"torch": torch, "F": F, "check": check, "batch_norm": batch_norm}
+    space |= {"_same": same, "_structure": structure, "_holds": holds, "_packed": packed}
     exec(compile(source, file, "exec"), space)
     forward = space["forward"]
     assert callable(forward)
@@ -90,6 +92,32 @@ def batch_norm(
         tracked.add_(1)
         momentum = 1 / float(tracked) if momentum is None else momentum
     return F.batch_norm(x, mean, var, weight, bias, training, momentum or 0.0, eps)
+
+
+def same(name: str, given: object, folded: object) -> None:
+    """Raise `ValueError` unless an argument that is no tensor is the one that the network was made for."""
+    if given is not folded and not (type(given) is type(folded) and given == folded):
+        raise ValueError(f"{name} is {given!r}, and this network was made for {folded!r} alone")
+
+
+def structure(name: str, given: object, keys: Sequence[object]) -> None:
+    """Raise `ValueError` unless a list or a mapping has the elements that the network was made for."""
+    found = (
+        list(given) if isinstance(given, Mapping) else list(range(len(given))) if isinstance(given, Sequence) else []
+    )
+    if found != list(keys) and not (isinstance(given, Mapping) and set(found) == set(keys)):
+        raise ValueError(f"{name} has {found}, and this network was made for {list(keys)}")
+
+
+def holds(condition: bool, text: str) -> None:
+    """Raise `ValueError` where the inputs have sizes for which the original network is another one."""
+    if not condition:
+        raise ValueError(f"this network was made for inputs with {text}")
+
+
+def packed(kind: type, children: list[object], context: object) -> object:
+    """Results as the original returned them, in a class that torch knows to take apart."""
+    return pytree.SUPPORTED_NODES[kind].unflatten_fn(children, context)
 
 
 def _check_sizes(port: Port, value: Tensor, free: Mapping[str, int]) -> None:

@@ -18,6 +18,7 @@ from repc.ops.shape import Reshape
 from repc.passes.branches import Branch, unshared, views
 from repc.passes.cost import FLOAT_BYTES, Cost, stored
 from repc.passes.kernels import regroup
+from repc.passes.legality import pinned
 from repc.passes.rule import Rule
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.terms import Terms, sum_node, terms
@@ -81,7 +82,7 @@ class ConvAsLinear(Rule[MatrixMatch]):
             reason = f"one linear layer over all elements would cost {match.after.against(match.before)}"
             edge = (match.matrix.linear, match.matrix.outer, match.subject)
             return work.refusal(self.id, edge, match.subject, reason, "set objective = operators to merge anyway")
-        return None
+        return pinned(work, self.id, (match.matrix.linear, match.matrix.outer, match.subject))
 
     def rewrite(self, work: Workspace, match: MatrixMatch) -> list[Step]:
         node = work.graph[match.subject]

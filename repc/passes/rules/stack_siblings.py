@@ -17,6 +17,7 @@ from repc.passes.absorb import absorbed
 from repc.passes.cost import FLOAT_BYTES, Cost, stored
 from repc.passes.frames import Frame, enclose, same_for_all_sizes
 from repc.passes.kernels import embed
+from repc.passes.legality import pinned
 from repc.passes.rule import Rule
 from repc.passes.views import LinearView
 from repc.passes.workspace import Workspace
@@ -57,7 +58,7 @@ class StackSiblings(Rule[SiblingMatch]):
         return next((match for match in found if _pays(work, match, objective)), None)
 
     def check(self, work: Workspace, match: SiblingMatch) -> Refusal | None:
-        return None
+        return None if _exact(work, match) else pinned(work, self.id, (match.members[0], match.subject))
 
     def rewrite(self, work: Workspace, match: SiblingMatch) -> list[Step]:
         base, *others = match.members
@@ -68,12 +69,17 @@ class StackSiblings(Rule[SiblingMatch]):
         axis, shape = concat.op.axis, node.type.shape
         wide = (*shape[:axis], sum(view.out_channels for view in views), *shape[axis + 1 :])
         names = tuple(work.name(member) for member in others)
-        exactness = "exact" if same_for_all_sizes([view.frame for view in views]) else "pinned"
+        exactness = "exact" if _exact(work, match) else "pinned"
         step = Step(self.id, made.path, names, f"{len(views)} side by side", exactness, made.origin)
         work.revalue([base])
         work.replace(base, replace(made, type=TensorType(wide, node.type.dtype)))
         work.replace(match.subject, replace(concat, inputs=tuple(i for i in concat.inputs if i not in others)))
         return [step]
+
+
+def _exact(work: Workspace, match: SiblingMatch) -> bool:
+    """Whether it holds for every size of the input."""
+    return same_for_all_sizes([_linear(work, member).frame for member in match.members])
 
 
 def _runs(work: Workspace, id: NodeId, axis: int) -> Iterator[list[NodeId]]:

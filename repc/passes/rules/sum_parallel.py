@@ -11,6 +11,7 @@ from repc.ir.types import TensorType
 from repc.ops.arithmetic import Sum
 from repc.passes.absorb import absorbed
 from repc.passes.branches import Branch, by_source, unshared, views
+from repc.passes.legality import pinned
 from repc.passes.parallel import Kernel, Plan, plan
 from repc.passes.refusals import alike_refusal
 from repc.passes.rule import Rule
@@ -58,7 +59,9 @@ class SumParallel(Rule[ParallelMatch]):
             for kernels, transposed in _families(work, group):
                 found = plan(kernels, objective, transposed)
                 if not found.after().dearer(found.before(), objective):
-                    return ParallelMatch(id, found)
+                    return ParallelMatch(
+                        id, found, None if found.exact() else pinned(work, self.id, [found.base.id, id])
+                    )
                 dear = dear or found
         refusal = alike_refusal(work, self.id, id, dear)
         return refusal and ParallelMatch(id, None, refusal)

@@ -88,6 +88,7 @@ from repc.semantics.errors.names import (
     unreadable_spec,
     which_model,
 )
+from repc.semantics.errors.opaque import opaque_node, opaque_target, typed_call, untyped_opaque
 from repc.semantics.errors.shapes import (
     element_type,
     index_out_of_range,
@@ -166,6 +167,8 @@ __all__ = [
     "not_initial",
     "not_square",
     "not_static",
+    "opaque_node",
+    "opaque_target",
     "port_count",
     "positional_after_keyword",
     "rank",
@@ -184,6 +187,7 @@ __all__ = [
     "too_many_rounds",
     "two_axes",
     "two_rests",
+    "typed_call",
     "undecided",
     "unequal_volume",
     "unknown_backend",
@@ -202,5 +206,6 @@ __all__ = [
     "unreadable_import",
     "unreadable_spec",
     "unsolved_axes",
+    "untyped_opaque",
     "which_model",
 ]

@@ -375,13 +375,13 @@ def bad_key(span: Span, key: str) -> Diagnostic:
         f'"{key}" cannot be the key of a parameter',
         span,
         "not a path",
-        "a key is made of letters, digits and underscores, in segments with dots between: `lora_A.weight`",
+        "a key has no spaces and quotes, and segments with dots between: `lora_A.weight`",
     )
 
 
-def merge_arguments(span: Span, kind: str) -> Diagnostic:
+def merge_arguments(span: Span, kind: str, known: str | None) -> Diagnostic:
     """A merge with arguments that it does not take."""
-    takes = "one argument, the axis" if kind == "concat" else "no arguments"
+    takes = f"one argument, `{known}`" if known else "no arguments"
     return error("E236", f"`{kind}` of branches takes {takes}", span, "one too many", "leave it out")
 
 

@@ -226,7 +226,7 @@ def pad(net: Network, draw: Draw) -> int:
 def upsample(net: Network, draw: Draw) -> int:
     rank = draw(st.integers(1, 3))
     mode, align = draw(st.sampled_from([("nearest", False), ("linear", False), ("linear", True)]))
-    return net.add(Upsample(integers(draw, 1, 4, rank), mode, align), image(net, draw, 2, rank))
+    return net.add(Upsample(tuple(map(Fraction, integers(draw, 1, 4, rank))), mode, align), image(net, draw, 2, rank))
 
 
 def max_pool(net: Network, draw: Draw) -> int:

@@ -1,132 +1,128 @@
-"""The data path, from a spec to what is deployed, readable in one sitting.
-
-load(spec)            text → tree → typed graph                          → Model
-Model.module()        the typed graph as a torch module to train
-Model.fuse(weights)   checkpoint → parameters; graph → fused graph       → Fused
-Fused.…               deployed weights, torch module, source, ONNX, report
-"""
+"""A model as it is trained, and as it is deployed."""
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
 from torch import Tensor, nn
 
 from repc.backends import onnx as to_onnx
 from repc.backends import source as to_source
 from repc.backends import torch as to_torch
-from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match_adapted, read, read_peft
-from repc.diagnostics import Diagnostic, Failure, Source, nearest
-from repc.evaluate import evaluate
-from repc.evaluate.floating import TorchField
-from repc.evaluate.raw import digest
+from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted
+from repc.diagnostics import Failure
+from repc.driver import errors
+from repc.driver.collection import uninterrupted
+from repc.driver.weights import Parameters, Weights, checkpoint_of
+from repc.evaluate.dtypes import DTYPES
+from repc.evaluate.floating import flat
+from repc.evaluate.stored import deployed
+from repc.importers import Imported
 from repc.ir.codec import fingerprint
-from repc.ir.expr import Expr
+from repc.ir.foreign import OnnxCall, TorchCall
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
-from repc.ir.storage import storage
 from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
 from repc.ops.norm import BatchNorm
+from repc.ops.opaque import Opaque
 from repc.ops.work import multiply_adds, nominal_sizes
 from repc.passes import Options, fold
-from repc.semantics import FileLibrary, bind, elaborate, open_spec, targets
-from repc.semantics import load as load_module
-from repc.semantics.values import Value
+from repc.semantics import bind
 from repc.verify import Options as Checks
 from repc.verify import Report
 from repc.verify import verify as check_equal
 
-DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
-
-Weights = str | Path | Mapping[str, Tensor]
-"""A checkpoint: its path, or a state_dict."""
-
-
-@contextmanager
-def _uninterrupted() -> Generator[None]:
-    """No garbage collection meanwhile: graphs are built of many small objects that stay, and looking through all of
-    them again and again would make the time grow faster than the network."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+OPSET = 18
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model of a spec as people train it."""
+    """A model as people train it: of a spec, or imported, and then with weights of its own."""
 
     spec: str
     graph: Graph
-    targets: Mapping[str, Target]
+    targets: Mapping[str, Target] = field(default_factory=dict[str, Target])
     adapter: AdapterImport | None = None
+    own: Imported | None = None
 
     @property
     def name(self) -> str:
         return self.graph.name
 
-    @_uninterrupted()
+    @uninterrupted()
     def module(self, seed: int | None = None) -> nn.Module:
         """An ordinary torch module to train, whose state_dict keys are the labels of the spec.
 
-        With a `seed` the initial values are reproducible; without one torch's generator is used.
+        With a `seed` the initial values are reproducible; without one torch's generator is used, or the weights are
+        those that the model was imported with.
         """
-        return to_torch.train_module(self.graph, seed=seed)
+        module = to_torch.train_module(self.graph, seed=seed)
+        if self.own is not None and seed is None:
+            keys = {key: p.path for p in self.graph.parameters.values() for key in (p.path, *p.aliases)}
+            module.load_state_dict({key: self.own.parameters[path] for key, path in keys.items()})
+        return module
 
     def target(self, name: str | None = None) -> Target:
-        """A target of this model by name; by default `deploy`, or plain folding where the spec has none."""
+        """A target of this model by name; by default `deploy`, or plain folding where the spec has none.
+
+        An ONNX file keeps its opset, unless that is too old to be written.
+        """
         if name is None:
-            return self.targets.get("deploy", Target("deploy", "onnx"))
+            opset = self.own.opset if self.own else None
+            plain = Target("deploy", "onnx", opset=opset and max(opset, to_onnx.OLDEST_OPSET))
+            return self.targets.get("deploy", plain)
         if name not in self.targets:
-            raise Failure(_unknown_target(name, self.name, list(self.targets)))
+            raise Failure(errors.unknown_target(name, self.name, list(self.targets)))
         return self.targets[name]
 
     def counts(self) -> dict[str, int]:
         """How many operators of each kind the train form has, in the names of ONNX."""
-        return to_onnx.operators(self.graph)
+        return to_onnx.operators(self.graph, self.target().opset or OPSET)
 
     def multiply_adds(self) -> int:
         """The multiply-adds of the train form at its pinned sizes, or nominal ones (224, batch 1)."""
         return multiply_adds(self.graph, nominal_sizes(self.graph))
 
-    @_uninterrupted()
+    @uninterrupted()
     def parameters(self, weights: Weights | None = None, container: str | None = None) -> Parameters:
-        """The value of every parameter: from a checkpoint, or the initial values of seed 0.
+        """The value of every parameter: from a checkpoint, or its own, or the initial values of seed 0.
 
         Raises `Failure` with every key that is missing, unknown, of another shape, or not finite.
         """
         declared = self.graph.parameters
+        if weights is None and self.own is not None:
+            return Parameters(self.own.parameters, self.spec, "own", 1.0)
         if weights is None and self.adapter is None:
             return Parameters(to_torch.initial_values(declared, seed=0), "initial values, seed 0", "none", 0.0)
         if weights is None:
-            raise Failure(_adapter_without_base(self.name))
-        checkpoint = _checkpoint(weights, container)
-        found = match_adapted(checkpoint, declared, LAYOUTS, self.adapter)
-        return Parameters(found.values, checkpoint.name, found.layout, found.share, found.notes)
+            raise Failure(errors.adapter_without_base(self.name))
+        checkpoint = checkpoint_of(weights, container)
+        fixed = {path: self.own.parameters[path] for path in self.own.constants} if self.own else {}
+        learnt = {path: parameter for path, parameter in declared.items() if path not in fixed}
+        found = match_adapted(checkpoint, learnt, LAYOUTS, self.adapter)
+        return Parameters({**fixed, **found.values}, checkpoint.name, found.layout, found.share, found.notes)
 
     def fuse(
         self,
         weights: Weights | Parameters | None = None,
         target: str | Target | None = None,
         *,
-        dtype: str = "f32",
+        dtype: str | None = None,
         container: str | None = None,
     ) -> Fused:
-        """Fold the graph for a target and compute the deployed weights, in float64 and rounded once to `dtype`."""
+        """Fold the graph for a target and compute the deployed weights, in float64 and rounded once to `dtype`.
+
+        By default that is f32, or the type that an imported model computes in.
+        """
+        dtype = dtype or (self.own.dtype if self.own else "f32")
         chosen = target if isinstance(target, Target) else self.target(target)
         given = weights if isinstance(weights, Parameters) else self.parameters(weights, container)
         return Fused(self.bound(chosen.bind), chosen, given, *self.fold(chosen, given), dtype)
@@ -135,32 +131,12 @@ class Model:
         """The model with inputs pinned, so that what depends on them alone is a weight."""
         return replace(self, graph=bind(self.graph, values)) if values else self
 
-    @_uninterrupted()
+    @uninterrupted()
     def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
         """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
-        values = weights.flat if weights is not None and target.facts else None
+        values = partial(flat, parameters=weights.values) if weights is not None and target.facts else None
         options = Options(target.keep, target.objective, target.overrides, values)
         return fold(self.bound(target.bind).graph, options)
-
-
-@dataclass(frozen=True, eq=False)
-class Parameters:
-    """The value of every parameter of a model, and where they are from."""
-
-    values: Mapping[str, Tensor]
-    source: str
-    layout: str
-    share: float
-    notes: tuple[str, ...] = ()
-
-    def flat(self, expr: Expr) -> list[float]:
-        """The values of a weight expression in float64, in row-major order."""
-        return list(map(float, evaluate({"": expr}, TorchField(torch.float64), self.values)[""].flatten()))
-
-    @cached_property
-    def sha256(self) -> str:
-        """A hash of names, shapes, types and values."""
-        return digest(self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,16 +163,24 @@ class Fused:
     @cached_property
     def values(self) -> dict[str, Tensor]:
         """The stored tensors by name, rounded to the deployed type."""
-        return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
+        with uninterrupted():
+            return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
 
     @property
     def opset(self) -> int:
         """The ONNX opset of the target, or the default."""
-        return self.target.opset or 18
+        return self.target.opset or OPSET
+
+    @property
+    def expressible(self) -> tuple[str, ...]:
+        """The backends that can express every operator: an opaque one only where it came from."""
+        calls = [type(op.call) for op in (self.graph[id].op for id in self.graph) if isinstance(op, Opaque)]
+        unfit = {"onnx": TorchCall, "torch": OnnxCall, "source": OnnxCall}
+        return tuple(backend for backend, kind in unfit.items() if kind not in calls)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The deployed weights: with target `official`, the authors' own deploy keys."""
-        return dict(self.module().state_dict())
+        return dict(self.module().state_dict() if "torch" in self.expressible else self.values)
 
     def module(self) -> nn.Module:
         """An ordinary torch module for inference."""
@@ -263,17 +247,20 @@ class Fused:
     ) -> Report:
         """Compare train form, folded form, torch module and ONNX Runtime; see `repc.verify`.
 
-        `against` names the runtimes.  `file` is an ONNX file and `tensors` are deployed weights that were written
+        `against` names the runtimes, of which those are used that can express the model.  `file` is an ONNX file and
+        `tensors` are deployed weights that were written
         earlier, to be compared instead of new ones.
         """
+        on_file = "ort" in against and "onnx" in self.expressible
+        on_module = "torch" in against and "torch" in self.expressible
         return check_equal(
             self.model.graph,
             self.graph,
             self.parameters.values,
             self.values,
             options=checks or Checks(),
-            model=(file or self.onnx()) if "ort" in against else None,
-            module=to_torch.inference_module(self.graph, tensors or self.values) if "torch" in against else None,
+            model=(file or self.onnx()) if on_file else None,
+            module=to_torch.inference_module(self.graph, tensors or self.values) if on_module else None,
             steps=self.trace.steps,
             progress=progress,
         )
@@ -303,74 +290,6 @@ class Fused:
             "repc.weights": self.parameters.source,
             "repc.weights.sha256": self.parameters.sha256,
         }
-
-
-@_uninterrupted()
-def load(
-    spec: str | Path,
-    model: str | None = None,
-    *,
-    sizes: Mapping[str, int] | None = None,
-    adapter: str | Path | None = None,
-    bind: Mapping[str, Bound] | None = None,
-    **parameters: Value,
-) -> Model:
-    """The model of a spec: ``FILE.rep``, ``FILE.rep:MODEL`` or ``repc:NAME`` for a shipped one.
-
-    `parameters` set the model's parameters, `sizes` pin free dimensions of its inputs, `adapter` attaches a folder that
-    PEFT's ``save_pretrained`` wrote, `bind` pins inputs.  Raises `Failure` with every error found.
-    """
-    return open_model(spec, model, parameters, sizes, adapter).bound(bind or {})
-
-
-def open_model(
-    spec: str | Path,
-    model: str | None = None,
-    parameters: Mapping[str, Value] | None = None,
-    sizes: Mapping[str, int] | None = None,
-    adapter: str | Path | None = None,
-) -> Model:
-    """As `load`, for parameters of any name."""
-    opened = open_spec(str(spec), model)
-    module = load_module(opened.source, FileLibrary())
-    name = opened.choose(module)
-    known = targets(module)[name]
-    if adapter is None:
-        return Model(opened.source.name, elaborate(module, name, parameters, sizes), known)
-    imported = read_peft(adapter, name, opened.import_name)
-    adapted = load_module(Source(f"{adapter}", imported.spec), FileLibrary())
-    graph = elaborate(adapted, imported.name, parameters, sizes)
-    return Model(opened.source.name, graph, known, imported)
-
-
-@_uninterrupted()
-def deployed(graph: Graph, parameters: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Every stored tensor of a graph, computed in float64 and rounded once; integers stay what they are."""
-    computed = evaluate(storage(graph).tensors, TorchField(torch.float64), parameters)
-    return {
-        name: tensor.to(dtype).contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in computed.items()
-    }
-
-
-def _checkpoint(weights: Weights, container: str | None) -> Checkpoint:
-    if isinstance(weights, (str, Path)):
-        return read(weights, container)
-    return from_memory(weights, container=container)
-
-
-def _unknown_target(name: str, model: str, known: Sequence[str]) -> Diagnostic:
-    """A target that the model does not have."""
-    match = nearest(name, known)
-    remedy = f"did you mean `{match}`?" if match else f"targets of this model: {', '.join(known) or 'none'}"
-    return Diagnostic("E901", f"{model} has no target `{name}`", help=remedy)
-
-
-def _adapter_without_base(model: str) -> Diagnostic:
-    """An adapter's file has the adapter alone; what it changes has to come from a checkpoint of the base."""
-    return Diagnostic(
-        "E902", f"the adapter of {model} needs the weights of its base", help="give the base with --weights"
-    )
 
 
 _COMPARE: Mapping[str, Callable[[int, int], bool]] = {

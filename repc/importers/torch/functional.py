@@ -1,0 +1,106 @@
+"""Calls that change tensors in place, as calls that make new ones.
+
+An in-place call is the same as its functional form where nobody reads the old value afterwards under another name.
+Which tensors share memory is seen on the example values that torch carries along.  Where a view of a changed tensor is
+read later, or the other way round, torch's own functionalisation is asked, which is exact and several times dearer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx
+from torch._ops import OpOverload
+from torch.export import ExportedProgram
+
+_PASSING = tuple(getattr(torch.ops.aten, name).default for name in ("dropout", "feature_dropout", "alpha_dropout"))
+"""Calls that in evaluation return their argument itself, of which torch's example values and tables know nothing."""
+
+
+def changed(node: fx.Node) -> fx.Node | None:
+    """The tensor that a call changes; None for a functional call."""
+    found = list(_written(node))
+    return found[0] if found else None
+
+
+def functional_form(target: OpOverload) -> OpOverload | None:
+    """The call that returns what an in-place call writes."""
+    name = target.overloadpacket.__name__
+    if target.namespace != "aten" or not name.endswith("_") or len(target._schema.returns) != 1:
+        return None
+    packet = getattr(torch.ops.aten, name[:-1], None)
+    return getattr(packet, target._overloadname, None)
+
+
+def functional(program: ExportedProgram) -> ExportedProgram:
+    """The program, by torch's own functionalisation if it changes tensors that are read under several names."""
+    if not any(_is_entangled(node, Aliases(program.graph)) for node in program.graph.nodes):
+        return program
+    program = deepcopy(program, {id(tensor): tensor for tensor in program.state_dict.values()})
+    for node in [node for node in program.graph.nodes if node.target in _PASSING and not node.args[2]]:
+        node.replace_all_uses_with(node.args[0])
+        program.graph.erase_node(node)
+    return program.run_decompositions({})
+
+
+class Aliases:
+    """Which values of a program are in the same memory."""
+
+    def __init__(self, graph: fx.Graph) -> None:
+        self._order = {node: position for position, node in enumerate(graph.nodes)}
+        self._root: dict[fx.Node, object] = {}
+        self._members: dict[object, list[fx.Node]] = {}
+        passed: dict[object, object] = {}
+        for node in graph.nodes:
+            value = node.meta.get("val")
+            if not isinstance(value, Tensor):
+                continue
+            storage = cast("Any", value.untyped_storage())._cdata
+            if node.target in _PASSING and not node.args[2]:
+                passed[storage] = self._root[cast("fx.Node", node.args[0])]
+            root = self._root[node] = passed.get(storage, storage)
+            self._members.setdefault(root, []).append(node)
+
+    def of(self, node: fx.Node) -> list[fx.Node]:
+        """Every value in the memory of a node, itself included."""
+        return self._members.get(self._root.get(node), [node])
+
+    def renamed(self, call: fx.Node, target: fx.Node) -> list[fx.Node]:
+        """The values that an in-place call gives a new value: its argument, by all its names so far."""
+        return [node for node in self._before(call, target) if _geometry(node) == _geometry(target)]
+
+    def entangled(self, call: fx.Node, target: fx.Node) -> bool:
+        """Whether another view of what an in-place call changes is read after it."""
+        same = set(self.renamed(call, target))
+        return any(self._read_after(node, call) for node in self._before(call, target) if node not in same)
+
+    def _before(self, call: fx.Node, target: fx.Node) -> list[fx.Node]:
+        return [node for node in self.of(target) if self._order[node] < self._order[call]]
+
+    def _read_after(self, node: fx.Node, call: fx.Node) -> bool:
+        return any(self._order[user] > self._order[call] for user in node.users)
+
+
+def _is_entangled(node: fx.Node, aliases: Aliases) -> bool:
+    written = list(_written(node))
+    if not written:
+        return False
+    target = cast("OpOverload", node.target)
+    return len(written) > 1 or functional_form(target) is None or aliases.entangled(node, written[0])
+
+
+def _written(node: fx.Node) -> Iterator[fx.Node]:
+    """The arguments that a call writes to."""
+    if not isinstance(node.target, OpOverload) or not node.target._schema.is_mutable:
+        return
+    for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
+        if argument.alias_info is not None and argument.alias_info.is_write and isinstance(value, fx.Node):
+            yield value
+
+
+def _geometry(node: fx.Node) -> object:
+    value = node.meta["val"]
+    return tuple(value.shape), tuple(value.stride()), value.storage_offset(), value.dtype

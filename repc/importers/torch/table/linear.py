@@ -1,0 +1,136 @@
+"""Convolutions, linear layers, products and attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from repc.importers.torch.site import Number, Site, Unknown, Value, exact
+from repc.ops import Attention, Conv, ConvTranspose, Einsum, Linear, MatMul
+from repc.ops.attention import usual_scale
+from repc.ops.padding import Pairs
+from repc.ops.windows import Ints
+
+
+def every(values: Sequence[int], rank: int) -> Ints:
+    """One number for each axis, where torch lets one stand for all."""
+    return tuple(values) * rank if len(values) == 1 else tuple(values)
+
+
+def equal_sides(padding: Sequence[int]) -> Pairs:
+    """The same padding before and after."""
+    return tuple((width, width) for width in padding)
+
+
+def conv(
+    at: Site,
+    x: Value,
+    weight: Value,
+    bias: Value | None,
+    stride: Sequence[int],
+    padding: Sequence[int] | str,
+    dilation: Sequence[int],
+    groups: int,
+) -> Value:
+    """``conv1d`` to ``conv3d``; padding may be ``"same"`` or ``"valid"``."""
+    rank = weight.type.rank - 2
+    steps = every(dilation, rank)
+    if isinstance(padding, str):
+        pairs = _same(weight, steps) if padding == "same" else ((0, 0),) * rank
+    else:
+        pairs = equal_sides(every(padding, rank))
+    op = Conv(every(stride, rank), pairs, steps, groups)
+    return _batched(at, op, x, weight, bias)
+
+
+def conv_transpose(
+    at: Site,
+    x: Value,
+    weight: Value,
+    bias: Value | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    output_padding: Sequence[int],
+    groups: int,
+    dilation: Sequence[int],
+) -> Value:
+    """``conv_transpose1d`` to ``conv_transpose3d``."""
+    rank = weight.type.rank - 2
+    sides = equal_sides(every(padding, rank))
+    op = ConvTranspose(every(stride, rank), sides, every(dilation, rank), groups, every(output_padding, rank))
+    return _batched(at, op, x, weight, bias)
+
+
+def convolution(
+    at: Site,
+    x: Value,
+    weight: Value,
+    bias: Value | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    *rest: object,
+) -> Value:
+    """The form that all convolutions have in a decomposed program."""
+    if transposed:
+        return conv_transpose(at, x, weight, bias, stride, padding, output_padding, groups, dilation)
+    return conv(at, x, weight, bias, stride, padding, dilation, groups)
+
+
+def linear(at: Site, x: Value, weight: Value, bias: Value | None) -> Value:
+    """``F.linear``; a weight that is one vector gives one number."""
+    return at.add(Linear(), x=x, weight=weight, bias=bias)
+
+
+def matmul(at: Site, a: Value, b: Value) -> Value:
+    """``a @ b``, by all its names."""
+    return at.add(MatMul(), a=a, b=b)
+
+
+def addmm(at: Site, bias: Value, a: Value, b: Value, beta: Number, alpha: Number) -> Value:
+    """``beta·bias + alpha·(a @ b)``: a linear layer whose weight lies transposed."""
+    if (beta, alpha) == (1, 1) and b.type.rank == 2 and bias.type.shape == b.type.shape[1:]:
+        return linear(at, a, at.permute(b, (1, 0)), bias)
+    return at.combine((beta, bias), (alpha, matmul(at, a, b)))
+
+
+def einsum(at: Site, equation: str, operands: Sequence[Value], path: object) -> Value:
+    """Over two operands."""
+    if len(operands) != 2 or path is not None:
+        raise Unknown(f"einsum {equation!r} over {len(operands)} operands")
+    return at.add(Einsum(equation), a=operands[0], b=operands[1])
+
+
+def attention(
+    at: Site,
+    q: Value,
+    k: Value,
+    v: Value,
+    mask: Value | None,
+    dropout: float,
+    causal: bool,
+    scale: float | None,
+    grouped: bool,
+) -> Value:
+    """``scaled_dot_product_attention``, in evaluation, with a mask that is added."""
+    width = q.type.shape[-1]
+    if dropout or grouped or not isinstance(width, int) or (mask is not None and mask.type.dtype == "bool"):
+        raise Unknown("attention with dropout, grouped heads or a mask of true and false")
+    factor = usual_scale(width) if scale is None else exact(scale)
+    return at.add(Attention(factor, causal), q=q, k=k, v=v, mask=mask)
+
+
+def _same(weight: Value, dilation: Ints) -> Pairs:
+    """The padding that keeps sizes; the odd one is at the end."""
+    reach = [step * (size - 1) for step, size in zip(dilation, weight.type.concrete()[2:], strict=True)]
+    return tuple((total // 2, total - total // 2) for total in reach)
+
+
+def _batched(at: Site, op: Conv | ConvTranspose, x: Value, weight: Value, bias: Value | None) -> Value:
+    """torch also takes one sample without a batch axis."""
+    if x.type.rank != weight.type.rank - 1:
+        return at.add(op, x=x, weight=weight, bias=bias)
+    y = at.add(op, x=at.reshape(x, (1, *x.type.shape)), weight=weight, bias=bias)
+    return at.reshape(y, y.type.shape[1:])

@@ -1,0 +1,94 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from repc.importers.torch.site import Number, Site, Unknown, Value
+from repc.ir.types import REAL
+from repc.ops import CumSum, Reduce
+
+
+def over(kind: str, at: Site, x: Value, axes: Sequence[int] | None, keep: bool, *rest: object) -> Value:
+    """A reduction over some axes."""
+    return _reduce(at, kind, x, axes, keep)
+
+
+def over_all(kind: str, at: Site, x: Value, *rest: object) -> Value:
+    """A reduction to one number."""
+    return _reduce(at, kind, x, None, False)
+
+
+def extremum(kind: str, at: Site, x: Value, axis: int, keep: bool) -> list[Value]:
+    """``max`` and ``min`` along an axis; where it was, nobody may ask."""
+    return [_reduce(at, kind, x, [axis], keep)]
+
+
+def variance_by_flag(at: Site, x: Value, axes: Sequence[int] | None, unbiased: bool, keep: bool) -> Value:
+    """``var`` as it used to be called."""
+    return variance(at, x, axes, int(unbiased), keep)
+
+
+def deviation_by_flag(at: Site, x: Value, axes: Sequence[int] | None, unbiased: bool, keep: bool) -> Value:
+    """``std`` as it used to be called."""
+    return deviation(at, x, axes, int(unbiased), keep)
+
+
+def variance(at: Site, x: Value, axes: Sequence[int] | None, correction: Number | None, keep: bool) -> Value:
+    """``var`` with a whole correction, 1 if none is given."""
+    return _variance(at, x, axes, correction, keep)
+
+
+def deviation(at: Site, x: Value, axes: Sequence[int] | None, correction: Number | None, keep: bool) -> Value:
+    """``std``: the root of the variance."""
+    return at.function("sqrt", _variance(at, x, axes, correction, keep))
+
+
+def variance_and_mean(
+    at: Site, x: Value, axes: Sequence[int] | None, correction: Number | None, keep: bool
+) -> list[Value]:
+    """``var_mean``"""
+    return [_variance(at, x, axes, correction, keep), _reduce(at, "mean", x, axes, keep)]
+
+
+def vector_norm(at: Site, x: Value, order: Number, axes: Sequence[int] | None, keep: bool, *rest: object) -> Value:
+    """The Euclidean norm, or the sum or the largest of absolute values."""
+    match order:
+        case 2:
+            return _reduce(at, "norm", x, axes, keep)
+        case 1:
+            return _reduce(at, "sum", at.function("abs", x), axes, keep)
+        case _ if order == float("inf"):
+            return _reduce(at, "max", at.function("abs", x), axes, keep)
+        case _:
+            raise Unknown(f"a norm of order {order}")
+
+
+def norm(at: Site, x: Value, order: Number | None, axes: Sequence[int] | None = None, keep: bool = False) -> Value:
+    """``torch.norm``, Euclidean unless it says otherwise."""
+    return vector_norm(at, x, 2 if order is None else order, axes, keep)
+
+
+def cumsum(at: Site, x: Value, axis: int, *rest: object) -> Value:
+    """``torch.cumsum``"""
+    return at.add(CumSum(axis % x.type.rank), x=at.cast(x, at.result.dtype))
+
+
+def _variance(at: Site, x: Value, axes: Sequence[int] | None, correction: Number | None, keep: bool) -> Value:
+    less = 1 if correction is None else correction
+    if less != int(less):
+        raise Unknown(f"a variance with correction {less}")
+    return at.add(Reduce("var", _axes(x, axes), keep, int(less)), x=x)
+
+
+def _reduce(at: Site, kind: str, x: Value, axes: Sequence[int] | int | None, keep: bool) -> Value:
+    if at.result.dtype not in REAL:
+        raise Unknown(f"a {kind} of {at.result.dtype}")
+    return at.add(Reduce(kind, _axes(x, axes), keep), x=at.cast(x, at.result.dtype))
+
+
+def _axes(x: Value, axes: Sequence[int] | int | None) -> tuple[int, ...]:
+    """Axes from zero, in order; none means all."""
+    named = [axes] if isinstance(axes, int) else axes
+    rank = x.type.rank
+    return tuple(sorted({axis % rank for axis in named})) if named and rank else tuple(range(rank))
