@@ -1,4 +1,4 @@
-"""A method that nobody has written yet is a few lines of spec: trained, merged, and merged without a spec of the base."""
+"""A method that is in no table is a few lines of spec: trained, merged, and merged without a spec of the base."""
 
 from __future__ import annotations
 
