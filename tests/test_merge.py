@@ -197,6 +197,22 @@ def test_whole_factors_of_a_kronecker_product(whole: str, tmp_path: Path) -> Non
     close(merge({"q.weight": w}, [folder]).tensors["q.weight"], w + 0.4 * torch.kron(one, two))
 
 
+def test_products_with_the_weight(tmp_path: Path) -> None:
+    w, a, b = random(6, 8), random(3, 8), random(6, 3)
+    folder = written(tmp_path, {"peft_type": "HIRA", "r": 3}, {"q.hira_A": a, "q.hira_B": b})
+    close(merge({"q.weight": w}, [folder]).tensors["q.weight"], w + w * (b @ a))
+
+
+def test_ranks_of_length_one(tmp_path: Path) -> None:
+    w, a, b, n = random(6, 8), random(3, 8), random(6, 3), random(8) + 2
+    b[:, 1] = 1e-6  # shorter than the least length
+    strength = torch.tensor([1.7])
+    c = strength / 3 / a.norm(dim=1) / b.norm(dim=0).clamp(min=1e-4)
+    parts = {"delora_A": a, "delora_B": b, "delora_lambda": strength, "delora_w_norm": n}
+    folder = written(tmp_path, {"peft_type": "DELORA", "r": 3}, {f"q.{part}": t for part, t in parts.items()})
+    close(merge({"q.weight": w}, [folder]).tensors["q.weight"], w + (b @ torch.diag(c) @ a) * n)
+
+
 def test_few_columns_of_a_row_for_several_outputs(tmp_path: Path) -> None:
     w, m = random(6, 8), random(3, 2)
     folder = written(tmp_path, {"peft_type": "MISS", "r": 3, "mini_r": 2, "init_weights": "mini"}, {"q.miss_block": m})

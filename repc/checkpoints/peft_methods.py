@@ -176,6 +176,29 @@ LOHA = Method(
     patterns=_LYCORIS_PATTERNS,
 )  # fmt: skip
 
+HIRA = Method(
+    "HIRA",
+    "hadamard",
+    (Form("HiRA(r={r})", {"hira_A": "r i", "hira_B": "o r"}),),
+    {"r": count(32), "rank_pattern": patterns(is_count), **TRANSPOSED},
+    frozenset(("hira_dropout",)),
+    patterns={"r": "rank_pattern"},
+)
+
+DELORA = Method(
+    "DELORA",
+    "lora",
+    (
+        Form(
+            "DeLoRA(r={r})",
+            {"delora_A": "r i", "delora_B": "o r", "delora_lambda": "1", "delora_w_norm": "i"},
+        ),
+    ),
+    {"r": count(8), "rank_pattern": patterns(is_count)},
+    frozenset(("delora_lambda", "lambda_pattern", "module_dropout")),
+    patterns={"r": "rank_pattern"},
+)
+
 _FIRST, _FIRST_LOW = {"lokr_w1": "p q"}, {"lokr_w1_a": "p r", "lokr_w1_b": "r q"}
 _SECOND, _SECOND_LOW = {"lokr_w2": "m n ...k"}, {"lokr_w2_a": "m r", "lokr_w2_b": "r n"}
 _SECOND_TUCKER = {"lokr_t2": "r r ...k", "lokr_w2_a": "r m", "lokr_w2_b": "r n"}
@@ -356,7 +379,7 @@ TRAINABLE_TOKENS = Method(
 )
 
 METHODS = (
-    LORA, ADALORA, LOHA, LOKR, OFT, BOFT, HRA, ROAD, IA3, VERA, RANDLORA, VBLORA, SHIRA, C3A, FOURIERFT, MISS,
-    LN_TUNING, TRAINABLE_TOKENS,
+    LORA, ADALORA, DELORA, LOHA, HIRA, LOKR, OFT, BOFT, HRA, ROAD, IA3, VERA, RANDLORA, VBLORA, SHIRA, C3A, FOURIERFT,
+    MISS, LN_TUNING, TRAINABLE_TOKENS,
 )  # fmt: skip
 """The types of adapters that are imported."""
