@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from repc.backends import onnx as to_onnx
 from repc.backends import source as to_source
+from repc.backends import spec as to_spec
 from repc.backends import torch as to_torch
+from repc.backends.spec import Lifted
 from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted
 from repc.diagnostics import Failure
 from repc.driver import errors
@@ -37,7 +39,7 @@ from repc.ops.work import multiply_adds, nominal_sizes
 from repc.passes import Options, fold
 from repc.semantics import bind
 from repc.verify import Options as Checks
-from repc.verify import Report
+from repc.verify import Report, check_spec
 from repc.verify import verify as check_equal
 
 OPSET = 18
@@ -82,6 +84,10 @@ class Model:
         if name not in self.targets:
             raise Failure(errors.unknown_target(name, self.name, list(self.targets)))
         return self.targets[name]
+
+    def lift(self) -> Lifted:
+        """The model as the text of a spec, which is checked to mean the same graph."""
+        return check_spec(to_spec.lift(self.graph, self.own.classes if self.own else None))
 
     def counts(self) -> dict[str, int]:
         """How many operators of each kind the train form has, in the names of ONNX."""
