@@ -173,7 +173,7 @@ def test_explain_says_what_a_fold_relies_on(repc: Repc) -> None:
     assert "F13   2 of 4 channels are constant" in page
     assert "Relies on zero: take(" in page
     (site,) = json.loads(repc("explain", "build", "fused", "--json").out)
-    assert [fact for step in site["steps"] for fact in step["facts"]][0].startswith("zero: take(")
+    assert {fact[:11] for step in site["steps"] for fact in step["facts"]} == {"zero: take("}
 
 
 def test_explain_says_why_the_rest_remains(repc: Repc, golden: Golden) -> None:
