@@ -1,11 +1,13 @@
 # Each target that needs Python sets up .venv first, so each works as the first command in a fresh clone.
 
 PYTHON ?= python3
+N ?= 1000
+SEED ?= 0
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint types contracts fmt bench clean
+.PHONY: help demo test quick lint types contracts fmt bench mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -35,7 +37,13 @@ fmt: $(READY) ## format, and mend what can be mended
 
 bench: $(READY) ## compile time and latency against a hand-written conversion
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
+
+mutants: $(READY) ## wrong folds, and which checks refute them; N right folds
+	$(BIN)/python -m benchmarks.mutants $(N) $(SEED)
+
+fuzz: $(READY) ## N random networks through the whole path: make fuzz N=10000 SEED=1
+	$(BIN)/python -m benchmarks.fuzz $(N) $(SEED)
 
 clean: ## remove everything that was made, the environment too
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache repc.egg-info

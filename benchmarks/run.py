@@ -29,6 +29,7 @@ import torch
 from torch import nn
 
 import repc
+from benchmarks.readme import write_section
 
 HERE = Path(__file__).parent
 ROUNDS = 5
@@ -56,7 +57,7 @@ def main() -> None:
     create = timm_models()
     rows = [compare(label, create(name), spec) for label, (name, spec) in MODELS.items()]
     text = report(rows, scaling(), startup())
-    (HERE / "README.md").write_text(text, encoding="utf-8")
+    write_section("bench", text)
     print(text)
 
 
@@ -183,8 +184,6 @@ def report(rows: list[Row], scale: float, started: tuple[float, float, float]) -
         return f"{values[1]:.2f} ({values[0]:.2f} to {values[2]:.2f})"
 
     lines = [
-        "# Benchmarks",
-        "",
         "Made by `make bench`. Ratios of repc to the usual way (timm's conversion, then `torch.onnx.export` with",
         "dynamo and opset 18) in one run, as median (least to greatest); below 1.00 repc is faster. Imports are not",
         "counted.",
@@ -205,7 +204,6 @@ def report(rows: list[Row], scale: float, started: tuple[float, float, float]) -
             "",
             f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, onnx {onnx.__version__}, "
             f"ONNX Runtime {onnxruntime.__version__}, {torch.get_num_threads()} threads.",
-            "",
         ]
     )
     return "\n".join(lines)

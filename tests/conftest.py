@@ -1,9 +1,16 @@
-"""What all tests share: golden files."""
+"""What all tests share: golden files, and one thread for each process.
 
+Tests run in a process for each core.  Kernels on small tensors gain nothing from a second thread, whose waiting costs
+the other processes five times the work itself.
+"""
+
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

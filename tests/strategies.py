@@ -62,10 +62,10 @@ def larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         node(tree.Unary, st.sampled_from(["-", "not"]), inner),
         node(tree.Binary, operators, inner, inner),
         node(tree.If, inner, inner, inner),
-        node(tree.Call, inner, several(node(tree.Argument, optional(names), inner))),
+        node(tree.Call, inner, several(node(tree.Argument, optional(names | st.just("weight")), inner))),
         node(
             tree.Typed,
-            node(tree.Call, inner, several(node(tree.Argument, optional(names), inner))),
+            node(tree.Call, inner, several(node(tree.Argument, optional(names | st.just("weight")), inner))),
             several(results, 1),
         ),
         node(tree.Index, inner, several(inner | node(tree.Slice, optional(inner), optional(inner)), 1)),

@@ -105,8 +105,9 @@ def _pad(f: PrimeField, site: Site, x: Tensor, pads: Tensor, value: Tensor | Non
 def _resize(
     f: PrimeField, site: Site, x: Tensor, _: None, scales: Tensor | None, sizes: Tensor | None = None
 ) -> Tensor:
+    """The factors are the numbers that they are, not elements of the field."""
     corners = site.text("coordinate_transformation_mode", "half_pixel") == "align_corners"
-    factors = () if scales is None else tuple(Fraction(float(s)).limit_denominator(64) for s in scales[2:])
+    factors = () if scales is None else tuple(site.numbers(2)[2:])
     size = () if sizes is None else tuple(map(int, sizes[2:]))
     return Upsample(factors, site.text("mode", "nearest"), corners, size).apply(f, {"x": x})
 
@@ -138,10 +139,10 @@ def _clip(f: PrimeField, site: Site, x: Tensor, low: Tensor, high: Tensor) -> Te
 
 
 def _pow(f: PrimeField, site: Site, x: Tensor, exponent: Tensor) -> Tensor:
-    number = site.number(1)
-    if number is None:
+    constant = site.constant(1)
+    if constant is None or constant.numel() > 1:
         return f.function("power", (), x, exponent)
-    return Function("pow", (number,)).apply(f, {"x": x})
+    return Function("pow", site.numbers(1)).apply(f, {"x": x})
 
 
 def _prelu(f: PrimeField, site: Site, x: Tensor, slope: Tensor) -> Tensor:

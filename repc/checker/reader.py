@@ -49,7 +49,8 @@ class _Reader:
         self._proto = model.graph
         self._train = train
         self._tensors = tensors
-        self._types = {name: train[id].type for id, name in cuts.items() if id in train}
+        known = {**{name: id for id, name in cuts.items() if id in train}, **train.outputs}
+        self._types = {name: train[id].type for name, id in known.items()}
         self._rationals = Rationals(train)
         self._graph = Graph(train.name)
         self._values: dict[str, NodeId] = {}
@@ -83,6 +84,8 @@ class _Reader:
             self._weights[proto.name] = self._tensors[proto.name]
         else:
             self._constants[proto.name] = value
+            if not value.isfinite().all():
+                raise Failure(errors.unknown_operator(f"the constant {proto.name}", "it is not finite"))
             literal = Literal(value, self._rationals.of(value) if value.is_floating_point() else ())
             self._weights[proto.name] = Apply(literal, {}, TensorType(tuple(value.shape)))
 

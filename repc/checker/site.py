@@ -46,17 +46,12 @@ class Site:
         """An operand, if it is a constant of the file."""
         return self._constants.get(self.proto.input[index]) if index < len(self.proto.input) else None
 
-    def positions(self, index: int) -> tuple[int, ...]:
-        """An operand that must be a constant of whole numbers."""
+    def numbers(self, index: int) -> tuple[Fraction, ...]:
+        """The elements of an operand that must be a constant."""
         found = self.constant(index)
         if found is None:
             raise self.unknown(f"operand {index} is no constant")
-        return tuple(map(int, found.flatten()))
-
-    def number(self, index: int) -> Fraction | None:
-        """A constant operand of one element."""
-        found = self.constant(index)
-        return self._rationals.of(found)[0] if found is not None and found.numel() == 1 else None
+        return self._rationals.of(found)
 
     def unknown(self, reason: str) -> Failure:
         return Failure(errors.unknown_operator(f"{self.proto.op_type} {self.proto.name}", reason))

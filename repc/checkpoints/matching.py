@@ -87,7 +87,7 @@ def _not_of_this_model(
 
 
 def _unused(checkpoint: Checkpoint, found: Mapping[str, Sequence[str]]) -> list[str]:
-    """The keys of the file that no parameter has; a network that counts no batches, of an ONNX file, needs no counter."""
+    """The keys of the file that no parameter has; a network without counters, from an ONNX file, does not miss them."""
     used = {key for keys in found.values() for key in keys}
     counts = any(path.endswith(COUNTER) for path in found)
     return [key for key in checkpoint if key not in used and (counts or not key.endswith(COUNTER))]

@@ -94,8 +94,8 @@ def fold(recipe: Recipe, say: Say) -> tuple[Fused, float]:
     target = model.target(recipe.target)
     if recipe.opset is not None:
         target = replace(target, opset=recipe.opset)
-    if recipe.weights:
-        say(f"reading {recipe.weights}", None)
+    if recipe.weights or not model.own:
+        say(f"reading {recipe.weights or 'initial weights'}", None)
     parameters = model.parameters(recipe.weights, recipe.container)
     say(f"folding {model.name}", None)
     started = perf_counter()

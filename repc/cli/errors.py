@@ -1,4 +1,4 @@
-"""What can be wrong with a command line (E91x) or with a folder that `repc compile` wrote (E92x)."""
+"""What can be wrong with a command line (E91x), a folder that `repc compile` wrote (E92x), or code of the user (E94x)."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def other_weights(weights: str, folder: Path) -> Diagnostic:
 def no_such_module(module: str, missing: str) -> Diagnostic:
     """MODULE:FACTORY names a Python module that cannot be found, here or among the installed packages."""
     return Diagnostic(
-        "E930", f"there is no Python module {missing}", help=f"run repc where `import {module}` works, or install it"
+        "E940", f"there is no Python module {missing}", help=f"run repc where `import {module}` works, or install it"
     )
 
 
@@ -108,46 +108,46 @@ def no_such_object(module: str, name: str, known: Sequence[str]) -> Diagnostic:
     """A module without what MODULE:FACTORY names."""
     meant = nearest(name, known)
     remedy = f"did you mean {module}:{meant}?" if meant else "give the name of a function that makes a module"
-    return Diagnostic("E931", f"{module} has no {name}", help=remedy)
+    return Diagnostic("E941", f"{module} has no {name}", help=remedy)
 
 
 def code_failed(what: str, reason: str, places: Sequence[str]) -> Diagnostic:
     """The user's own code raised an exception."""
-    return Diagnostic("E932", f"{what} raised {reason}", help="see to that code first", notes=tuple(places))
+    return Diagnostic("E942", f"{what} raised {reason}", help="see to that code first", notes=tuple(places))
 
 
 def no_module(text: str, found: str) -> Diagnostic:
     """A factory that gives something else than a module."""
     help = "let it return a torch.nn.Module, or a module and example arguments"
-    return Diagnostic("E933", f"{text} gives {found}, not a module", help=help)
+    return Diagnostic("E943", f"{text} gives {found}, not a module", help=help)
 
 
 def no_example(text: str, module: str) -> Diagnostic:
     """A module is imported by running it on an example, and neither the factory nor the command line has one."""
     help = "give --input x=f32[b,3,224,224], or let the factory return (module, (x,))"
-    return Diagnostic("E934", f"there is no example input of {module}, which {text} makes", help=help)
+    return Diagnostic("E944", f"there is no example input of {module}, which {text} makes", help=help)
 
 
 def not_an_example(span: Span, known: Sequence[str]) -> Diagnostic:
     """The type of an argument is its name, the type of its elements, and its sizes, of which some may be free."""
     help = f"write it as in `--input x=f32[b,3,224,224]`, with one of {', '.join(known)}"
-    return Diagnostic("E935", "expected NAME=TYPE[SIZES]", Label(span, ""), help=help)
+    return Diagnostic("E945", "expected NAME=TYPE[SIZES]", Label(span, ""), help=help)
 
 
 def not_for(option: str, text: str, kind: str) -> Diagnostic:
     """An option that means nothing for this kind of input."""
-    return Diagnostic("E936", f"{option} means nothing for {text}, {kind}", help="leave it out")
+    return Diagnostic("E946", f"{option} means nothing for {text}, {kind}", help="leave it out")
 
 
 def no_such_size(name: str, known: Sequence[str]) -> Diagnostic:
     """A size is pinned that no --input leaves free."""
     meant = nearest(name, known)
     remedy = f"did you mean {meant}?" if meant else "give the argument a size of that name: --input x=f32[b,3,h,w]"
-    return Diagnostic("E937", f"no --input has a size {name}", help=remedy)
+    return Diagnostic("E947", f"no --input has a size {name}", help=remedy)
 
 
 def no_such_argument(name: str, text: str, known: Sequence[str]) -> Diagnostic:
     """An --input that `forward` does not take."""
     meant = nearest(name, known)
     remedy = f"did you mean {meant}?" if meant else f"it takes {', '.join(known) or 'nothing by name'}"
-    return Diagnostic("E938", f"the module of {text} takes no argument {name}", help=remedy)
+    return Diagnostic("E948", f"the module of {text} takes no argument {name}", help=remedy)

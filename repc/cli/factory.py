@@ -28,9 +28,9 @@ def open_factory(text: str, settings: Mapping[str, Value], examples: Sequence[Ex
     """The model of ``package.module:factory``.
 
     The factory is called with the settings as keywords, after the random generators are seeded, and gives a module, or
-    a module and example arguments.  Raises `Failure`: E930 to E935, and what the importer does.
+    a module and example arguments.  Raises `Failure`: E940 to E944, and what the importer does.
     """
-    from torch import manual_seed
+    import torch
 
     from repc.driver import Model
     from repc.importers import import_module as import_torch
@@ -38,7 +38,8 @@ def open_factory(text: str, settings: Mapping[str, Value], examples: Sequence[Ex
     print(f"repc: running {text}, which is code of your own", file=sys.stderr)
     module_name, _, attribute = text.partition(":")
     factory = _found(module_name, attribute)
-    manual_seed(0)  # initial weights are the same whenever the model is opened again
+    # Initial weights are the same whenever the model is opened again.
+    torch.manual_seed(0)  # pyright: ignore[reportUnknownMemberType]
     module, args, kwargs = _made(text, factory, settings)
     dynamic: dict[str, dict[int, str]] = {}
     if examples:

@@ -85,7 +85,7 @@ class Example:
 def examples(texts: Sequence[str], pinned: dict[str, int]) -> list[Example]:
     """The values of ``--input name=type[sizes]``, with sizes that ``--size`` pins.
 
-    Raises `Failure`: E935 for what is no type, E937 for a size that no type has.
+    Raises `Failure`: E945 for what is no type, E947 for a size that no type has.
     """
     found: list[Example] = []
     named: set[str] = set()

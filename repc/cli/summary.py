@@ -176,7 +176,7 @@ def _findings(record: Record, screen: Screen) -> Iterator[tuple[str, str]]:
         return
     proved = [check for check in report["checks"] if check["passed"] and check["check"].startswith("algebra")]
     if proved:
-        yield "Proved", f"{proved[0]['detail'].replace(' segments', ' segments equal over GF(2^19-1)')}"
+        yield "Proved", f"{proved[0]['detail'].replace(' segments', ' segments equal over GF(514751)')}"
     checks = [check for check in report["checks"] if check["passed"] and check["check"].startswith("rounding")]
     if checks:
         yield "Rounding", "\n".join(f"{c['check'].removeprefix('rounding, ')} {c['detail']}" for c in checks)

@@ -1,7 +1,7 @@
 """Functions that are made of others by definition, over any field that has tables, a sign and an absolute value.
 
-Everything that is piecewise linear is made of the absolute value, everything that is smooth of a few tables: so the
-forms in which artifacts write a function have the value of the function itself.
+Everything that is piecewise linear is made of the absolute value, a root of the square, and everything that is smooth
+of a few tables: so the forms in which artifacts write a function have the value of the function itself.
 """
 
 from __future__ import annotations
@@ -87,7 +87,11 @@ def _elu(f: PrimeField, alpha: Attributes, x: Tensor) -> Tensor:
 
 
 def _sqrt(f: PrimeField, _: Attributes, x: Tensor) -> Tensor:
-    return f.div(f.fill((), Fraction(1)), f.function("rsqrt", (), x))
+    return f.sqrt(x)
+
+
+def _rsqrt(f: PrimeField, _: Attributes, x: Tensor) -> Tensor:
+    return f.div(f.fill((), Fraction(1)), f.sqrt(x))
 
 
 def _silu(f: PrimeField, _: Attributes, x: Tensor) -> Tensor:
@@ -181,6 +185,7 @@ DEFINED: Mapping[str, Definition] = {
     "elu": _elu,
     "celu": _celu,
     "sqrt": _sqrt,
+    "rsqrt": _rsqrt,
     "pow": _pow,
     "silu": _silu,
     "mish": _mish,

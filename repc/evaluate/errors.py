@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from repc.diagnostics import Diagnostic, nearest
-from repc.ir.types import TensorType
+from repc.diagnostics import Diagnostic, Label, nearest
+from repc.ir.node import Node
+from repc.ir.types import ShapeError, TensorType
 
 
 def input_misfit(name: str, shape: Sequence[int], type: TensorType, reason: str) -> Diagnostic:
@@ -40,3 +41,11 @@ def parameter_misfit(path: str, shape: Sequence[int], type: TensorType) -> Diagn
     return Diagnostic(
         "E805", f"parameter {path} has the shape {list(shape)}, not {type}", help="use weights made for this network"
     )
+
+
+def size_misfit(node: Node, sizes: Mapping[str, int], fault: ShapeError) -> Diagnostic:
+    """The free dimensions have sizes with which an operator cannot do."""
+    given = " and ".join(f"{name} is {size}" for name, size in sorted(sizes.items()))
+    where = Label(node.origin[0], "this operator") if node.origin else None
+    title = f"{node.op.title} at {node.path or 'the top'}: {fault.reason}, where {given}"
+    return Diagnostic("E806", title, where, help=fault.remedy or "give inputs of other sizes")

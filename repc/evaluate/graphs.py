@@ -10,10 +10,11 @@ from repc.evaluate import errors
 from repc.evaluate.expressions import evaluate
 from repc.ir.dims import Dim, free_dimension, symbols
 from repc.ir.dims import evaluate as size_at
+from repc.ir.expr import Expr
 from repc.ir.field import Field, T
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
-from repc.ir.types import TensorType
+from repc.ir.types import ShapeError, TensorType
 from repc.ops.opaque import Opaque
 
 
@@ -46,11 +47,15 @@ def run(
     """The values of the wanted nodes (the outputs, if none are named), in evaluation mode.
 
     Only what they depend on is computed, and every other value is dropped after its last use.  Raises `Failure` where
-    inputs or parameters are missing or do not fit.
+    inputs or parameters are missing or do not fit, or where the inputs are too small for an operator.
     """
     bound = sizes(graph, {name: field.shape(value) for name, value in inputs.items()})
     given = {id: inputs[name] for name, id in graph.inputs.items()}
-    return compute(graph, field, given, parameters, graph.outputs.values() if wanted is None else wanted, bound)
+    keep = set(graph.outputs.values() if wanted is None else wanted)
+    too_small = list(_size_misfits(graph, between(graph, keep, given), bound)) if bound else []
+    if too_small:
+        raise Failure(too_small)
+    return compute(graph, field, given, parameters, keep, bound)
 
 
 def compute(
@@ -90,6 +95,26 @@ def compute(
             if not uses[source] and source not in keep:
                 del values[source]
     return {id: values[id] for id in keep}
+
+
+def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int]) -> Iterator[Diagnostic]:
+    """The operators that do not accept their operands at these sizes; what reads a wrong value, or one of unknown size, is not asked."""
+    wrong: set[NodeId] = set()
+
+    def type_of(operand: NodeId | Expr) -> TensorType:
+        type = graph[operand].type if isinstance(operand, int) else operand.type
+        return type.with_shape([size_at(dim, bound) for dim in type.shape])
+
+    for id in order:
+        node = graph[id]
+        if not wrong.isdisjoint(node.inputs) or isinstance(node.op, Opaque):
+            wrong.add(id)
+        elif node.inputs:
+            try:
+                node.op.at(bound).infer({name: type_of(operand) for name, operand in node.operands().items()})
+            except ShapeError as fault:
+                wrong.add(id)
+                yield errors.size_misfit(node, bound, fault)
 
 
 def _bind(bound: dict[str, int], type: TensorType, shape: Sequence[int]) -> None:

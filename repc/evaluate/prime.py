@@ -1,4 +1,4 @@
-"""The prime field of p = 2¹⁹ − 1 elements, in which an equality of random values is a proof up to a stated chance.
+"""The prime field of p = 514,751 elements, in which an equality of random values is a proof up to a stated chance.
 
 Residues are centred, |x| < 2¹⁸, and held in float64.  A product is below 2³⁶, and a sum of `TERMS` products below 2⁵¹:
 every float64 kernel is exact there in whatever order it adds, and one rounded multiplication by 1/p finds the quotient.
@@ -7,7 +7,7 @@ no algorithm that would trade exactness for speed.
 
 What is no arithmetic is a random table: a function that nothing is known about, one for each name and its constants.
 Functions that are made of others are computed so (`repc.evaluate.defined`), a softmax is ``e(x) / Σ e(x)``, and a
-maximum is a table of the set of its arguments: identities that follow from such definitions hold, and no other.
+maximum is that of a random order: identities that follow from such definitions hold, and no other.
 
 Whole numbers and truth values are what they are elsewhere; a position that is gathered is taken modulo the size of its
 axis, so that every one is valid.
@@ -31,13 +31,17 @@ from repc.evaluate.raw import raw
 from repc.ir.foreign import Call
 from repc.ir.types import WHOLE
 
-P = 2**19 - 1
+P = 514_751
+"""The greatest prime below 2¹⁹ for which −1 is no square and every prime up to 37 is one.
+
+Where a sign is a Legendre symbol, −1 is negative then, and constants such as 1/3 are positive.
+"""
 LARGEST = (P - 1) // 2
 TERMS = 2**15  # products that are summed at once
 PIECE = 2**15  # elements that are reduced at once
 DECIDED = 3  # a size that only an opaque call knows
 
-POSITIVE = ("exp", "rsqrt", "sigmoid", "softplus", "abs")
+POSITIVE = ("exp", "sigmoid", "softplus")
 """Functions whose values are positive, and where signs matter, squares."""
 
 Attributes = tuple[Fraction, ...]
@@ -48,11 +52,11 @@ class PrimeField:
 
     All that is random follows from `seed`: graphs that are compared share one field.  With `signs`, a residue has the
     sign of its Legendre symbol, which multiplies as signs do: −1 is negative, and ``|r·x| = r·|x|`` where r is a square
-    and so positive.  Without, an absolute value is a table like others, which tells more in one draw.  An inverse of
+    and so positive.  Without, a root and so an absolute value is a table, which tells more in one draw.  An inverse of
     zero is zero, and `divided_by_zero` remembers that it was asked for.
     """
 
-    def __init__(self, seed: str, *, signs: bool = False) -> None:
+    def __init__(self, seed: str, signs: bool = False) -> None:
         self.seed = seed
         self.signs = signs
         self.divided_by_zero = False
@@ -99,7 +103,8 @@ class PrimeField:
         return _reduced(a * b)
 
     def div(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.mul(a, self._inverse(b))
+        """Whole numbers are cut off, as in ONNX."""
+        return self.mul(a, self._inverse(b)) if b.is_floating_point() else a.div(b, rounding_mode="trunc")
 
     def sum(self, x: Tensor, axes: Sequence[int], keep: bool) -> Tensor:
         assert x.numel() <= TERMS * P, "too long a sum"
@@ -183,14 +188,12 @@ class PrimeField:
         return self.div(weights, self.sum(weights, (axis,), keep=True))
 
     def max(self, x: Tensor, axis: int) -> Tensor:
-        """A table of the set of values: neither their order nor their number matters, and one alone is itself."""
+        """The last in a random order of all residues, so that maxima of maxima are maxima."""
         if not x.is_floating_point():
             return x.amax(axis)
-        ordered = x.sort(axis).values
-        first = ordered.narrow(axis, 0, 1)
-        new = torch.cat([torch.ones_like(first), (ordered.diff(dim=axis) != 0).to(x.dtype)], axis)
-        members = self.sum(self.table("member", (), ordered) * new, (axis,), keep=False)
-        return torch.where(new.sum(axis) == 1, first.squeeze(axis), self.table("max", (), members))
+        order = self._tables.setdefault(("order", ()), torch.randperm(P, generator=self._generator("order")))
+        last = order[_places(x)].argmax(axis, keepdim=True)
+        return x.take_along_dim(last, axis).squeeze(axis)
 
     def opaque(self, call: Call, result: int, xs: Sequence[Tensor]) -> Tensor:
         """Drawn anew for every other call and for every change of an operand."""
@@ -210,9 +213,19 @@ class PrimeField:
             self._tables[key] = drawn + (drawn == 0)
         return self._tables[key][_places(x)]
 
+    def sqrt(self, x: Tensor) -> Tensor:
+        """With signs, x^((p + 1) / 4), the root that is positive; where there is none, that of −x."""
+        if not self.signs:
+            return self._inverse(self.table("rsqrt", (), x))
+        root = x
+        for bit in f"{(P + 1) // 4:b}"[1:]:
+            root = self.mul(root, root)
+            root = self.mul(root, x) if bit == "1" else root
+        return root
+
     def absolute(self, x: Tensor) -> Tensor:
         """x times its sign, or an even table."""
-        return self.mul(x, self.sign(x)) if self.signs else self.table("abs", (), self.mul(x, x))
+        return self.mul(x, self.sign(x)) if self.signs else self.sqrt(self.mul(x, x))
 
     def sign(self, x: Tensor) -> Tensor:
         """1, −1, or 0 for zero: the Legendre symbol, whatever the signs of other functions are."""
@@ -228,7 +241,8 @@ class PrimeField:
 
 
 def _residue(value: Fraction) -> int:
-    found = value.numerator * pow(value.denominator, -1, P) % P
+    exact = Fraction(value)
+    found = exact.numerator * pow(exact.denominator, -1, P) % P
     return found - P if found > LARGEST else found
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from math import ceil, log
 
 import torch
@@ -25,7 +26,7 @@ from repc.evaluate.degree import degree
 from repc.evaluate.expressions import evaluate
 from repc.evaluate.graphs import compute
 from repc.evaluate.prime import P, PrimeField
-from repc.evaluate.segments import Segment, is_local, segments, tile
+from repc.evaluate.segments import Segment, is_local, segments, tile, wider
 from repc.ir.dims import evaluate as size_at
 from repc.ir.expr import Expr, parameters
 from repc.ir.graph import Graph
@@ -81,11 +82,30 @@ def prove(
     """
     found: list[Verdict] = []
     waiting = list(segments(train, fused, same))
+    fields = cache(PrimeField)
     with torch.no_grad(), _one_thread():
         for segment in waiting:
             progress(len(found) / len(waiting))
-            found.append(_Sides(train, fused, segment, facts).verdict(seed))
+            found.append(_verdict(train, fused, same, segment, facts, fields, seed))
     return found
+
+
+def _verdict(
+    train: Graph,
+    fused: Graph,
+    same: Mapping[NodeId, NodeId],
+    segment: Segment,
+    facts: Sequence[Fact],
+    fields: Callable[[str, bool], PrimeField],
+    seed: int,
+) -> Verdict:
+    """Sides that differ are looked at again from further back, until nothing that they start from is related."""
+    while True:
+        found = _Sides(train, fused, segment, facts, fields).verdict(seed)
+        further = None if found.equal else wider(train, fused, same, segment)
+        if further is None:
+            return found
+        segment = further
 
 
 @contextmanager
@@ -100,10 +120,17 @@ def _one_thread() -> Generator[None]:
 
 
 class _Sides:
-    """The two sides of a segment, and what their weights are made of."""
+    """The two sides of a segment, what their weights are made of, and the fields to compute in."""
 
-    def __init__(self, train: Graph, fused: Graph, segment: Segment, facts: Sequence[Fact]) -> None:
-        self._train, self._fused, self._segment = train, fused, segment
+    def __init__(
+        self,
+        train: Graph,
+        fused: Graph,
+        segment: Segment,
+        facts: Sequence[Fact],
+        fields: Callable[[str, bool], PrimeField],
+    ) -> None:
+        self._train, self._fused, self._segment, self._fields = train, fused, segment, fields
         exprs = [*_weights(train, segment.train), *_weights(fused, segment.fused)]
         self._parameters = parameters(exprs)
         self._facts = [fact for fact in facts if parameters([fact.expr]).keys() <= self._parameters.keys()]
@@ -128,7 +155,8 @@ class _Sides:
             return f"it is {types[1]} instead of {types[0]}"
         wrong, count = 0, 0
         for attempt in range(REDRAWS):
-            field = PrimeField(f"{seed} {attempt}", signs=bool(self._facts))
+            field = self._fields(f"{seed} {attempt}", bool(self._facts))
+            field.divided_by_zero = False
             expected, found = self._values(field, sizes)
             count = expected.numel()
             wrong = int((expected != found).sum()) if expected.shape == found.shape else count

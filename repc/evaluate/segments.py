@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from repc.evaluate.graphs import between
@@ -47,7 +47,8 @@ MOST = 2**16  # the largest size that is tried
 class Segment:
     """Two ways to compute a value that both graphs have.
 
-    `given` maps the values that the train side starts from to their twins, from which the fused side starts.
+    `given` maps the values that the train side starts from to their twins, from which the fused side starts.  `opened`
+    are the values of the fused graph that it does not start from, but computes.
     """
 
     result: NodeId
@@ -55,6 +56,7 @@ class Segment:
     train: tuple[NodeId, ...]
     fused: tuple[NodeId, ...]
     given: Mapping[NodeId, NodeId]
+    opened: frozenset[NodeId]
 
 
 def segments(train: Graph, fused: Graph, same: Mapping[NodeId, NodeId]) -> Iterator[Segment]:
@@ -63,39 +65,61 @@ def segments(train: Graph, fused: Graph, same: Mapping[NodeId, NodeId]) -> Itera
     `same` maps nodes of the training graph to those that are said to have the same value.  Where both graphs compute a
     value by one and the same operator from the same values there is nothing to show, and no segment.
     """
-    cuts = {**same, **{id: fused.inputs[name] for name, id in train.inputs.items() if name in fused.inputs}}
-    rank = {id: position for position, id in enumerate(fused.order())}
+    frame = _Frame.of(train, fused, same)
     for result, twin in same.items():
         if result not in train.inputs.values():
-            found = _segment(train, fused, cuts, rank, result, twin)
+            found = frame.segment(result, twin, {twin})
             if not _is_shared(train, fused, found):
                 yield found
 
 
-def _segment(
-    train: Graph,
-    fused: Graph,
-    cuts: Mapping[NodeId, NodeId],
-    rank: Mapping[NodeId, int],
-    result: NodeId,
-    twin: NodeId,
-) -> Segment:
-    """Back to values that both sides start from.
+def wider(train: Graph, fused: Graph, same: Mapping[NodeId, NodeId], segment: Segment) -> Segment | None:
+    """The segment from before the latest start that depends on another one; None where each is on its own.
 
-    One that a single side starts from is computed by that side too, and before it what depends on it.
+    The sides of a segment may differ because two starts are drawn as if they had nothing to do with each other.
     """
-    opened = {twin}
-    while True:
-        stops = {id: other for id, other in cuts.items() if other not in opened and id != result}
-        ends = set(stops.values()) | set(fused.inputs.values())
-        ours, theirs = tuple(between(train, [result], stops)), tuple(between(fused, [twin], ends))
-        given = {id: stops[id] for id in _sources(train, ours)}
-        one_sided = set(given.values()) ^ _sources(fused, theirs)
-        starts = {*given.values(), *_sources(fused, theirs)}.difference(fused.inputs.values())
-        related = [id for id in starts if not one_sided.isdisjoint(fused.upstream([id]))]
-        if not related:
-            return Segment(result, twin, ours, theirs, given)
-        opened.add(max(related, key=lambda id: rank[id]))
+    starts = {*segment.given.values(), *_sources(fused, segment.fused)}
+    related = [id for id in starts if len(starts & fused.upstream([id])) > 1]
+    if not related:
+        return None
+    frame = _Frame.of(train, fused, same)
+    return frame.segment(segment.result, segment.twin, {*segment.opened, frame.latest(related)})
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """Both graphs, the values that they share, their inputs among them, and the order of the fused one."""
+
+    train: Graph
+    fused: Graph
+    cuts: Mapping[NodeId, NodeId]
+    rank: Mapping[NodeId, int]
+
+    @classmethod
+    def of(cls, train: Graph, fused: Graph, same: Mapping[NodeId, NodeId]) -> _Frame:
+        cuts = {**same, **{id: fused.inputs[name] for name, id in train.inputs.items() if name in fused.inputs}}
+        return cls(train, fused, cuts, {id: position for position, id in enumerate(fused.order())})
+
+    def segment(self, result: NodeId, twin: NodeId, opened: set[NodeId]) -> Segment:
+        """Back to values that both sides start from.
+
+        One that a single side starts from is computed by that side too, and before it what depends on it.
+        """
+        inputs = self.fused.inputs.values()
+        while True:
+            stops = {id: other for id, other in self.cuts.items() if other not in opened and id != result}
+            ours = tuple(between(self.train, [result], stops))
+            theirs = tuple(between(self.fused, [twin], {*stops.values(), *inputs}))
+            given = {id: stops[id] for id in _sources(self.train, ours)}
+            starts = {*given.values(), *_sources(self.fused, theirs)}
+            one_sided = set(given.values()) ^ _sources(self.fused, theirs)
+            related = [id for id in starts.difference(inputs) if one_sided & self.fused.upstream([id])]
+            if not related:
+                return Segment(result, twin, ours, theirs, given, frozenset(opened))
+            opened.add(self.latest(related))
+
+    def latest(self, ids: Collection[NodeId]) -> NodeId:
+        return max(ids, key=lambda id: self.rank[id])
 
 
 def _sources(graph: Graph, nodes: tuple[NodeId, ...]) -> set[NodeId]:
@@ -170,7 +194,9 @@ def _window(node: Node) -> tuple[int, int]:
             weight = node.weights.get("weight")
             kernel = weight.type.concrete()[2:] if weight else ()
             reach = max((d * (k - 1) for d, k in zip(node.op.dilation, kernel, strict=False)), default=0)
-            return reach, max(node.op.stride) if isinstance(node.op, Conv) else 1
+            return max(reach, *map(sum, node.op.padding)), max(node.op.stride) if isinstance(node.op, Conv) else 1
+        case Pad():
+            return max(map(sum, node.op.widths)), 1
         case MaxPool() | AvgPool():
             return max(node.op.kernel) * max(getattr(node.op, "dilation", (1,))) - 1, max(node.op.stride)
         case _:

@@ -187,7 +187,7 @@ class Graph:
 
 
 def value_names(graph: Graph, suffix: Callable[[Node], str]) -> Iterator[tuple[NodeId, str]]:
-    """A unique, stable name for every value: its own, or from its path: ``path``, else ``path/suffix``, else numbered."""
+    """A unique, stable name for every value: its own, else ``path/suffix``, numbered where that is taken."""
     taken = Counter(graph.names[id] for id in graph if id in graph.names)
     for id in graph.order():
         node = graph[id]

@@ -60,7 +60,9 @@ def _signature(parameters: Sequence[Parameter]) -> Iterator[str]:
     kinds = [parameter.kind for parameter in parameters]
     for position, parameter in enumerate(parameters):
         kind = parameter.kind
-        if kind is Parameter.KEYWORD_ONLY and not {Parameter.KEYWORD_ONLY, Parameter.VAR_POSITIONAL} & {*kinds[:position]}:
+        if kind is Parameter.KEYWORD_ONLY and not {Parameter.KEYWORD_ONLY, Parameter.VAR_POSITIONAL} & {
+            *kinds[:position]
+        }:
             yield "*"
         default = "" if parameter.default is Parameter.empty else f"={_default(parameter)}"
         stars = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(kind, "")
@@ -98,8 +100,9 @@ def _same(objects: _Objects, text: str, value: Any) -> Iterator[str]:
         for key, item in items.items():
             yield from _same(objects, f"{text}[{key!r}]", item)
     elif isinstance(value, list | tuple):
-        yield f"_structure({text!r}, {text}, {list(range(len(value)))!r})"
-        for index, item in enumerate(cast("Sequence[Any]", value)):
+        parts = cast("Sequence[Any]", value)
+        yield f"_structure({text!r}, {text}, {list(range(len(parts)))!r})"
+        for index, item in enumerate(parts):
             yield from _same(objects, f"{text}[{index}]", item)
     elif type(value) not in pytree.SUPPORTED_NODES:
         yield f"_same({text!r}, {text}, {objects.text(value)})"

@@ -74,7 +74,9 @@ class FoldReport:
         return [block for block in (refused, opaque, [*sizes, *pinned], list(self.notes), verdict) if block]
 
 
-def report(before: Graph, after: Graph, trace: Trace, notes: tuple[str, ...], verification: Report | None) -> FoldReport:
+def report(
+    before: Graph, after: Graph, trace: Trace, notes: tuple[str, ...], verification: Report | None
+) -> FoldReport:
     """The report on a fold; places in the source are left out, so that it can be stored with the module."""
     return FoldReport(
         before.name,

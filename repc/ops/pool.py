@@ -128,7 +128,9 @@ def _infer_adaptive(given: Mapping[str, TensorType], output: Ints) -> TensorType
     rank = len(output)
     check_window(rank, ((0, 0),) * rank, output=output)
     x = of_rank(given, "x", rank + 2, f"a {rank}-d pool")
-    for size, count in zip(x.shape[2:], output, strict=True):
+    for axis, (size, count) in enumerate(zip(x.shape[2:], output, strict=True), start=2):
+        if size == 0:
+            raise ShapeError(f"axis {axis} of {x} has nothing in it", "x", "use a larger input")
         if count != 1 and not isinstance(size, int):
             raise ShapeError(f"windows of {size} elements for {count} results are not known", "x", "pin the size")
     return x.with_shape((*x.shape[:2], *output))

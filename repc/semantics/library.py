@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from os.path import normpath
@@ -34,8 +35,12 @@ class FileLibrary:
         return [name.replace("/", ".") for name in shipped_names()]
 
 
+@cache
 def shipped_source(name: str) -> Source | None:
-    """The shipped file ``std/conv``, called ``repc:std/conv``; None where there is none."""
+    """The shipped file ``std/conv``, called ``repc:std/conv``; None where there is none.
+
+    It is read once in a process, and so parsed once, however many specs import it.
+    """
     place = files("repc.specs").joinpath(*f"{name}{SUFFIX}".split("/"))
     return read_source(f"{SHIPPED}{name}", place.read_bytes()) if place.is_file() else None
 

@@ -6,6 +6,7 @@ Reading is the caller's: a `Library` turns the text of an import into a source.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from repc.diagnostics import Diagnostic, Failure, Source, Span
@@ -75,6 +76,10 @@ def load(source: Source, library: Library) -> Module:
     return module
 
 
+_parsed = lru_cache(maxsize=64)(parse)
+"""Trees never change, so that shipped sources, each of them one object, need not be parsed again."""
+
+
 class _Loader:
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -88,7 +93,7 @@ class _Loader:
             return self.done[source.name]
         self.open.append(source.name)
         try:
-            module = Module(source, parse(source))
+            module = Module(source, _parsed(source))
         except Failure as failure:
             self.errors.extend(failure.diagnostics)
             module = None

@@ -161,7 +161,7 @@ def _runtime() -> Any:
 def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> Any:
     """A session on the CPU with all graph optimisations; `further` values become outputs."""
     options = _runtime().SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it raises says it too
     if isinstance(model, Path):
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
     data = model.read_bytes() if isinstance(model, Path) else model.SerializeToString()

@@ -63,7 +63,7 @@ def test_compile_writes_all_and_says_what_it_did(repc: Repc, net: Path, golden: 
 
 def test_compile_tells_its_progress_on_stderr(repc: Repc, net: Path) -> None:
     ran = repc("compile", net, "--json")
-    assert ran.err.splitlines()[:2] == ["repc: reading the spec", "repc: reading initial weights"]
+    assert ran.err.splitlines()[:2] == ["repc: reading net.rep", "repc: reading initial weights"]
     record = json.loads(ran.out)
     assert record["operators"]["after"] == {"Conv": 2, "Relu": 1}
     assert Path("build/Net/model.onnx").is_file()
@@ -126,14 +126,14 @@ def test_a_missed_expectation_lists_what_is_in_the_way(repc: Repc, golden: Golde
 
 
 def test_what_is_not_equivalent_is_not_written(repc: Repc, net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from repc import driver
+    from repc.driver import model
 
-    right = driver.deployed
+    right = model.deployed
 
     def wrong(*args: object) -> dict[str, torch.Tensor]:
         return {name: value * 1.01 for name, value in right(*args).items()}  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(driver, "deployed", wrong)
+    monkeypatch.setattr(model, "deployed", wrong)
     ran = repc("compile", net, "-o", "out")
     assert ran.code == 1
     assert "NOT EQUIVALENT" in ran.out

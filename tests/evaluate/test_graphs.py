@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from repc.diagnostics import Failure
+from repc.backends.torch import initial_values
+from repc.diagnostics import Failure, Source
 from repc.evaluate import run, sizes
 from repc.evaluate.floating import TorchField
 from repc.ir.dims import symbol
 from repc.ir.graph import Graph
 from repc.ops import Function, Multiply, Sum
+from repc.semantics import FileLibrary, elaborate, load
 from tests.evaluate.test_expressions import Counting
 from tests.ir.nets import ONE, B, H, add_input, add_node, conv_bn_net
 
@@ -129,3 +131,29 @@ def test_a_size_that_no_input_gives_is_named() -> None:
 def test_a_fixed_size_is_checked() -> None:
     with pytest.raises(Failure, match="axis 1 is 3 instead of 2"):
         run(conv_bn_net(), TorchField(), {"image": torch.ones(1, 3, 4, 4)}, weights())
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "message"),
+    [
+        ("MaxPool(2) >> small: Conv(3, 3) >> Conv(3, 3)", (1, 2, 9, 5), "conv at small: a window of 3 does not fit"),
+        ('wide: Conv(3, 5, pad=3, mode="reflect")', (1, 2, 9, 2), "conv at wide: reflect padding of 3 needs more than"),
+        ("cut: ConvTranspose(3, 2, pad=2)", (1, 2, 2, 9), "conv_transpose at cut: padding (2, 2) leaves nothing"),
+        ("GlobalAvgPool()", (1, 2, 0, 9), "adaptive_avg_pool at the top: axis 2 of f32[1, 2, 0, 9] has nothing in it"),
+    ],
+)
+def test_a_free_size_that_is_too_small_is_refused_where_it_matters(
+    layers: str, shape: tuple[int, ...], message: str
+) -> None:
+    text = f"repc 1\nimport std.conv\nmodel M(x: f32[b, 2, h, w]) = x >> {layers}"
+    graph = elaborate(load(Source("m.rep", text), FileLibrary()), "M")
+    values = initial_values(graph.parameters, seed=0)
+    with pytest.raises(Failure) as failure:
+        run(graph, TorchField(), {"x": torch.ones(shape)}, values)
+    (found,) = failure.value.diagnostics
+    assert found.code == "E806"
+    assert message in found.title
+    assert f"h is {shape[2]} and w is {shape[3]}" in found.title
+    assert found.help
+    assert found.primary is not None
+    assert str(found.primary.span).startswith("m.rep:3:")

@@ -169,6 +169,8 @@ REFUSALS: list[tuple[Operator, dict[str, TensorType], str | None, str]] = [
     (AvgPool((0,), (1,), ((0, 0),)), {"x": t(B, 4, 8)}, "x", "kernel .* must be at least 1"),
     (AdaptiveAvgPool((2, 1)), {"x": t(B, 4, H, 8)}, "x", "windows of h elements for 2 results"),
     (AdaptiveAvgPool((0, 1)), {"x": IMAGE}, "x", "output .* must be at least 1"),
+    (AdaptiveAvgPool((1, 1)), {"x": t(B, 4, H, 0)}, "x", "axis 3 of f32.* has nothing in it"),
+    (Reduce("mean", (2, 3), False), {"x": t(B, 4, H, 0)}, "x", "nothing to average in f32"),
     (AdaptiveMaxPool((2, 1)), {"x": t(B, 4, H, 8)}, "x", "windows of h elements for 2 results"),
     (Reduce("median", (0,), False), {"x": IMAGE}, "x", "no reduction 'median'"),
     (Reduce("var", (), False), {"x": IMAGE}, "x", "a variance of 1 elements"),

@@ -74,6 +74,13 @@ def test_one_weight_used_twice_is_one_parameter() -> None:
     assert used[0] is used[1]
 
 
+def test_a_weight_is_given_by_its_name_where_its_function_is_a_layer() -> None:
+    body = "{{ weight W: [4, 4, 3] = ones  return {} }}"
+    layer, call = (graph(f"model M(x: f32[b, 4, n]) {body.format(e)}") for e in ("x >> conv(weight=W)", "conv(x, W)"))
+    assert ops(layer) == ops(call) == ["input", "conv"]
+    assert list(layer.parameters) == ["W"]
+
+
 def test_alias_is_a_second_key() -> None:
     text = (
         'block B(x: [b, c]) {\n  weight W as "embed.weight": [c, c] = zeros\n  alias "head.weight" = W\n'

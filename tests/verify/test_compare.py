@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from repc.backends.onnx import build, save
 from repc.backends.torch import inference_module, train_module
 from repc.diagnostics import Failure
+from repc.passes import fold
 from repc.verify import compare
-from tests.verify.networks import fold, random_parameters, stored, tiny
+from tests.verify.networks import random_parameters, stored, tiny
 
 
 class Pair(nn.Module):
@@ -34,7 +35,7 @@ def network() -> tuple[nn.Module, nn.Module, Tensor]:
     parameters = random_parameters(train)
     module = train_module(train)
     module.load_state_dict(parameters)
-    fused = fold(train)
+    fused, _ = fold(train)
     return module, inference_module(fused, stored(fused, parameters)), torch.randn(4, 3, 72, 65)
 
 
@@ -61,7 +62,7 @@ def test_in_double_precision_the_tolerance_is_tight() -> None:
 def test_a_module_equals_its_file(network: tuple[nn.Module, nn.Module, Tensor], tmp_path: Path) -> None:
     module, _, data = network
     train = tiny()
-    fused = fold(train)
+    fused, _ = fold(train)
     path = tmp_path / "tiny.onnx"
     parameters = {name: value.detach() for name, value in module.state_dict().items()}
     save(build(fused, stored(fused, parameters)), path)

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from repc.ir.storage import storage
+from repc.passes import fold
 from repc.verify.report import Check
 from repc.verify.weights import CHUNK, LABELS, check_weights
-from tests.verify.networks import fold, tiny
+from tests.verify.networks import tiny
 
-FUSED = fold(tiny())
+FUSED, _ = fold(tiny())
 NAME = "linear.bias"
 
 

@@ -122,6 +122,10 @@ class Emitter:
         self.nodes.append(node)
         return output
 
+    def maker(self, value: str) -> onnx.NodeProto | None:
+        """The node that makes a value; None for inputs and stored tensors."""
+        return next((node for node in reversed(self.nodes) if value in node.output), None)
+
     def carried(self, call: Call, inputs: Sequence[str]) -> list[str]:
         """The results of a call that is written as it was, once for all of them.
 

@@ -19,7 +19,7 @@ def max_pool(e: Emitter, op: MaxPool, given: Mapping[str, Value]) -> str:
     """MaxPool; padding as wide as the kernel, which a dilated one may have, is a Pad before it."""
     x, extents = given["x"], [d * (k - 1) + 1 for k, d in zip(op.kernel, op.dilation, strict=True)]
     padding, ceil = border(op.padding, op.stride, extents, op.ceil)
-    values = x.name
+    values = unmerged(e, x.name)
     if any(max(pair) >= size for pair, size in zip(padding, op.kernel, strict=True)):
         lowest = Value(e.filled(x, float("-inf")), x.type.with_shape(()))
         values = padded(e, values, ((0, 0), (0, 0), *padding), "constant", lowest)
@@ -48,13 +48,23 @@ def avg_pool(e: Emitter, op: AvgPool, given: Mapping[str, Value]) -> str:
         counted = False
     return e.add(
         "AveragePool",
-        x,
+        unmerged(e, x),
         kernel_shape=op.kernel,
         strides=op.stride,
         pads=pads(padding),
         ceil_mode=ceil,
         count_include_pad=int(counted),
     )
+
+
+def unmerged(e: Emitter, x: str) -> str:
+    """x, where it is a Pad hidden behind a maximum of one value.
+
+    ONNX Runtime (1.31) merges a Pad of zeros into the pool behind it.  But a max pool's own padding never wins, an
+    average pool may not count it, and no pool takes as much of it as its kernel is wide.
+    """
+    before = e.maker(x)
+    return e.add("Max", x) if before is not None and before.op_type == "Pad" else x
 
 
 def border(padding: Pairs, stride: Ints, extents: Sequence[int], ceil: bool) -> tuple[Pairs, int]:

@@ -17,7 +17,7 @@ LAST_CALL = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 def listing(name: str, nodes: Sequence[onnx.NodeProto]) -> tuple[Source, list[Span]]:
-    """A text with a line for each node, its results, operator and operands, and who wrote it; and where each line is."""
+    """A text with a line for each node: its results, operator, operands and author; and the place of each line."""
     lines = [_line(node) for node in nodes]
     source = Source(name, "\n".join(lines))
     spans: list[Span] = []

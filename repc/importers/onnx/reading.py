@@ -27,7 +27,7 @@ def read(path: str | Path) -> onnx.ModelProto:
 
 
 def prepared(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The model once it is checked, with the nodes of its functions in the place of the calls.  Raises `Failure` E543."""
+    """The model once it is checked, with functions written out where they are called.  Raises `Failure` E543."""
     check(model, name)
     return inliner.inline_local_functions(model) if model.functions else model
 

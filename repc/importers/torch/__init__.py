@@ -36,7 +36,11 @@ __all__ = ["import_module", "import_program"]
 
 
 def import_module(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Mapping[str, Any] | None, name: str | None
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Mapping[str, Any] | None,
+    name: str | None,
 ) -> Imported:
     """See `repc.importers.import_module`."""
     return module_program(example(module, args, kwargs), dynamic, name)[1]

@@ -21,7 +21,9 @@ class Unwritable(Exception):
     """An argument that cannot be kept as plain data; the text says which."""
 
 
-def opaque(at: Site, target: str, args: Sequence[Argument], keywords: Mapping[str, Argument], types: Types) -> list[Value]:
+def opaque(
+    at: Site, target: str, args: Sequence[Argument], keywords: Mapping[str, Argument], types: Types
+) -> list[Value]:
     """All results of a call.  Raises `Unwritable`."""
     operands: list[Value] = []
     template = tuple(_template(arg, operands, types) for arg in args)

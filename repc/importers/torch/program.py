@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -31,7 +31,6 @@ from repc.ir.check import check
 from repc.ir.expr import Apply, Param, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
-from repc.ir.types import TensorType
 from repc.ops import BatchNorm, Input, Sum
 from repc.ops.opaque import opaque_names
 
@@ -81,7 +80,7 @@ def ports(program: ExportedProgram) -> list[fx.Node]:
 def _free(program: ExportedProgram, names: Sequence[Mapping[int, str]]) -> Iterator[tuple[torch.SymInt, str]]:
     """The sizes of inputs that are free, each with its name."""
     for position, node in enumerate(ports(program)):
-        named = names[position] if position < len(names) else {}
+        named: Mapping[int, str] = names[position] if position < len(names) else {}
         for axis, size in enumerate(node.meta["val"].shape):
             if isinstance(size, torch.SymInt):
                 yield size, named.get(axis) or (BATCH if axis == 0 else f"{node.name}_{axis}")
@@ -103,7 +102,7 @@ def _inputs(
             type = translation.type(node.meta["val"])
             graph.inputs[node.name] = graph.add(Node(Input(node.name, type), (), {}, type, "", nowhere(node.name)))
             found.append(Ref(graph.inputs[node.name], type))
-        elif spec.target in tensors:
+        elif spec.target is not None and spec.target in tensors:
             path = same.get(spec.target, spec.target)
             if path not in weights:
                 type = translation.type(tensors[path])
@@ -118,7 +117,9 @@ def _inputs(
 def _constants(program: ExportedProgram) -> dict[str, Tensor]:
     """Tensors that the program takes and the state_dict does not hold."""
     found: dict[str, Any] = dict(program.constants)
-    return {path: value for path, value in found.items() if isinstance(value, Tensor) and path not in program.state_dict}
+    return {
+        path: value for path, value in found.items() if isinstance(value, Tensor) and path not in program.state_dict
+    }
 
 
 def _check_stateless(program: ExportedProgram) -> None:

@@ -8,6 +8,7 @@ affine ones, so that the identity joins a convolution where there is one.
 from typing import Any
 
 from repc.passes.rule import Lemma, Rule
+from repc.passes.rules.average_as_conv import AverageAsConv
 from repc.passes.rules.centre_writers import CentreWriters
 from repc.passes.rules.collect_terms import CollectTerms
 from repc.passes.rules.compose_linear import ComposeLinear
@@ -46,6 +47,7 @@ RULES: tuple[Rule[Any], ...] = (
 # Identities that other rules use, and those of passes over the whole graph.
 LEMMAS: tuple[Lemma, ...] = (
     IdentityAsConv(),
+    AverageAsConv(),
     FoldNormAffine(),
     MergeAffine(),
     CentreWriters(),

@@ -13,6 +13,7 @@ from repc.passes import legality
 from repc.passes.absorb import absorbed
 from repc.passes.forms import Fault, Form, cost_of, further, nearest
 from repc.passes.rule import Rule
+from repc.passes.rules.average_as_conv import AverageAsConv
 from repc.passes.workspace import Workspace
 
 
@@ -69,9 +70,10 @@ class ComposeLinear(Rule[ComposeMatch]):
         node = self._node(work, id, form)
         taken = form.members[1:]
         names = tuple(work.name(member) for member in taken)
+        averages = AverageAsConv.steps(work, node.path, form.members)
         work.replace(id, node)
         detail = f"into one of {'x'.join(str(w.taps) for w in form.view.frame) or 'linear'}"
-        return [Step(self.id, node.path, names, detail, origin=node.origin)]
+        return [*averages, Step(self.id, node.path, names, detail, origin=node.origin)]
 
     def _node(self, work: Workspace, id: NodeId, form: Form) -> Node:
         parts = {"weight": form.view.weight, "bias": form.view.bias}

@@ -15,6 +15,7 @@ from repc.passes.legality import pinned
 from repc.passes.parallel import Kernel, Plan, plan
 from repc.passes.refusals import alike_refusal
 from repc.passes.rule import Rule
+from repc.passes.rules.average_as_conv import AverageAsConv
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.terms import all_merged, shorten, terms
 from repc.passes.views import AffineView, LinearView
@@ -95,7 +96,8 @@ class SumParallel(Rule[ParallelMatch]):
         identities = [Step(IdentityAsConv.id, path, (name,), detail) for name in diagonal]
         names = tuple(work.name(id) for id in others)
         exactness = "exact" if found.exact() else "pinned"
-        return [*identities, Step(self.id, path, names, found.label(), exactness)]
+        averages = AverageAsConv.steps(work, path, (id for kernel in found.members for id in kernel.members))
+        return [*averages, *identities, Step(self.id, path, names, found.label(), exactness)]
 
 
 def _families(work: Workspace, group: Sequence[Branch]) -> Iterator[tuple[list[Kernel], bool]]:

@@ -107,10 +107,10 @@ def _dim(size: Dim | str) -> Dim:
     return symbol(size) if isinstance(size, str) else size
 
 
-def execute(model: onnx.ModelProto, inputs: Values) -> dict[str, np.ndarray]:
-    """The outputs by ONNX Runtime; its optimizer would hide what the nodes say, so it is off."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+def execute(model: onnx.ModelProto, inputs: Values, *, optimized: bool = False) -> dict[str, np.ndarray]:
+    """The outputs by ONNX Runtime; its optimizer would hide what the nodes say, so it is off unless asked for."""
+    options, levels = onnxruntime.SessionOptions(), onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,8 +47,8 @@ from repc.ops import (
 )
 from repc.ops.function import FUNCTIONS
 from repc.ops.padding import MODES
-from tests.backends.onnx.families import SPATIAL, TOLERANCE, Draw, Family, check, image, integers, pairs, some
-from tests.backends.onnx.networks import Network, deviation
+from tests.backends.onnx.families import OPSETS, SPATIAL, TOLERANCE, Draw, Family, check, image, integers, pairs, some
+from tests.backends.onnx.networks import Network, deviation, execute
 
 POSITIVE = ("log", "sqrt", "rsqrt")
 
@@ -224,7 +226,7 @@ def pad(net: Network, draw: Draw) -> int:
 def upsample(net: Network, draw: Draw) -> int:
     rank = draw(st.integers(1, 3))
     mode, align = draw(st.sampled_from([("nearest", False), ("linear", False), ("linear", True)]))
-    return net.add(Upsample(integers(draw, 1, 4, rank), mode, align), image(net, draw, 2, rank))
+    return net.add(Upsample(tuple(map(Fraction, integers(draw, 1, 4, rank))), mode, align), image(net, draw, 2, rank))
 
 
 def max_pool(net: Network, draw: Draw) -> int:
@@ -346,3 +348,25 @@ def test_the_comparison_sees_a_wrong_lowering(monkeypatch: pytest.MonkeyPatch) -
     assert deviation(net, net.model(), inputs) <= TOLERANCE
     monkeypatch.setitem(LOWERINGS, AvgPool, defaulted)
     assert deviation(net, net.model(), inputs) > 1000 * TOLERANCE
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize(
+    "pool",
+    [
+        MaxPool((3, 3), (1, 1), ((0, 0),) * 2, (1, 1)),
+        MaxPool((1, 1), (1, 1), ((0, 0),) * 2, (1, 1)),
+        AvgPool((1, 1), (1, 1), ((0, 0),) * 2),
+        AvgPool((3, 3), (2, 2), ((1, 1),) * 2, ceil=True, count_include_pad=False),
+        AvgPool((3, 3), (2, 2), ((1, 1),) * 2, ceil=True),
+    ],
+    ids=str,
+)
+def test_zeros_before_a_pool_are_not_lost(opset: int, pool: MaxPool | AvgPool) -> None:
+    """ONNX Runtime's optimizer takes a Pad of zeros for the pool's own padding, which is another thing."""
+    net = Network()
+    x = net.add(Pad(((0, 0), (0, 0), (1, 1), (1, 1))), net.input("x", "b", 2, "h", "w"))
+    net.output(net.add(pool, x))
+    below = {"x": -1 - torch.rand(1, 2, 4, 5)}
+    found = execute(net.model(opset), below, optimized=True)["y"]
+    np.testing.assert_allclose(found, net.reference(below)["y"].numpy(), rtol=1e-5)

@@ -143,9 +143,7 @@ REDUCTIONS: dict[str, Case] = {
 CONSTANTS: dict[str, Case] = {
     **{name: lambda n, p, name=name: n["x"] + getattr(torch, name)(n["x"].shape) for name in ("zeros", "ones")},
     "full": lambda n, p: n["x"] + torch.full((n["x"].shape[0], 1, 1, 1), 0.25),
-    **{
-        name: lambda n, p, name=name: n["x"] + getattr(torch, name)(n["x"]) for name in ("zeros_like", "ones_like")
-    },
+    **{name: lambda n, p, name=name: n["x"] + getattr(torch, name)(n["x"]) for name in ("zeros_like", "ones_like")},
     "full_like": lambda n, p: n["x"] + torch.full_like(n["x"], 0.25),
     **{
         name: lambda n, p, name=name: n["x"] + getattr(n["x"], name)((n["x"].shape[0], 1, 1, 8))

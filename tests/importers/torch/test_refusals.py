@@ -86,7 +86,12 @@ def partly_training() -> nn.Module:
 
 
 REFUSED = {
-    "training": (Shared(), (image(1, 4, 5, 5),), {}, "E501 a module in training mode does not fold: the module itself, conv"),
+    "training": (
+        Shared(),
+        (image(1, 4, 5, 5),),
+        {},
+        "E501 a module in training mode does not fold: the module itself, conv",
+    ),
     "partly": (partly_training(), (image(1, 4, 5, 5),), {}, "E501 a module in training mode does not fold: one; call"),
     "arguments": (Shared().eval(), (), {}, "E502 torch.export cannot capture Shared: missing a required argument: 'x'"),
     "crash": (Shared().eval(), (image(1, 3, 5, 5),), {}, "E502 torch.export cannot capture Shared: "),
@@ -94,7 +99,12 @@ REFUSED = {
     "state": (Counting().eval(), (image(1, 3),), {}, "E503 the network changes calls when it runs"),
     "size": (Ratio().eval(), (image(1, 3, 6, 5),), {"x": {2: "h", 3: "w"}}, "E502 torch.export cannot capture Ratio: "),
     "copy": (Locked().eval(), (image(1, 3),), {}, "E506 Locked cannot be copied: cannot pickle '_thread.lock' object"),
-    "type": (nn.Identity().eval(), (image(1, 3).to(torch.complex128),), {}, "E507 there are tensors of type complex128"),
+    "type": (
+        nn.Identity().eval(),
+        (image(1, 3).to(torch.complex128),),
+        {},
+        "E507 there are tensors of type complex128",
+    ),
     "autocast": (Lower().eval(), (image(1, 3, 4),), {}, "E508 a part of the network runs under wrap_with_autocast"),
     "result": (Sized().eval(), (image(2, 3),), {}, "E509 the output output_1 is a size that is free, not a tensor"),
     "dynamic": (Shared().eval(), (image(1, 4, 5, 5),), {"y": {2: "h"}}, "E510 dynamic names y, which is no argument"),

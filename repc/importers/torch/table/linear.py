@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from repc.importers.torch.site import Number, Site, Unknown, Value, exact
 from repc.ops import Attention, Conv, ConvTranspose, Einsum, Linear, MatMul
 from repc.ops.attention import usual_scale

@@ -51,9 +51,7 @@ def variance_and_mean(
     return [_variance(at, x, axes, correction, keep), _reduce(at, "mean", x, axes, keep)]
 
 
-def vector_norm(
-    at: Site, x: Value, order: Number, axes: Sequence[int] | None, keep: bool, *rest: object
-) -> Value:
+def vector_norm(at: Site, x: Value, order: Number, axes: Sequence[int] | None, keep: bool, *rest: object) -> Value:
     """The Euclidean norm, or the sum or the largest of absolute values."""
     match order:
         case 2:

@@ -1,17 +1,9 @@
-"""The data path, from a spec or a file of another tool to what is deployed, readable in one sitting.
-
-load(spec)            text → tree → typed graph, or an importer          → Model
-Model.module()        the typed graph as a torch module to train
-Model.fuse(weights)   checkpoint → parameters; graph → fused graph       → Fused
-Fused.…               deployed weights, torch module, source, ONNX, report
-"""
+"""A model as it is trained, and as it is deployed."""
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -19,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
 from torch import Tensor, nn
 
 from repc.backends import onnx as to_onnx
@@ -27,16 +18,15 @@ from repc.backends import source as to_source
 from repc.backends import spec as to_spec
 from repc.backends import torch as to_torch
 from repc.backends.spec import Lifted
-from repc.checkpoints import LAYOUTS, AdapterImport, Checkpoint, from_memory, match_adapted, read, read_peft
-from repc.diagnostics import Diagnostic, Failure, Source, nearest
-from repc.evaluate import evaluate
+from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted
+from repc.diagnostics import Failure
+from repc.driver import errors
+from repc.driver.collection import uninterrupted
+from repc.driver.weights import Parameters, Weights, checkpoint_of
 from repc.evaluate.dtypes import DTYPES
-from repc.evaluate.floating import TorchField
-from repc.evaluate.raw import digest
 from repc.evaluate.stored import deployed
-from repc.importers import Imported, import_onnx, import_program
+from repc.importers import Imported
 from repc.ir.codec import fingerprint
-from repc.ir.expr import Expr
 from repc.ir.foreign import OnnxCall, TorchCall
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
@@ -46,33 +36,12 @@ from repc.ops.norm import BatchNorm
 from repc.ops.opaque import Opaque
 from repc.ops.work import multiply_adds, nominal_sizes
 from repc.passes import Options, fold
-from repc.semantics import FileLibrary, bind, elaborate, open_spec, targets
-from repc.semantics import load as load_module
-from repc.semantics.values import Value
+from repc.semantics import bind
 from repc.verify import Options as Checks
 from repc.verify import Report, check_spec
 from repc.verify import verify as check_equal
 
 OPSET = 18
-
-IMPORTED = (".onnx", ".pt2")
-"""Suffixes of files that bring a network with its weights."""
-
-Weights = str | Path | Mapping[str, Tensor]
-"""A checkpoint: its path, or a state_dict."""
-
-
-@contextmanager
-def _uninterrupted() -> Generator[None]:
-    """No garbage collection meanwhile: graphs are built of many small objects that stay, and looking through all of
-    them again and again would make the time grow faster than the network."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +58,7 @@ class Model:
     def name(self) -> str:
         return self.graph.name
 
-    @_uninterrupted()
+    @uninterrupted()
     def module(self, seed: int | None = None) -> nn.Module:
         """An ordinary torch module to train, whose state_dict keys are the labels of the spec.
 
@@ -112,7 +81,7 @@ class Model:
             plain = Target("deploy", "onnx", opset=opset and max(opset, to_onnx.OLDEST_OPSET))
             return self.targets.get("deploy", plain)
         if name not in self.targets:
-            raise Failure(_unknown_target(name, self.name, list(self.targets)))
+            raise Failure(errors.unknown_target(name, self.name, list(self.targets)))
         return self.targets[name]
 
     def lift(self) -> Lifted:
@@ -127,7 +96,7 @@ class Model:
         """The multiply-adds of the train form at its pinned sizes, or nominal ones (224, batch 1)."""
         return multiply_adds(self.graph, nominal_sizes(self.graph))
 
-    @_uninterrupted()
+    @uninterrupted()
     def parameters(self, weights: Weights | None = None, container: str | None = None) -> Parameters:
         """The value of every parameter: from a checkpoint, or its own, or the initial values of seed 0.
 
@@ -139,8 +108,8 @@ class Model:
         if weights is None and self.adapter is None:
             return Parameters(to_torch.initial_values(declared, seed=0), "initial values, seed 0", "none", 0.0)
         if weights is None:
-            raise Failure(_adapter_without_base(self.name))
-        checkpoint = _checkpoint(weights, container)
+            raise Failure(errors.adapter_without_base(self.name))
+        checkpoint = checkpoint_of(weights, container)
         fixed = {path: self.own.parameters[path] for path in self.own.constants} if self.own else {}
         learnt = {path: parameter for path, parameter in declared.items() if path not in fixed}
         found = match_adapted(checkpoint, learnt, LAYOUTS, self.adapter)
@@ -167,32 +136,12 @@ class Model:
         """The model with inputs pinned, so that what depends on them alone is a weight."""
         return replace(self, graph=bind(self.graph, values)) if values else self
 
-    @_uninterrupted()
+    @uninterrupted()
     def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
         """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
         values = weights.flat if weights is not None and target.facts else None
-        options = Options(target.keep, target.objective, target.overrides, values)
+        options = Options(target.keep, target.objective, target.overrides, values=values)
         return fold(self.bound(target.bind).graph, options)
-
-
-@dataclass(frozen=True, eq=False)
-class Parameters:
-    """The value of every parameter of a model, and where they are from."""
-
-    values: Mapping[str, Tensor]
-    source: str
-    layout: str
-    share: float
-    notes: tuple[str, ...] = ()
-
-    def flat(self, expr: Expr) -> list[float]:
-        """The values of a weight expression in float64, in row-major order."""
-        return list(map(float, evaluate({"": expr}, TorchField(torch.float64), self.values)[""].flatten()))
-
-    @cached_property
-    def sha256(self) -> str:
-        """A hash of names, shapes, types and values."""
-        return digest(self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +168,7 @@ class Fused:
     @cached_property
     def values(self) -> dict[str, Tensor]:
         """The stored tensors by name, rounded to the deployed type."""
-        with _uninterrupted():
+        with uninterrupted():
             return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
 
     @property
@@ -303,7 +252,8 @@ class Fused:
     ) -> Report:
         """Compare train form, folded form, torch module and ONNX Runtime; see `repc.verify`.
 
-        `against` names the runtimes, of which those are used that can express the model.  `file` is an ONNX file and `tensors` are deployed weights that were written
+        `against` names the runtimes, of which those are used that can express the model.  `file` is an ONNX file and
+        `tensors` are deployed weights that were written
         earlier, to be compared instead of new ones.
         """
         on_file = "ort" in against and "onnx" in self.expressible
@@ -345,88 +295,6 @@ class Fused:
             "repc.weights": self.parameters.source,
             "repc.weights.sha256": self.parameters.sha256,
         }
-
-
-@_uninterrupted()
-def load(
-    spec: str | Path,
-    model: str | None = None,
-    *,
-    sizes: Mapping[str, int] | None = None,
-    adapter: str | Path | None = None,
-    bind: Mapping[str, Bound] | None = None,
-    **parameters: Value,
-) -> Model:
-    """The model of a spec: ``FILE.rep``, ``FILE.rep:MODEL`` or ``repc:NAME`` for a shipped one; or of another tool's
-    file, ``FILE.onnx`` or ``FILE.pt2``, which brings its weights.
-
-    `parameters` set the model's parameters, `sizes` pin free dimensions of its inputs, `adapter` attaches a folder that
-    PEFT's ``save_pretrained`` wrote, `bind` pins inputs.  Raises `Failure` with every error found.
-    """
-    return open_model(spec, model, parameters, sizes, adapter).bound(bind or {})
-
-
-def open_model(
-    spec: str | Path,
-    model: str | None = None,
-    parameters: Mapping[str, Value] | None = None,
-    sizes: Mapping[str, int] | None = None,
-    adapter: str | Path | None = None,
-) -> Model:
-    """As `load`, for parameters of any name."""
-    if Path(spec).suffix in IMPORTED:
-        return _open_imported(str(spec), {"model": model, "parameter": parameters, "adapter": adapter}, sizes or {})
-    opened = open_spec(str(spec), model)
-    module = load_module(opened.source, FileLibrary())
-    name = opened.choose(module)
-    known = targets(module)[name]
-    if adapter is None:
-        return Model(opened.source.name, elaborate(module, name, parameters, sizes), known)
-    imported = read_peft(adapter, name, opened.import_name)
-    adapted = load_module(Source(f"{adapter}", imported.spec), FileLibrary())
-    graph = elaborate(adapted, imported.name, parameters, sizes)
-    return Model(opened.source.name, graph, known, imported)
-
-
-def _open_imported(path: str, others: Mapping[str, object], sizes: Mapping[str, int]) -> Model:
-    """The model of a file that another tool wrote, for which much of what a spec can be asked has no meaning."""
-    if Path(path).suffix == ".onnx":
-        imported = import_onnx(path, sizes)
-    else:
-        imported, others = import_program(path), {**others, "size": sizes}
-    unfit = [_not_of_a_spec(path, what) for what, given in others.items() if given]
-    if unfit:
-        raise Failure(unfit)
-    return Model(path, imported.graph, own=imported)
-
-
-def _checkpoint(weights: Weights, container: str | None) -> Checkpoint:
-    if isinstance(weights, (str, Path)):
-        return read(weights, container)
-    return from_memory(weights, container=container)
-
-
-def _unknown_target(name: str, model: str, known: Sequence[str]) -> Diagnostic:
-    """A target that the model does not have."""
-    match = nearest(name, known)
-    remedy = f"did you mean `{match}`?" if match else f"targets of this model: {', '.join(known) or 'none'}"
-    return Diagnostic("E901", f"{model} has no target `{name}`", help=remedy)
-
-
-def _adapter_without_base(model: str) -> Diagnostic:
-    """An adapter's file has the adapter alone; what it changes has to come from a checkpoint of the base."""
-    return Diagnostic(
-        "E902", f"the adapter of {model} needs the weights of its base", help="give the base with --weights"
-    )
-
-
-def _not_of_a_spec(path: str, what: str) -> Diagnostic:
-    """A parameter, a model or an adapter was asked of an imported model, or a size of an exported program.
-
-    Only specs have parameters and models by name, and adapters attach to specs; an exported program has the sizes that
-    it was exported with.
-    """
-    return Diagnostic("E903", f"{path} takes no {what}", help="leave it out, or give a spec")
 
 
 _COMPARE: Mapping[str, Callable[[int, int], bool]] = {
