@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from repc.driver import errors
 from repc.driver.collection import uninterrupted
 from repc.driver.weights import Parameters, Weights, checkpoint_of
 from repc.evaluate.dtypes import DTYPES
+from repc.evaluate.floating import flat
 from repc.evaluate.stored import deployed
 from repc.importers import Imported
 from repc.ir.codec import fingerprint
@@ -139,8 +140,8 @@ class Model:
     @uninterrupted()
     def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
         """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
-        values = weights.flat if weights is not None and target.facts else None
-        options = Options(target.keep, target.objective, target.overrides, values=values)
+        values = partial(flat, parameters=weights.values) if weights is not None and target.facts else None
+        options = Options(target.keep, target.objective, target.overrides, values)
         return fold(self.bound(target.bind).graph, options)
 
 

@@ -193,7 +193,11 @@ def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
     """
     value = evaluate({"": fact.expr}, field, drawn)[""].flatten()
     for path in parameters([fact.expr]):
-        scale = field.draw_positive(drawn[path].shape, f"scale {path}")
+        # Squares of different numbers: no two are the same factor, and none is negative.
+        roots = torch.arange(2, drawn[path].numel() + 2, dtype=torch.float64)
+        if len(roots) > P // 2 - 2:
+            continue
+        scale = field.mul(roots, roots).reshape(drawn[path].shape)
         scaled = {**drawn, path: field.mul(drawn[path], scale)}
         ratio = field.div(evaluate({"": fact.expr}, field, scaled)[""].flatten(), value)
         factors = {float(s): i for i, s in enumerate(scale.flatten())}

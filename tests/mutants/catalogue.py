@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from repc.ops import BatchNorm
-from repc.passes import forms, kernels, parallel, views, workspace
+from repc.passes import forms, kernels, movement, parallel, views, workspace
 from repc.passes.maps import Map
 from repc.passes.rules import (
     centre_writers,
@@ -62,12 +62,16 @@ MUTANTS = (
     Mutant(
         "F1", "tied weight folded twice", w.TIED, (IGNORED_SHARING, Patch(fold_affine, "absorbed", f.folded_in_place))
     ),
+    twin("F1", "every term of a sum shifted", w.SUMMED_NORM, movement, "before", f.shift_for_every_term),
+    twin("F1", "first channels for every part", w.STACKED_NORM, movement, "_parts", f.first_channels_for_every_part),
+    twin("F1", "scale of another part", w.SCALED_PART, Map, "among", f.part_at_the_end),
     twin("F10", "writers not centred", w.CENTRED, centre_writers, "_centred", lambda part, axis: part),
     twin("F12", "sign ignored", w.SCALE_RELU, workspace, "nonnegative", lambda _: True),
     twin("F13", "constants lost", w.CONSTANT_CHANNEL, drop_constant_channels, "plus", lambda bias, constants: bias),
     twin("F14", "biases in another order", w.SIBLINGS, stack_siblings, "_bias", f.biases_reversed),
     twin("F2", "border ignored", w.AFFINE_PADDED_CONV, fold_affine_forward, "reads_everything", lambda _: True),
     twin("F2", "columns not grouped", w.SCALE_GROUPED_CONV, views, "scale_columns", f.ungrouped_columns),
+    twin("F2", "a reader forgotten", w.TWO_READERS, fold_affine_forward, "downward", f.without_the_last_reader),
     twin("F2", "shift read by one tap", w.AFFINE_CONV, LinearView, "response", f.centre_response),
     twin("F3", "kernels centred", w.EVEN_ODD, kernels, "place", f.centred),
     twin("F3", "kernel in the corner", w.WIDE_POINT, kernels, "place", f.cornered),

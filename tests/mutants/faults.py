@@ -12,12 +12,13 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ops import BatchNorm, Permute, build
 from repc.ops.conv import Conv
-from repc.passes import absorb, forms, kernels, parallel, views
+from repc.passes import absorb, forms, kernels, movement, parallel, trail, views
 from repc.passes.frames import Placement, Window
 from repc.passes.maps import Map
 from repc.passes.parallel import Kernel
 from repc.passes.rules import conv_as_linear, fold_norm_forward, hoist_movement, sum_affine
 from repc.passes.rules.identity_as_conv import IdentityAsConv
+from repc.passes.trail import AffineMatch
 from repc.passes.views import AffineView, LinearView, plus
 from repc.passes.workspace import Workspace
 
@@ -239,3 +240,29 @@ def doubled_average(graph: Graph, id: NodeId) -> LinearView | None:
 
 
 RIGHT_AVERAGE = forms._average
+
+
+# ------------------------------------------------------------------------------------------------ maps on their way
+
+RIGHT_BEFORE = movement.before
+RIGHT_AMONG = Map.among
+
+
+def shift_for_every_term(work: Workspace, id: NodeId, map: Map, **how: Any) -> Any:
+    found = RIGHT_BEFORE(work, id, map, **how)
+    return found and tuple((source, replace(moved, shift=map.shift)) for source, moved in found)
+
+
+def first_channels_for_every_part(work: Workspace, node: Node, map: Map) -> Any:
+    size = node.type.shape[map.axes[0]]
+    assert isinstance(size, int)
+    return tuple((source, map.picked(map.axes[0], range(size // len(node.inputs)))) for source in node.inputs)
+
+
+def part_at_the_end(self: Map, axis: int, shape: Any, parts: Any) -> Map | None:
+    return RIGHT_AMONG(self, axis, shape, sorted(parts, key=lambda part: part[1]))
+
+
+def without_the_last_reader(*given: Any) -> AffineMatch:
+    found = trail.downward(*given)
+    return replace(found, ends=found.ends[:-1])
