@@ -12,12 +12,11 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ops import BatchNorm, Permute, build
 from repc.ops.conv import Conv
-from repc.passes import absorb, forms, kernels, movement, parallel, trail, views
+from repc.passes import absorb, depthwise, kernels, movement, parallel, trail, views
 from repc.passes.frames import Placement, Window
 from repc.passes.maps import Map
 from repc.passes.parallel import Kernel
 from repc.passes.rules import conv_as_linear, fold_norm_forward, hoist_movement, sum_affine
-from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.trail import AffineMatch
 from repc.passes.views import AffineView, LinearView, plus
 from repc.passes.workspace import Workspace
@@ -222,7 +221,7 @@ def other_way_round(inner: Permute, outer: Permute) -> Permute:
 RIGHT_RESHAPED = Map.reshaped
 RIGHT_EMBED = kernels.embed
 RIGHT_OPERATOR = LinearView.operator
-RIGHT_IDENTITY = IdentityAsConv.kernel
+RIGHT_IDENTITY = parallel.diagonal
 RIGHT_COMBINED = parallel.combined
 RIGHT_COLUMNS = conv_as_linear._columns
 RIGHT_SCALE = sum_affine._scale
@@ -233,13 +232,13 @@ RIGHT_TERMS = hoist_movement.terms
 # ------------------------------------------------------------------------------------------------ composition
 
 
-def doubled_average(graph: Graph, id: NodeId) -> LinearView | None:
+def doubled_average(*given: Any) -> LinearView | None:
     """The sum of two places in the place of their mean."""
-    view = RIGHT_AVERAGE(graph, id)
+    view = RIGHT_AVERAGE(*given)
     return view and replace(view, weight=build.scale(view.weight, Fraction(2)))
 
 
-RIGHT_AVERAGE = forms._average
+RIGHT_AVERAGE = depthwise.averaged
 
 
 # ------------------------------------------------------------------------------------------------ maps on their way
