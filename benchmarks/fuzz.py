@@ -27,7 +27,7 @@ quiet = settings(
     deadline=None,
     database=None,
     phases=(Phase.generate, Phase.shrink),
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     report_multiple_bugs=False,
 )
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a command line (E91x), a folder that `repc compile` wrote (E92x), or code of the user (E94x)."""
+"""What can be wrong with a command line (E91x), a folder that `repc compile` wrote (E92x), or of user code (E94x)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from torch import Tensor, nn
 
 from repc.backends import onnx as to_onnx
 from repc.backends import source as to_source
+from repc.backends import spec as to_spec
 from repc.backends import torch as to_torch
+from repc.backends.spec import Lifted
 from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted
 from repc.diagnostics import Failure
 from repc.driver import errors
 from repc.driver.collection import uninterrupted
 from repc.driver.weights import Parameters, Weights, checkpoint_of
 from repc.evaluate.dtypes import DTYPES
+from repc.evaluate.floating import flat
 from repc.evaluate.stored import deployed
 from repc.importers import Imported
 from repc.ir.codec import fingerprint
@@ -37,7 +40,7 @@ from repc.ops.work import multiply_adds, nominal_sizes
 from repc.passes import Options, fold
 from repc.semantics import bind
 from repc.verify import Options as Checks
-from repc.verify import Report
+from repc.verify import Report, check_spec
 from repc.verify import verify as check_equal
 from repc.verify import verify_file as check_file
 from repc.verify.subject import quiet
@@ -84,6 +87,10 @@ class Model:
         if name not in self.targets:
             raise Failure(errors.unknown_target(name, self.name, list(self.targets)))
         return self.targets[name]
+
+    def lift(self) -> Lifted:
+        """The model as the text of a spec, which is checked to mean the same graph."""
+        return check_spec(to_spec.lift(self.graph, self.own.classes if self.own else None))
 
     def counts(self) -> dict[str, int]:
         """How many operators of each kind the train form has, in the names of ONNX."""
@@ -136,8 +143,8 @@ class Model:
     @uninterrupted()
     def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
         """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
-        values = weights.flat if weights is not None and target.facts else None
-        options = Options(target.keep, target.objective, target.overrides, values=values)
+        values = partial(flat, parameters=weights.values) if weights is not None and target.facts else None
+        options = Options(target.keep, target.objective, target.overrides, values)
         return fold(self.bound(target.bind).graph, options)
 
 

@@ -96,7 +96,10 @@ def compute(
 
 
 def _size_misfits(graph: Graph, order: Sequence[NodeId], bound: Mapping[str, int]) -> Iterator[Diagnostic]:
-    """The operators that do not accept their operands at these sizes; what reads a wrong value, or one of unknown size, is not asked."""
+    """The operators that do not accept their operands at these sizes.
+
+    What reads a wrong value, or one of a size that is not known before it is there, is not asked.
+    """
     wrong: set[NodeId] = set()
 
     def type_of(operand: NodeId | Expr) -> TensorType:

@@ -16,6 +16,18 @@ from repc.verify.compare import compare
 from repc.verify.foreign import verify_file
 from repc.verify.options import Options
 from repc.verify.report import Check, Figure, Report
+from repc.verify.spec import check_spec
 from repc.verify.verification import verify
 
-__all__ = ["Check", "Figure", "Options", "Proof", "Report", "certify", "compare", "verify", "verify_file"]
+__all__ = [
+    "Check",
+    "Figure",
+    "Options",
+    "Proof",
+    "Report",
+    "certify",
+    "check_spec",
+    "compare",
+    "verify",
+    "verify_file",
+]

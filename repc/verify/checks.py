@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor, log10
 
-import torch
 from torch import Tensor
 
-from repc.evaluate import evaluate
-from repc.evaluate.floating import TorchField
+from repc.evaluate.floating import flat
 from repc.ir.trace import Fact
 from repc.verify.certify import Proof
 from repc.verify.cuts import Cut
@@ -101,9 +99,7 @@ def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Chec
 
 def true_facts(facts: Sequence[Fact], parameters: Mapping[str, Tensor]) -> Check:
     """What a fold relies on is true of the parameters."""
-    exprs = {str(i): fact.expr for i, fact in enumerate(facts)}
-    values = evaluate(exprs, TorchField(torch.float64), parameters)
-    wrong = [fact for i, fact in enumerate(facts) if not fact.holds(map(float, values[str(i)].flatten()))]
+    wrong = [fact for fact in facts if not fact.holds(flat(fact.expr, parameters))]
     reason = f"{len(wrong)} of them {'is' if len(wrong) == 1 else 'are'} not {wrong[0].kind}" if wrong else ""
     return _check("facts about the weights", "true", f"{len(facts)} of the fold", reason, ())
 

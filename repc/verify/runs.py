@@ -159,9 +159,14 @@ def _runtime() -> Any:
 
 
 def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> Any:
-    """A session on the CPU with all graph optimisations; `further` values become outputs."""
+    """A session on the CPU with all graph optimisations; `further` values become outputs.
+
+    With such, memory is laid out as the model says: ONNX Runtime (1.31) loses an output that it lays out otherwise.
+    """
     options = _runtime().SessionOptions()
     options.log_severity_level = 4  # what it raises says it too
+    if further:
+        options.graph_optimization_level = _runtime().GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     if isinstance(model, Path):
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
     data = model.read_bytes() if isinstance(model, Path) else _serialized(model, further)

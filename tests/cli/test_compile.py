@@ -163,6 +163,21 @@ def test_explain_a_folder_from_elsewhere(repc: Repc, net: Path, monkeypatch: pyt
     assert {step["rule"] for step in site["steps"]} == {"F1", "F3"}
 
 
+def test_explain_says_what_a_fold_relies_on(repc: Repc) -> None:
+    """With the weights of the build, since the target lets folding look at them."""
+    text = BLOCK.replace("target deploy = onnx of Net {", "target deploy = onnx of Net { facts = true ")
+    Path("net.rep").write_text(text)
+    weights = dict(load("net.rep").module(seed=0).state_dict())
+    weights["point.bn.weight"] = weights["dense.bn.weight"] = torch.tensor([1.0, 0.0, 2.0, 0.0])
+    torch.save(weights, "net.pth")
+    assert repc("compile", "net.rep", "--weights", "net.pth", "-o", "build").code == 0
+    page = repc("explain", "build", "fused").out
+    assert "F13   2 of 4 channels are constant" in page
+    assert "Relies on zero: take(" in page
+    (site,) = json.loads(repc("explain", "build", "fused", "--json").out)
+    assert {fact[:11] for step in site["steps"] for fact in step["facts"]} == {"zero: take("}
+
+
 def test_explain_says_why_the_rest_remains(repc: Repc, golden: Golden) -> None:
     Path("kept.rep").write_text(KEPT)
     golden(GOLDEN / "explain-kept.txt", repc("explain", "kept.rep").out)

@@ -26,10 +26,18 @@ def surpluses(pen: Pen, x: Shape) -> list[int]:
     return [pen.integer(max(-2, 1 - size), 2) for size in x.sizes]
 
 
+def windows(pen: Pen, surplus: Sequence[int], mode: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+    """Taps, dilation and padding for each axis."""
+    kernel, dilation, padding = list[int](), list[int](), list[tuple[int, int]]()
+    for extra in surplus:
+        taps, steps, widths = window(pen.draw, 1, extra, mode)
+        kernel, dilation, padding = kernel + taps, dilation + steps, padding + widths
+    return kernel, dilation, padding
+
+
 def conv(pen: Pen, x: Shape, channels: int, surplus: Sequence[int], stride: int = 1) -> Layer:
     mode = pen.among(*MODES)
-    axes = [window(pen.draw, 1, extra, mode) for extra in surplus]
-    kernel, dilation, padding = ([axis[part][0] for axis in axes] for part in range(3))
+    kernel, dilation, padding = windows(pen, surplus, mode)
     limits = [size - (mode == "reflect") for size in x.sizes]
     if pen.free or any(max(pair) > limit for pair, limit in zip(padding, limits, strict=True)):
         mode = "constant"
@@ -47,8 +55,7 @@ def point(pen: Pen, x: Shape, channels: int) -> Layer:
 
 
 def conv_transpose(pen: Pen, x: Shape, channels: int, surplus: Sequence[int], stride: int = 1) -> Layer:
-    axes = [window(pen.draw, 1, -extra, "constant") for extra in surplus]
-    kernel, dilation, padding = ([axis[part][0] for axis in axes] for part in range(3))
+    kernel, dilation, padding = windows(pen, [-extra for extra in surplus], "constant")
     more = [pen.integer(0, max(stride, step) - 1) for step in dilation]
     padding = [(before, after + extra) for (before, after), extra in zip(padding, more, strict=True)]
     parts = [f"{channels}, {listing(kernel)}", f"pad={listing(padding)}", f"output_pad={listing(more)}"]

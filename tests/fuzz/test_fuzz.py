@@ -11,7 +11,7 @@ from tests.fuzz.networks import Network, networks
 from tests.fuzz.path import check, check_text
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.rep"))
-few = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @few
@@ -20,7 +20,7 @@ def test_a_random_network_folds_to_itself(network: Network) -> None:
     check(network)
 
 
-@settings(few, max_examples=30)
+@settings(few, max_examples=20)
 @given(networks())
 def test_a_random_network_runs_when_deployed(network: Network) -> None:
     check(network, runtime=True)
