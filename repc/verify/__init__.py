@@ -2,8 +2,8 @@
 
 That the fold is right is proved, for all weights and inputs, over a prime field (`certify`).  What the proof does not
 see is measured.  The stored tensors are recomputed.  The reference is the training graph in float64; the folded graph
-is compared with it in float64, and in the deployed type, where the unfused network's own rounding is the measure: a fold
-may cost a few times that noise and no more.  What was emitted, the torch module and the ONNX file, is run itself.
+is compared with it in float64, and in the deployed type, where the unfused network's own rounding is the measure: a
+fold may cost a few times that noise and no more.  What was emitted, the torch module and the ONNX file, is run itself.
 Values are compared at cuts, all those that both graphs have, so that a failure names its place; the outermost
 positions, where padding enters, apart from the others, so that an error at the border does not drown.
 
