@@ -98,7 +98,9 @@ def fault(outer: LinearView, inner: LinearView) -> Fault | None:
 
 def _transposed_fault(outer: LinearView, inner: LinearView) -> Fault | None:
     found = outline(outer, inner)
-    if any(window.extra >= max(stride, window.dilation) for window, stride in zip(found.frame, found.stride, strict=True)):
+    if any(
+        window.extra >= max(stride, window.dilation) for window, stride in zip(found.frame, found.stride, strict=True)
+    ):
         return Fault("{outer} and {inner} in one would need more output padding than there is", "use less in {outer}")
     reaches = (window.before + window.last for window in outer.frame)
     cuts = (min(window.before, window.after - window.extra) for window in outer.frame)
