@@ -1,8 +1,8 @@
 """Two linear operators in a row as one: the composed kernel, and where it would differ from the two.
 
 Output y of a convolution reads x at ``s·y + d·j − p``, so that of two in a row reads it at ``s₁s₂·y + (d₁·i + s₁d₂·j) −
-(p₁ + s₁p₂)``: tap (i, j) lands at ``d₁·i + s₁d₂·j``, and the kernels multiply like polynomials.  Their product is itself
-a transposed convolution, of the outer kernel with the inner one.  Two transposed convolutions compose as the
+(p₁ + s₁p₂)``: tap (i, j) lands at ``d₁·i + s₁d₂·j``, and the kernels multiply like polynomials.  Their product is
+itself a transposed convolution, of the outer kernel with the inner one.  Two transposed convolutions compose as the
 convolutions that they are the transposes of, in the other order.
 """
 

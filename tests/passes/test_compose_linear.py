@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from math import gcd
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repc.ir.expr import Expr
-from repc.ops import build
 from tests.passes import draw as d
 from tests.passes.build import EXACT, Folded, Net, folded
 
