@@ -18,10 +18,22 @@ if TYPE_CHECKING:
     __version__: str
     from repc.diagnostics import Diagnostic, Failure
     from repc.driver import Fused, Model, load
-    from repc.modules import FoldReport, block, fold
+    from repc.modules import FoldReport, block, fold, lift
     from repc.verify import Report, compare
 
-__all__ = ["Diagnostic", "Failure", "FoldReport", "Fused", "Model", "Report", "block", "compare", "fold", "load"]
+__all__ = [
+    "Diagnostic",
+    "Failure",
+    "FoldReport",
+    "Fused",
+    "Model",
+    "Report",
+    "block",
+    "compare",
+    "fold",
+    "lift",
+    "load",
+]
 
 _HOMES = {
     "Diagnostic": ("repc.diagnostics", "Diagnostic"),
@@ -33,6 +45,7 @@ _HOMES = {
     "block": ("repc.modules", "block"),
     "compare": ("repc.verify", "compare"),
     "fold": ("repc.modules", "fold"),
+    "lift": ("repc.modules", "lift"),
     "load": ("repc.driver", "load"),
 }
 

@@ -15,8 +15,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Check one certificate and say what was found; the exit code is returned."""
     parser = ArgumentParser(prog="python -m repc.checker", description="Check a certificate of repc independently.")
     parser.add_argument("certificate", metavar="CERT", help="certificate.json of a compiled folder")
-    parser.add_argument("--spec", required=True, help="FILE.rep[:MODEL] or repc:NAME[/MODEL]")
-    parser.add_argument("--weights", help="checkpoint; without one, the initial values")
+    parser.add_argument("--spec", required=True, help="FILE.rep[:MODEL], repc:NAME[/MODEL], FILE.onnx or FILE.pt2")
+    parser.add_argument("--weights", help="checkpoint; without one, the file's own weights, or initial values")
     parser.add_argument("--container", metavar="NAME", help="which state_dict of the checkpoint")
     parser.add_argument("--adapter", metavar="FOLDER", help="the PEFT folder that was attached")
     parser.add_argument("--artifact", required=True, help="the ONNX file")

@@ -26,6 +26,7 @@ from repc.evaluate.initial import initial_values
 from repc.evaluate.proof import prove
 from repc.evaluate.raw import digest
 from repc.evaluate.rounding import LIMIT, distances, slack
+from repc.importers import Imported, import_onnx, import_program
 from repc.ir.codec import decode, fingerprint, from_plain
 from repc.ir.expr import Expr
 from repc.ir.graph import Graph
@@ -67,8 +68,8 @@ def check(
     try:
         if record["format"] != FORMAT:
             raise ValueError(f"its format is {record['format']}, not {FORMAT}")
-        train, attached = _elaborated(spec, record, adapter)
-        given = _weights(train, weights, container, attached)
+        train, attached, own = _training(spec, record, adapter)
+        given = _weights(train, weights, container, attached, own)
         identity = list(_identity(record, train, given, Path(artifact)))
         if not all(finding.holds for finding in identity):
             return identity
@@ -110,10 +111,15 @@ def _model(path: Path) -> onnx.ModelProto:
         raise Failure(errors.unreadable(path, str(error))) from None
 
 
-def _elaborated(spec: str, record: Mapping[str, Any], adapter: str | Path | None) -> tuple[Graph, AdapterImport | None]:
-    """The training graph, as the certificate says that the spec was elaborated."""
+def _training(
+    spec: str, record: Mapping[str, Any], adapter: str | Path | None
+) -> tuple[Graph, AdapterImport | None, Imported | None]:
+    """The training graph, as the certificate says that the spec was elaborated, or as a file is imported."""
     settings = {name: from_plain(value) for name, value in record["set"].items()}
     pinned = {name: from_plain(value) for name, value in record["bind"].items()}
+    if Path(spec).suffix in (".onnx", ".pt2"):
+        own = import_onnx(spec, record["size"]) if Path(spec).suffix == ".onnx" else import_program(spec)
+        return bind(own.graph, pinned), None, own
     opened = open_spec(spec)
     module, library = load(opened.source, FileLibrary()), FileLibrary()
     name = opened.choose(module) if opened.model or adapter else str(record["model"])
@@ -121,15 +127,21 @@ def _elaborated(spec: str, record: Mapping[str, Any], adapter: str | Path | None
     if adapter is not None:
         attached = read_peft(adapter, name, opened.import_name)
         module, name = load(Source(f"{adapter}", attached.spec), library), attached.name
-    return bind(elaborate(module, name, settings, record["size"]), pinned), attached
+    return bind(elaborate(module, name, settings, record["size"]), pinned), attached, None
 
 
 def _weights(
-    train: Graph, weights: str | Path | None, container: str | None, adapter: AdapterImport | None
+    train: Graph,
+    weights: str | Path | None,
+    container: str | None,
+    adapter: AdapterImport | None,
+    own: Imported | None,
 ) -> Mapping[str, Tensor]:
     if weights is None:
-        return initial_values(train.parameters, seed=0)
-    return match_adapted(read_checkpoint(weights, container), train.parameters, LAYOUTS, adapter).values
+        return own.parameters if own else initial_values(train.parameters, seed=0)
+    fixed = {path: own.parameters[path] for path in own.constants} if own else {}
+    learnt = {path: parameter for path, parameter in train.parameters.items() if path not in fixed}
+    return {**fixed, **match_adapted(read_checkpoint(weights, container), learnt, LAYOUTS, adapter).values}
 
 
 def _identity(

@@ -14,7 +14,7 @@ from repc.cli.layout import amount, listed, place, plural, row, table
 from repc.cli.recipe import Recipe
 from repc.cli.screen import BOLD, Screen
 from repc.cli.sites import Site, kind, names, sites
-from repc.cli.summary import label, refusal_record, step_record
+from repc.cli.summary import label, refusal_record, relied_on, step_record
 from repc.diagnostics import Failure
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
@@ -30,7 +30,8 @@ examples:
   repc explain build/a0 'stage1.**' --json
   repc explain net.onnx 'layer1.**'
 
-SITE is a path pattern: * stands for one label, ** for any number.  Weights play no part in this."""
+SITE is a path pattern: * stands for one label, ** for any number.  Weights play no part in this, unless the target lets
+folding look at them."""
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -47,7 +48,8 @@ def run(args: Namespace, screen: Screen) -> int:
     recipe = read(folder).recipe if folder.is_dir() else Recipe.of(args)
     model = recipe.model()
     target = model.target(recipe.target)
-    folded, trace = model.fold(target)
+    given = model.parameters(recipe.weights, recipe.container) if target.facts else None
+    folded, trace = model.fold(target, given)
     model = model.bound(target.bind)
     found = sites(model.graph, folded, trace)
     if args.site is not None:
@@ -134,6 +136,8 @@ def _page(site: Site, train: Graph, folded: Graph, before: Mapping[NodeId, str],
     ]
     if rows:
         yield table(rows, "><<<<<") + "\n"
+    for fact in (fact for step in site.steps for fact in step.facts):
+        yield row("Relies on", relied_on(fact).replace("\n", "\n    "))
     for name, expr in site.node.weights.items():
         yield f"    {name} = " + expression(expr).replace("\n", "\n    ")
     sizes = nominal_sizes(train)

@@ -14,8 +14,9 @@ from repc.cli.screen import GREEN, RED, YELLOW, Screen
 from repc.cli.sites import names, refusals, sites
 from repc.ir.dims import symbols
 from repc.ir.graph import Graph
+from repc.ir.printer import expression
 from repc.ir.target import BACKENDS
-from repc.ir.trace import Refusal, Step
+from repc.ir.trace import Fact, Refusal, Step
 from repc.ops.opaque import opaque_names
 
 if TYPE_CHECKING:
@@ -70,8 +71,14 @@ def step_record(step: Step) -> Record:
         "absorbed": list(step.absorbed),
         "detail": step.detail,
         "exactness": step.exactness,
+        "facts": [relied_on(fact) for fact in step.facts],
         "origin": [str(span) for span in step.origin],
     }
+
+
+def relied_on(fact: Fact) -> str:
+    """What has to be true of the weights."""
+    return f"{fact.kind}: {expression(fact.expr)}"
 
 
 def refusal_record(refusal: Refusal) -> Record:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from torch import Tensor, nn
 
 from repc.backends import onnx as to_onnx
 from repc.backends import source as to_source
+from repc.backends import spec as to_spec
 from repc.backends import torch as to_torch
+from repc.backends.spec import Lifted
 from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted
 from repc.diagnostics import Failure
 from repc.driver import errors
 from repc.driver.collection import uninterrupted
 from repc.driver.weights import Parameters, Weights, checkpoint_of
 from repc.evaluate.dtypes import DTYPES
+from repc.evaluate.floating import flat
 from repc.evaluate.stored import deployed
 from repc.importers import Imported
 from repc.ir.codec import fingerprint
@@ -30,14 +33,17 @@ from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
+from repc.ops.arithmetic import Sum
 from repc.ops.norm import BatchNorm
 from repc.ops.opaque import Opaque
 from repc.ops.work import multiply_adds, nominal_sizes
 from repc.passes import Options, fold
 from repc.semantics import bind
 from repc.verify import Options as Checks
-from repc.verify import Report
+from repc.verify import Report, check_spec
 from repc.verify import verify as check_equal
+from repc.verify import verify_file as check_file
+from repc.verify.subject import quiet
 
 OPSET = 18
 
@@ -81,6 +87,10 @@ class Model:
         if name not in self.targets:
             raise Failure(errors.unknown_target(name, self.name, list(self.targets)))
         return self.targets[name]
+
+    def lift(self) -> Lifted:
+        """The model as the text of a spec, which is checked to mean the same graph."""
+        return check_spec(to_spec.lift(self.graph, self.own.classes if self.own else None))
 
     def counts(self) -> dict[str, int]:
         """How many operators of each kind the train form has, in the names of ONNX."""
@@ -133,8 +143,8 @@ class Model:
     @uninterrupted()
     def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
         """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
-        values = weights.flat if weights is not None and target.facts else None
-        options = Options(target.keep, target.objective, target.overrides, values=values)
+        values = partial(flat, parameters=weights.values) if weights is not None and target.facts else None
+        options = Options(target.keep, target.objective, target.overrides, values)
         return fold(self.bound(target.bind).graph, options)
 
 
@@ -247,8 +257,7 @@ class Fused:
         """Compare train form, folded form, torch module and ONNX Runtime; see `repc.verify`.
 
         `against` names the runtimes, of which those are used that can express the model.  `file` is an ONNX file and
-        `tensors` are deployed weights that were written
-        earlier, to be compared instead of new ones.
+        `tensors` are deployed weights that were written earlier, to be compared instead of new ones.
         """
         on_file = "ort" in against and "onnx" in self.expressible
         on_module = "torch" in against and "torch" in self.expressible
@@ -263,6 +272,19 @@ class Fused:
             steps=self.trace.steps,
             progress=progress,
         )
+
+    def verify_file(
+        self, file: str | Path, checks: Checks | None = None, progress: Callable[[str, float], None] = quiet
+    ) -> Report:
+        """Whether an ONNX file that somebody else made is this model with these weights; see `repc.verify`.
+
+        It may be folded as here, not at all, or as exporters do: each batch norm into the convolution before it.
+        """
+        sums = {node.path for node in map(self.model.graph.__getitem__, self.model.graph) if isinstance(node.op, Sum)}
+        apart, _ = self.model.fold(replace(self.target, keep=tuple(sums)))
+        graphs = [self.graph, apart]
+        given = self.parameters.values
+        return check_file(self.model.graph, graphs, given, Path(file), options=checks, progress=progress)
 
     def certificate(self, report: Report) -> dict[str, Any] | None:
         """What `python -m repc.checker` needs to prove a report again; None where nothing was proved of an ONNX file.

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from repc.checkpoints import Checkpoint, from_memory, read
-from repc.evaluate import evaluate
-from repc.evaluate.floating import TorchField
 from repc.evaluate.raw import digest
-from repc.ir.expr import Expr
 
 Weights = str | Path | Mapping[str, Tensor]
 """A checkpoint: its path, or a state_dict."""
@@ -29,10 +25,6 @@ class Parameters:
     layout: str
     share: float
     notes: tuple[str, ...] = ()
-
-    def flat(self, expr: Expr) -> list[float]:
-        """The values of a weight expression in float64, in row-major order."""
-        return list(map(float, evaluate({"": expr}, TorchField(torch.float64), self.values)[""].flatten()))
 
     @cached_property
     def sha256(self) -> str:

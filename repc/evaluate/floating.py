@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from repc.evaluate.dtypes import DTYPES
+from repc.evaluate.expressions import evaluate
+from repc.ir.expr import Expr
 from repc.ir.foreign import Call
 
 _CONV = (functional.conv1d, functional.conv2d, functional.conv3d)
@@ -168,3 +170,9 @@ class TorchField:
         if known is None or known[0] is not call or any(a is not b for a, b in zip(known[1], xs, strict=True)):
             known = self._last = (call, list(xs), results(call, xs, self.dtype))
         return known[2][result]
+
+
+def flat(expr: Expr, parameters: Mapping[str, Tensor]) -> list[float]:
+    """The values of a weight expression in float64, in row-major order."""
+    value = evaluate({"": expr}, TorchField(torch.float64), parameters)[""]
+    return [float(element) for element in value.flatten().numpy()]

@@ -8,7 +8,7 @@ Rewriting touches a node and its neighbours only, so that folding costs about as
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -67,12 +67,20 @@ class Graph:
 
     def is_read(self, id: NodeId) -> bool:
         """Whether a node or an output reads a value."""
-        return self.is_output(id) or bool(self._net.out_degree(id))
+        return self.is_output(id) or bool(self._net.succ[id])
+
+    def read_only_by(self, id: NodeId, readers: Collection[NodeId]) -> bool:
+        """Whether nothing but these nodes reads a value; a value with thousands of readers is not looked through."""
+        found = self._net.succ[id]
+        return not self.is_output(id) and len(found) <= len(readers) and all(user in readers for user in found)
 
     def sole_user(self, id: NodeId) -> NodeId | None:
-        """The only node that reads a value, or None where another one or an output reads it too."""
-        users = self.users(id)
-        return users[0] if len(users) == 1 and not self.is_output(id) else None
+        """The only node that reads a value, once, or None where another one or an output reads it too."""
+        readers = self._net.succ[id]
+        if len(readers) != 1 or self.is_output(id):
+            return None
+        (user,) = readers
+        return user if len(readers[user]) == 1 else None
 
     def upstream(self, roots: Iterable[NodeId]) -> set[NodeId]:
         """The nodes that `roots` depend on, themselves included."""

@@ -7,6 +7,7 @@ not, and how it was checked is its `report`.
 
 from repc.modules.block import block
 from repc.modules.fold import fold
+from repc.modules.lift import lift
 from repc.modules.report import FoldReport
 
-__all__ = ["FoldReport", "block", "fold"]
+__all__ = ["FoldReport", "block", "fold", "lift"]

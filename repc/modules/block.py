@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from repc.backends.torch import train_module
+from repc.backends.torch import Network, train_module
 from repc.diagnostics import Failure
 from repc.ir.dims import symbol
 from repc.ir.graph import Graph
@@ -21,13 +21,13 @@ from repc.syntax import tree
 
 def block(
     spec: str, *, example: Tensor | Sequence[Tensor] | None = None, seed: int | None = None, **given: Value
-) -> nn.Module:
+) -> Network:
     """A block of a spec as an ordinary module to train: ``repc.block("my.rep:Block", co=64, ci=32)``.
 
-    The keys of its state_dict are the labels of the block.  `given` sets the block's parameters and, by their names, the
-    sizes of its inputs that its weights need: ``x: [b, ci, h, w]`` takes ``ci=32``, a rest ``...s`` the number of its
-    axes.  With an `example` of its inputs these are read off that, as few as the block can do with; every other size
-    stays free.  With a `seed` the initial values are reproducible.
+    The keys of its state_dict are the labels of the block.  `given` sets the block's parameters and, by their names,
+    the sizes of its inputs that its weights need: ``x: [b, ci, h, w]`` takes ``ci=32``, a rest ``...s`` the number of
+    its axes.  With an `example` of its inputs these are read off that, as few as the block can do with; every other
+    size stays free.  With a `seed` the initial values are reproducible.
 
     Raises `Failure` with every error found.
     """
@@ -45,7 +45,7 @@ def block(
 
 @dataclass(frozen=True, eq=False)
 class _Inputs:
-    """The axes of each port by label or size, their element types, and the sizes of labels: given, and in the example."""
+    """The axes of each port by label or size, their element types, and the sizes of labels: given or in the example."""
 
     axes: Mapping[str, Sequence[str | int]]
     dtypes: Mapping[str, str]

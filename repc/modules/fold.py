@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from repc.backends.torch import inference_module
+from repc.backends.torch import Network, inference_module
 from repc.diagnostics import Failure
 from repc.evaluate.dtypes import DTYPES
 from repc.evaluate.stored import deployed
@@ -33,7 +33,7 @@ def fold(
     keep: Sequence[str] = (),
     pin: bool = False,
     verify: bool = True,
-) -> nn.Module:
+) -> Network:
     """Any module in evaluation mode as an ordinary module for inference that does the same with fewer operators.
 
     `example` is what the module is called with: a tuple of arguments, a mapping of keyword arguments, or a single
@@ -41,9 +41,9 @@ def fold(
     first axis of every tensor that has as many elements there as the first tensor has.  Sizes that are to stay free
     besides are named by argument and axis, ``dynamic={"x": {2: "height", 3: "width"}}``.
 
-    `keep` lists path patterns of what is not to be folded, `objective` says what a fold may cost ("default", "operators",
-    "macs", "size"), and with `pin` a fold may hold for the sizes of the example alone.  Unless `verify` is false, the
-    result is compared with the module on the example; the report is false where it is the same function and rounds worse.
+    `keep` lists path patterns of what is not to be folded, `objective` says what a fold may cost ("default",
+    "operators", "macs", "size"), and with `pin` a fold may hold for the sizes of the example alone.  Unless `verify` is
+    false, the result is compared with the module on the example; the report is false where it rounds worse.
 
     The module itself is not changed; what was not folded keeps its names in the result, whose `report` says what was
     done.  Raises `Failure` for a module in training mode, one that cannot be exported, and one whose folded form is not
@@ -61,18 +61,18 @@ def fold(
     checked, notes = verification(given, imported, folded, values, network) if verify else (None, ())
     if checked is not None and checked.wrong:
         raise Failure(errors.not_equal(imported.graph.name, checked))
-    network.report = report(imported.graph, folded, trace, (*imported.notes, *notes), checked)
+    cast("Any", network).report = report(imported.graph, folded, trace, (*imported.notes, *notes), checked)
     return network
 
 
 def _example(module: nn.Module, given: object, kwargs: Mapping[str, Any]) -> Example:
     """A mapping whose keys are parameters of `forward` gives these; any other is an argument itself."""
     if isinstance(given, tuple):
-        return example(module, given, kwargs)
+        return example(module, cast("tuple[Any, ...]", given), kwargs)
     names = inspect.signature(module.forward).parameters.keys()
     if isinstance(given, Mapping) and given.keys() <= names:
         return example(module, (), {**given, **kwargs})
-    return example(module, (given,), kwargs)
+    return example(module, (cast("Any", given),), kwargs)
 
 
 def _device(module: nn.Module) -> torch.device:

@@ -100,8 +100,9 @@ def _same(objects: _Objects, text: str, value: Any) -> Iterator[str]:
         for key, item in items.items():
             yield from _same(objects, f"{text}[{key!r}]", item)
     elif isinstance(value, list | tuple):
-        yield f"_structure({text!r}, {text}, {list(range(len(value)))!r})"
-        for index, item in enumerate(cast("Sequence[Any]", value)):
+        parts = cast("Sequence[Any]", value)
+        yield f"_structure({text!r}, {text}, {list(range(len(parts)))!r})"
+        for index, item in enumerate(parts):
             yield from _same(objects, f"{text}[{index}]", item)
     elif type(value) not in pytree.SUPPORTED_NODES:
         yield f"_same({text!r}, {text}, {objects.text(value)})"

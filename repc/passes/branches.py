@@ -1,16 +1,44 @@
-"""The terms of a sum, each seen as a map of the value that it is computed from."""
+"""Linear operators in a row, and the terms of a sum, each seen as one map of a value further up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from repc.ir.node import NodeId
-from repc.passes.forms import Form, forms
-from repc.passes.terms import Activations
+from repc.passes.compose import Fault, aligned, compose
+from repc.passes.cost import Cost
 from repc.passes.views import AffineView, LinearView
 from repc.passes.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chain:
+    """What the last of some operators makes of what the first one reads, as one map, and what they cost now.
+
+    `row` are the operators that follow each other, the last one first, and `links` how each is seen; `nodes` are all
+    that the map would do away with: these, and the branches of those that are sums.  `base` is the one whose name the
+    map would keep.  `view` is the map, with blanks for weight and bias where `whole` has yet to make them.  `fault`
+    says why the map is not what the operators compute.
+    """
+
+    row: tuple[NodeId, ...]
+    links: tuple[LinearView, ...]
+    nodes: tuple[NodeId, ...]
+    base: NodeId
+    view: LinearView
+    cost: Cost
+    fault: Fault | None = None
+
+    def whole(self) -> LinearView:
+        """The map with its weight and bias."""
+        found, *others = self.links
+        for inner in others:
+            pair = aligned(found, inner)
+            assert pair is not None
+            found = compose(*pair)
+        return found
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -19,33 +47,26 @@ class Branch:
 
     coefficient: Fraction
     id: NodeId
-    source: NodeId
-    view: LinearView | AffineView
-    form: Form | None = None
+    made: Chain | AffineView
 
     @property
-    def members(self) -> tuple[NodeId, ...]:
-        """The nodes that it consists of, from the term upwards."""
-        return (self.id,) if self.form is None else self.form.members
+    def view(self) -> LinearView | AffineView:
+        return self.made.view if isinstance(self.made, Chain) else self.made
+
+    @property
+    def source(self) -> NodeId:
+        return self.view.source
 
     @property
     def plain(self) -> bool:
         return self.id == self.source
 
-
-def views(work: Workspace, sum_id: NodeId, terms: Activations) -> list[Branch]:
-    """Every way to see each term; one that something else needs, or that must stay, is only itself."""
-    found: list[Branch] = []
-    for coefficient, id in terms:
-        found.append(Branch(coefficient, id, id, AffineView(id)))
-        if work.kept(id) or work.other_reader(id, [sum_id]) is not None:
-            continue
-        linear = [form for form in forms(work, id) if form.value is None]
-        found.extend(Branch(coefficient, id, form.view.source, form.view, form) for form in linear)
-        view = None if linear else work.affine(id)
-        if view is not None:
-            found.append(Branch(coefficient, id, view.source, view))
-    return found
+    @property
+    def nodes(self) -> tuple[NodeId, ...]:
+        """The operators that make the term of the source."""
+        if isinstance(self.made, Chain):
+            return self.made.nodes
+        return () if self.plain else (self.id,)
 
 
 def by_source(branches: Iterable[Branch]) -> list[list[Branch]]:
@@ -56,11 +77,12 @@ def by_source(branches: Iterable[Branch]) -> list[list[Branch]]:
     return sorted((group for group in groups.values() if len(group) > 1), key=len, reverse=True)
 
 
-def unshared(work: Workspace, group: list[Branch]) -> list[Branch]:
+def unshared(work: Workspace, group: Sequence[Branch]) -> list[Branch]:
     """The branches whose weights are stored for no node outside of the group; dropping one may expose another."""
+    left = list(group)
     while True:
-        site = {member for branch in group for member in branch.members}
-        left = [b for b in group if b.form is None or all(work.sharer(id, site) is None for id in b.members)]
-        if len(left) == len(group):
-            return left
-        group = left
+        ids = {id for branch in left for id in branch.nodes}
+        found = [b for b in left if isinstance(b.made, AffineView) or not any(work.sharer(id, ids) for id in b.nodes)]
+        if len(found) == len(left):
+            return found
+        left = found

@@ -28,7 +28,7 @@ class RuleDoc:
 def catalogue() -> dict[str, RuleDoc]:
     """Every rule by its identifier, in order."""
     found = [_doc(lemma) for lemma in (*RULES, *LEMMAS)]
-    return {doc.id: doc for doc in sorted(found, key=lambda doc: doc.id)}
+    return {doc.id: doc for doc in sorted(found, key=lambda doc: (doc.id[0], int(doc.id[1:])))}
 
 
 def _doc(lemma: Lemma) -> RuleDoc:

@@ -1,135 +1,169 @@
-"""One linear operator in the place of two that follow each other."""
+"""Two linear operators in a row as one: the composed kernel, and where it would differ from the two.
+
+Output y of a convolution reads x at ``s·y + d·j − p``, so that of two in a row reads it at ``s₁s₂·y + (d₁·i + s₁d₂·j) −
+(p₁ + s₁p₂)``: tap (i, j) lands at ``d₁·i + s₁d₂·j``, and the kernels multiply like polynomials.  Their product is
+itself a transposed convolution, of the outer kernel with the inner one.  Two transposed convolutions compose as the
+convolutions that they are the transposes of, in the other order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from math import gcd, prod
+from math import gcd
+from typing import NamedTuple
 
-from repc.ir.expr import Expr, apply
+from repc.ir.expr import Expr, Param, apply
+from repc.ir.types import TensorType
 from repc.ops import build
-from repc.ops.conv import Conv, ConvTranspose
-from repc.ops.linear import Einsum, Linear
-from repc.passes.frames import Frame, Window
-from repc.passes.kernels import regroup
+from repc.ops.conv import ConvTranspose
+from repc.ops.linear import Linear
+from repc.passes.equal import equal
+from repc.passes.frames import Window
+from repc.passes.kernels import flip, gather_rows, regroup, spread_rows, swap
 from repc.passes.views import LinearView, plus
 
-ZEROS = "reads zeros beyond the border, where {inner} would have put {what}"
+
+class Fault(NamedTuple):
+    """Why a composition is not what the two operators compute; `outer` and `inner` stand for their names."""
+
+    reason: str
+    remedy: str
 
 
-def obstacle(outer: LinearView, inner: LinearView, *, bordered: bool) -> tuple[str, str] | None:
-    """Why two operators in a row are not one: a reason, in which ``{inner}`` and ``{outer}`` are named, and a remedy.
-
-    `bordered` says that the outer one pads with what the inner one makes of zeros, so that nothing shows at the border.
-    """
-    if outer.channel_axis != inner.channel_axis or len(outer.frame) != len(inner.frame):
-        return "{inner} and {outer} act on different axes", "permute the channels onto one axis"
-    if isinstance(outer.op, Linear):
+def aligned(outer: LinearView, inner: LinearView) -> tuple[LinearView, LinearView] | None:
+    """Both as operators of one kind, or None where no formula composes them."""
+    if outer.channel_axis != inner.channel_axis or len(outer.stride) != len(inner.stride):
         return None
-    if outer.transposed or inner.transposed:
-        return _transposed_obstacle(outer, inner)
-    if not any(w.before or w.after for w in outer.frame):
-        return None
-    if not _pointwise(inner):
-        what = "values that it makes of padding"
-        return "{outer} " + ZEROS.format(inner="{inner}", what=what), "move all padding in front of {inner}"
-    if outer.mode == "constant" and inner.bias is not None and not bordered:
-        return "{outer} " + ZEROS.format(inner="{inner}", what="its bias"), "pad before {inner}, or leave its bias out"
-    if outer.mode != "constant" and inner.stride != (1,) * len(inner.stride):
-        return "{outer} repeats values that {inner} has skipped between", "give {inner} the stride 1"
-    return None
-
-
-def _transposed_obstacle(outer: LinearView, inner: LinearView) -> tuple[str, str] | None:
-    """A transposed convolution composes with a pointwise one on either side."""
-    one = inner if outer.transposed else outer
-    if one.transposed or not _pointwise(one) or set(one.stride) != {1}:
-        return "{outer} does not compose with {inner}", "only a 1x1 convolution of stride 1 joins a transposed one"
-    if outer.transposed and inner.bias is not None:
-        return "{outer} spreads the bias of {inner}, less of it at the border", "leave the bias of {inner} out"
-    return None
-
-
-def _pointwise(view: LinearView) -> bool:
-    return all(w.taps == 1 and not w.before and not w.after for w in view.frame)
+    if outer.transposed == inner.transposed:
+        return outer, inner
+    turned = _turned(outer), _turned(inner)
+    return None if turned[0] is None or turned[1] is None else (turned[0], turned[1])
 
 
 def compose(outer: LinearView, inner: LinearView) -> LinearView:
-    """The operator ``outer(inner(x))``, where `obstacle` has none.
+    """The composition of two operators of one kind, where no `fault` says that there is none."""
+    found = outline(outer, inner)
+    bias = outer.bias if inner.bias is None else plus(outer.bias, outer.response(inner.bias))
+    if isinstance(found.op, Linear):
+        return replace(found, weight=build.matmul(outer.weight, inner.weight), bias=bias)
+    first, then = (outer, inner) if outer.transposed else (inner, outer)
+    steps = [_steps(*axis) for axis in zip(first.frame, then.frame, first.stride, strict=True)]
+    return replace(found, weight=_product(then, first, found.groups, steps), bias=bias)
 
-    Tap (a, i) of kernels K₁ and K₂ lands at ``d₁·a + s₁·d₂·i``: the kernel is K₁ spread by K₂, a transposed
-    convolution.  The bias is ``b₂ + Σ K₂·b₁``.
-    """
-    bias = outer.bias if inner.bias is None else plus(outer.response(inner.bias), outer.bias)
-    groups = gcd(outer.groups, inner.groups)
-    first = regroup(inner.weight, inner.groups, groups)
-    second = regroup(outer.weight, outer.groups, groups)
+
+def outline(outer: LinearView, inner: LinearView) -> LinearView:
+    """The composition with blanks for its weight and bias: all that is needed to weigh it, and made in no time."""
+    bias = None if outer.bias is inner.bias is None else _blank(outer.out_channels)
+    rows, (columns, *_) = outer.weight.type.concrete()[0], inner.weight.type.concrete()[1:]
     if isinstance(outer.op, Linear):
-        return replace(outer, source=inner.source, weight=build.matmul(second, first), bias=bias)
+        return replace(outer, source=inner.source, weight=_blank(rows, columns), bias=bias)
+    groups = gcd(outer.groups, inner.groups)
+    first, then = (outer, inner) if outer.transposed else (inner, outer)
+    frame = tuple(_window(*axis) for axis in zip(first.frame, then.frame, first.stride, strict=True))
     if outer.transposed:
-        weight = _join("gmc,gmok->gcok", first, second, groups)
-        return replace(outer, source=inner.source, op=_grouped(outer.op, groups), weight=weight, bias=bias)
-    if inner.transposed:
-        weight = _join("gick,gpc->gipk", first, second, groups)
-        return replace(inner, op=_grouped(inner.op, groups), weight=weight, bias=bias)
-    frame = tuple(map(_window, outer.frame, inner.frame, inner.stride))
-    op = Conv(
-        stride=tuple(a * b for a, b in zip(outer.stride, inner.stride, strict=True)),
-        padding=tuple((w.before, w.after) for w in frame),
-        dilation=tuple(w.dilation for w in frame),
-        groups=groups,
-        mode=outer.mode or inner.mode or "constant",
+        rows, columns = inner.weight.type.concrete()[0], outer.out_channels // groups
+    else:
+        columns = columns * inner.groups // groups
+    weight = _blank(rows, columns, *(window.taps for window in frame))
+    stride = tuple(a * b for a, b in zip(outer.stride, inner.stride, strict=True))
+    op = replace(outer.operator(groups, frame, inner.mode or outer.mode), stride=stride)
+    return LinearView(inner.source, op, weight, bias, outer.channel_axis, inner.fill)
+
+
+def _blank(*shape: int) -> Expr:
+    return Param("", TensorType(shape))
+
+
+def fault(outer: LinearView, inner: LinearView) -> Fault | None:
+    """Why the composition of two operators of one kind differs from them somewhere, or None where it is exact."""
+    if isinstance(outer.op, ConvTranspose):
+        return _transposed_fault(outer, inner)
+    if outer.mode is None or (outer.mode != "constant" and inner.pointwise):
+        return None
+    if all(width <= 0 for window in outer.frame for width in (window.before, window.after)):
+        return None  # cropping reads nothing beyond the border
+    if outer.mode != "constant" or inner.mode not in (None, "constant") or inner.fill is not None:
+        return Fault("{outer} and {inner} pad in two ways", "pad once, before {inner}")
+    if not all(_leaves(i, stride, o) for i, o, stride in zip(inner.frame, outer.frame, inner.stride, strict=True)):
+        reason = "beyond the border {outer} reads its padding, where {inner} would go on reading its input"
+        return Fault(reason + _reach(outer), "pad before {inner} as much as both need, and not in between")
+    if equal(outer.fill, inner.bias):
+        return None
+    if outer.fill is None:
+        reason = "{outer} reads zeros beyond the border, where {inner} would have put its bias"
+        return Fault(reason + _reach(outer), "pad before {inner}, pad with its bias, or leave its bias out")
+    reason = "{outer} pads with another value than the bias of {inner}, which is what it makes of zeros"
+    return Fault(reason + _reach(outer), "pad before {inner}, or with its bias")
+
+
+def _transposed_fault(outer: LinearView, inner: LinearView) -> Fault | None:
+    found = outline(outer, inner)
+    if any(
+        window.extra >= max(stride, window.dilation) for window, stride in zip(found.frame, found.stride, strict=True)
+    ):
+        return Fault("{outer} and {inner} in one would need more output padding than there is", "use less in {outer}")
+    reaches = (window.before + window.last for window in outer.frame)
+    cuts = (min(window.before, window.after - window.extra) for window in outer.frame)
+    if set(outer.stride) == {1} and all(cut >= reach for cut, reach in zip(cuts, reaches, strict=True)):
+        return None  # it reads all that is there through every tap, as a convolution that does not pad
+    if inner.bias is not None:
+        reason = "not every output of {outer} reads the bias of {inner} through every tap"
+        return Fault(reason, "leave the bias of {inner} out")
+    if any(window.before or window.after or window.extra for window in inner.frame):
+        reason = "{inner} cuts its result before {outer} reads it"
+        return Fault(reason, "cut behind {outer} as much as both need, and not in between")
+    return None
+
+
+def _leaves(inner: Window, stride: int, outer: Window) -> bool:
+    """Whether the inner window, where it stands in the padding of the outer one, reads padding only."""
+    before = outer.before <= 0 or inner.last < stride
+    return before and (outer.after <= 0 or inner.last + inner.before <= inner.after)
+
+
+def _reach(outer: LinearView) -> str:
+    """How far from the border the difference shows."""
+    axes = zip(outer.frame, outer.stride, strict=True)
+    widths = [-(-max(window.before, window.after) // stride) for window, stride in axes]
+    return f"; up to {max(widths)} from the border the result would be wrong"
+
+
+def _steps(first: Window, then: Window, stride: int) -> tuple[int, int, int]:
+    """How far apart the taps of the composed window are, and in these steps those of the second and the first one."""
+    apart, between = stride * then.dilation * (then.taps > 1), first.dilation * (first.taps > 1)
+    step = gcd(apart, between) or 1
+    return step, apart // step or 1, between // step or 1
+
+
+def _window(first: Window, then: Window, stride: int) -> Window:
+    step, apart, between = _steps(first, then, stride)
+    return Window(
+        apart * (then.taps - 1) + between * (first.taps - 1) + 1,
+        first.before + stride * then.before,
+        first.after + stride * then.after,
+        step,
+        first.extra + stride * then.extra,
     )
-    weight = _spread(first, second, outer, inner, frame, groups)
-    return LinearView(inner.source, op, weight, bias, inner.channel_axis)
 
 
-def _window(outer: Window, inner: Window, stride: int) -> Window:
-    """One axis: where the taps of both land, and the padding of the one that pads, counted in elements of the input."""
-    steps = [inner.dilation] * (inner.taps > 1) + [stride * outer.dilation] * (outer.taps > 1)
-    dilation = gcd(*steps) or 1
-    reach = inner.dilation * (inner.taps - 1) + stride * outer.dilation * (outer.taps - 1)
-    before, after = (inner.before + stride * outer.before, inner.after + stride * outer.after)
-    return Window(reach // dilation + 1, before, after, dilation)
+def _product(outer: LinearView, inner: LinearView, groups: int, steps: list[tuple[int, int, int]]) -> Expr:
+    """(o, c / groups, taps…) of (o, m / groups₂, k…) and (m, c / groups₁, l…): Σ over m, and over equal places."""
+    left, right = regroup(outer.weight, outer.groups, groups), regroup(inner.weight, inner.groups, groups)
+    _, apart, between = zip(*steps, strict=True)
+    op = ConvTranspose(apart, ((0, 0),) * len(steps), between, groups, (0,) * len(steps))
+    return gather_rows(apply(op, x=spread_rows(left, groups), weight=right), groups)
 
 
-def _spread(first: Expr, second: Expr, outer: LinearView, inner: LinearView, frame: Frame, groups: int) -> Expr:
-    """The composed kernel [o, c / groups, k…]."""
-    axes = list(zip(outer.frame, inner.frame, inner.stride, frame, strict=True))
-    op = ConvTranspose(
-        stride=tuple(i.dilation // w.dilation if i.taps > 1 else 1 for _, i, _, w in axes),
-        padding=((0, 0),) * len(axes),
-        dilation=tuple(s * o.dilation // w.dilation if o.taps > 1 else 1 for o, _, s, w in axes),
-        groups=groups,
-        output_padding=(0,) * len(axes),
-    )
-    order = (1, 0, *range(2, first.type.rank))
-    rows, middle, *taps = second.type.concrete()
-    # Of each group, the middle channels in rows and the outputs in columns.
-    split = build.reshape(second, (groups, rows // groups, middle, *taps))
-    turned = build.permute(split, (0, 2, 1, *range(3, split.type.rank)))
-    flat = build.reshape(turned, (groups * middle, rows // groups, *taps))
-    return build.permute(apply(op, x=build.permute(first, order), weight=flat), order)
+def _turned(view: LinearView) -> LinearView | None:
+    """A convolution with stride 1 as a transposed one, which writes through the taps in the other order.
 
-
-def _join(equation: str, first: Expr, second: Expr, groups: int) -> Expr:
-    """Weights of a pointwise and a transposed convolution, contracted over the channels in between, group by group.
-
-    Both have their rows in groups; the result has those of a transposed convolution, [c, o / groups, k…].
+    What it does not pad of the reach of its kernel is cut.
     """
-    taps = max((expr.type.concrete()[2:] for expr in (first, second)), key=prod)
-    letters = equation.partition("->")[0].split(",")
-    parts = [_flat(expr, groups, word) for expr, word in zip((first, second), letters, strict=True)]
-    joined = apply(Einsum(equation), a=parts[0], b=parts[1])
-    _, rows, columns, _ = joined.type.concrete()
-    return build.reshape(joined, (groups * rows, columns, *taps))
-
-
-def _flat(weight: Expr, groups: int, word: str) -> Expr:
-    rows, columns, *taps = weight.type.concrete()
-    shape: Sequence[int] = (groups, rows // groups, columns, prod(taps))
-    return build.reshape(weight, shape[: len(word)])
-
-
-def _grouped(op: Conv | ConvTranspose | Linear, groups: int) -> Conv | ConvTranspose | Linear:
-    return op if isinstance(op, Linear) else replace(op, groups=groups)
+    if isinstance(view.op, ConvTranspose):
+        return view
+    cuts = tuple((w.last, w.last + w.before - w.after) for w in view.frame)
+    if set(view.stride) != {1} or view.mode not in (None, "constant") or view.fill or min(map(min, cuts)) < 0:
+        return None
+    rank = len(cuts)
+    op = ConvTranspose((1,) * rank, cuts, tuple(w.dilation for w in view.frame), view.groups, (0,) * rank)
+    return replace(view, op=op, weight=flip(swap(view.weight, view.groups)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from repc.ir.expr import Expr
+from repc.passes.views import LinearView
 
 FLOAT_BYTES = 4
 WEIGHED = {"default": ("macs", "size"), "operators": (), "macs": ("macs",), "size": ("size",)}
@@ -27,6 +28,10 @@ class Cost:
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.macs + other.macs, self.size + other.size, self.operators + other.operators)
 
+    def times(self, count: int) -> Cost:
+        """The same operators, each at so many positions."""
+        return Cost(self.macs * count, self.size, self.operators)
+
     def dearer(self, other: Cost, objective: str) -> bool:
         """Whether an objective forbids this in the place of the other: something that it weighs is dearer."""
         return any(getattr(self, name) > getattr(other, name) for name in WEIGHED[objective])
@@ -39,3 +44,9 @@ class Cost:
 def stored(weights: Iterable[Expr]) -> int:
     """The bytes of some weights; a tensor that is stored once counts once."""
     return FLOAT_BYTES * sum(prod(expr.type.concrete()) for expr in set(weights))
+
+
+def running(view: LinearView) -> Cost:
+    """One linear operator."""
+    parts = (part for part in (view.weight, view.bias) if part is not None)
+    return Cost(prod(view.weight.type.concrete()), stored(parts), 1)

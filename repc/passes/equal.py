@@ -1,96 +1,115 @@
-"""Whether two weight expressions are equal by the laws of arithmetic, without values.
+"""Whether two vectors are equal for every value of the parameters that they are made of.
 
-An expression is brought to a normal form: a polynomial whose terms are products of atoms with rational exponents, so
-that ``m·g / sqrt(v + ε)`` and ``m·(g·rsqrt(v + ε))`` are one.  Whatever is no arithmetic is an atom.  Unequal normal
-forms prove nothing, which is the safe side.
+Expressions over vectors are brought into normal form: sums of products of powers, with rational coefficients, so that
+order, grouping, ``1/sqrt`` or ``rsqrt``, and how a vector is turned to broadcast do not matter.  What is no sum,
+product, quotient or root of vectors is an atom, equal to others of the same operator on equal operands.  The answer yes
+is always right; expressions that are equal by any other law are taken for different ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from fractions import Fraction
 from typing import TypeAlias
 
-from repc.ir.expr import Expr, Param
+from repc.ir.expr import Apply, Expr, Param, walk
 from repc.ops.arithmetic import Detach, Divide, Multiply, Sum
 from repc.ops.constant import Fill
-from repc.ops.function import Function
+from repc.ops.function import Dropout, Function
 from repc.ops.shape import Expand, Reshape
 
-Monomial: TypeAlias = frozenset[tuple[Hashable, Fraction]]
-Polynomial: TypeAlias = dict[Monomial, Fraction]
+Power: TypeAlias = tuple[int, Fraction]
+Polynomial: TypeAlias = tuple[tuple[tuple[Power, ...], Fraction], ...]
+"""Products of powers of atoms, each with its coefficient, in order; an atom is known by its number."""
 
-POWERS = {"sqrt": Fraction(1, 2), "rsqrt": Fraction(-1, 2), "reciprocal": Fraction(-1)}
-ONE: Monomial = frozenset()
-LIMIT = 200  # what has more parts is not looked into
-
-
-def equal(a: Expr, b: Expr) -> bool:
-    """Whether both are the same vector or scalar for all parameters, as far as arithmetic shows."""
-    known: dict[Expr, Polynomial] = {}
-    return a.type == b.type and _normal(a, known) == _normal(b, known)
+LARGEST = 32  # products in a polynomial; a larger one is an atom
+MOVES = (Reshape, Expand, Detach, Dropout)
+ROOTS = {"sqrt": Fraction(1, 2), "rsqrt": Fraction(-1, 2)}
 
 
-def _normal(expr: Expr, known: dict[Expr, Polynomial]) -> Polynomial:
-    if expr not in known:
-        known[expr] = _made(expr, known) if len(known) < LIMIT else _atom(expr)
-    return known[expr]
+def equal(a: Expr | None, b: Expr | None) -> bool:
+    """Whether two vectors are equal; None is zero."""
+    if a is b:
+        return True
+    forms = _Forms()
+    for expr in walk(part for part in (a, b) if part is not None):
+        forms.add(expr)
+    return forms[a] == forms[b]
 
 
-def _made(expr: Expr, known: dict[Expr, Polynomial]) -> Polynomial:
-    if isinstance(expr, Param):
-        return _atom(expr.path)
-    args = expr.args
-    match expr.op if _vector(expr) else None:
-        case Fill(value=value):
-            return {ONE: value} if value else {}
-        case Detach() | Reshape() | Expand() if _vector(args["x"]):
-            return _normal(args["x"], known)
-        case Sum(coefficients=coefficients):
-            terms = zip(coefficients, args.values(), strict=True)
-            return _collected((m, c * f) for c, arg in terms for m, f in _normal(arg, known).items())
-        case Multiply():
-            return _product(_normal(args["a"], known), _normal(args["b"], known))
-        case Divide():
-            return _product(_normal(args["a"], known), _power(_normal(args["b"], known), Fraction(-1)))
-        case Function(function=name) if name in POWERS:
-            return _power(_normal(args["x"], known), POWERS[name])
-        case _:
-            parts = ((name, arg.type, frozenset(_normal(arg, known).items())) for name, arg in args.items())
-            return _atom((expr.op, *parts))
+class _Forms:
+    """The normal forms of expressions, which are added after their operands."""
+
+    def __init__(self) -> None:
+        self.atoms: dict[Hashable, int] = {}
+        self.forms: dict[Expr | None, Polynomial] = {None: ()}
+
+    def __getitem__(self, expr: Expr | None) -> Polynomial:
+        return self.forms[expr]
+
+    def add(self, expr: Expr) -> None:
+        found = self._polynomial(expr) if isinstance(expr, Apply) and _vector(expr) else None
+        if found is None or len(found) > LARGEST:
+            found = self._atom(expr.path if isinstance(expr, Param) else (expr.op, self._numbers(expr)))
+        self.forms[expr] = found
+
+    def _polynomial(self, expr: Apply) -> Polynomial | None:
+        """The form of a sum, product, quotient or root of vectors; None for any other operator."""
+        operands = [self.forms[arg] for arg in expr.args.values()]
+        match expr.op:
+            case Fill(value=value):
+                return _collected([((), value)])
+            case Sum(coefficients=coefficients):
+                terms = zip(coefficients, operands, strict=True)
+                return _collected([(powers, c * factor) for c, form in terms for powers, factor in form])
+            case Multiply():
+                return _product(*operands)
+            case Divide():
+                return _product(operands[0], self._power(operands[1], Fraction(-1)))
+            case Function(function=name) if name in ROOTS:
+                return self._power(operands[0], ROOTS[name])
+            case _:
+                return operands[0] if isinstance(expr.op, MOVES) and all(map(_vector, expr.args.values())) else None
+
+    def _power(self, form: Polynomial, exponent: Fraction) -> Polynomial:
+        """A power of what has one term without a square in it is a product again, of anything else an atom."""
+        if len(form) == 1 and exponent.denominator == 1:
+            ((powers, factor),) = form
+            return _collected([(tuple((atom, e * exponent) for atom, e in powers), factor ** int(exponent))])
+        if len(form) == 1 and form[0][1] == 1 and [e for _, e in form[0][0]] == [1]:
+            ((atom, _),) = form[0][0]
+            return ((((atom, exponent),), Fraction(1)),)
+        return ((((self._number(form), exponent),), Fraction(1)),)
+
+    def _atom(self, key: Hashable) -> Polynomial:
+        return ((((self._number(key), Fraction(1)),), Fraction(1)),)
+
+    def _numbers(self, expr: Apply) -> tuple[Hashable, ...]:
+        """Each operand with its type: of a vector the form does not say along which axis it lies."""
+        return tuple((name, arg.type, self._number(self.forms[arg])) for name, arg in expr.args.items())
+
+    def _number(self, key: Hashable) -> int:
+        return self.atoms.setdefault(key, len(self.atoms))
+
+
+def _product(a: Polynomial, b: Polynomial) -> Polynomial | None:
+    if len(a) * len(b) > LARGEST:
+        return None
+    return _collected([((*p, *q), m * n) for p, m in a for q, n in b])
+
+
+def _collected(terms: Sequence[tuple[tuple[Power, ...], Fraction]]) -> Polynomial:
+    """Equal powers and equal products joined, what is zero left out."""
+    total: dict[tuple[Power, ...], Fraction] = {}
+    for powers, factor in terms:
+        exponents: dict[int, Fraction] = {}
+        for atom, exponent in powers:
+            exponents[atom] = exponents.get(atom, Fraction(0)) + exponent
+        key = tuple(sorted((atom, e) for atom, e in exponents.items() if e))
+        total[key] = total.get(key, Fraction(0)) + factor
+    return tuple(sorted((powers, factor) for powers, factor in total.items() if factor))
 
 
 def _vector(expr: Expr) -> bool:
-    """Whether it has at most one axis, so that it does not matter which; of others it does, and they are atoms."""
+    """Whether at most one axis is longer than 1: then broadcasting cannot turn one axis into two."""
     return sum(size != 1 for size in expr.type.shape) <= 1
-
-
-def _atom(key: Hashable) -> Polynomial:
-    return {frozenset({(key, Fraction(1))}): Fraction(1)}
-
-
-def _collected(terms: Iterable[tuple[Monomial, Fraction]]) -> Polynomial:
-    found: Polynomial = {}
-    for monomial, factor in terms:
-        found[monomial] = found.get(monomial, Fraction(0)) + factor
-    return {monomial: factor for monomial, factor in found.items() if factor}
-
-
-def _product(a: Polynomial, b: Polynomial) -> Polynomial:
-    return _collected((_times(m, n), c * d) for m, c in a.items() for n, d in b.items())
-
-
-def _times(a: Monomial, b: Monomial) -> Monomial:
-    powers: dict[Hashable, Fraction] = dict(a)
-    for atom, power in b:
-        powers[atom] = powers.get(atom, Fraction(0)) + power
-    return frozenset((atom, power) for atom, power in powers.items() if power)
-
-
-def _power(a: Polynomial, power: Fraction) -> Polynomial:
-    """A single term to a power, term by term where that is exact; else the whole is an atom."""
-    if len(a) == 1:
-        ((monomial, factor),) = a.items()
-        if power == -1:
-            return {frozenset((atom, -p) for atom, p in monomial): 1 / factor}
-    return {frozenset({(frozenset(a.items()), power)}): Fraction(1)}

@@ -50,6 +50,11 @@ def place(part: Window, whole: Window) -> Placement | None:
     return Placement(first, step)
 
 
+def crops(frame: Frame) -> bool:
+    """Whether it leaves out what it is given, which no operator with this frame can."""
+    return any(window.before < 0 or window.after < 0 for window in frame)
+
+
 def holds(whole: Frame, part: Frame) -> bool:
     """Whether every tap of one frame is a tap of the other."""
     return all(place(p, w) is not None for p, w in zip(part, whole, strict=True))

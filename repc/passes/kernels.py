@@ -7,6 +7,7 @@ A weight has rows, columns and taps: (o, i / groups, k…) of a convolution, (i,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from repc.ir.expr import Expr, apply
 from repc.ops import build
@@ -43,6 +44,38 @@ def regroup(weight: Expr, groups: int, wanted: int) -> Expr:
     split = build.reshape(weight, (wanted, blocks, rows // groups, 1, columns, *taps))
     diagonal = build.reshape(apply(Eye(blocks)), (1, blocks, 1, blocks, 1, *([1] * len(taps))))
     return build.reshape(build.mul(split, diagonal), (rows, blocks * columns, *taps))
+
+
+def swap(weight: Expr, groups: int) -> Expr:
+    """Rows for columns inside each group, as a transposed convolution stores them."""
+    rows, columns, *_ = weight.type.concrete()
+    return _blocks(weight, (groups, rows // groups, columns), (0, 2, 1), groups * columns)
+
+
+def flip(weight: Expr) -> Expr:
+    """The taps in the other order, along every axis."""
+    for axis, taps in enumerate(weight.type.concrete()[2:], start=2):
+        weight = build.concat([build.take(weight, axis, tap, tap + 1) for tap in reversed(range(taps))], axis)
+    return weight
+
+
+def spread_rows(weight: Expr, groups: int) -> Expr:
+    """(o, c, k…) as (o / groups, groups · c, k…): the rows of one group, with those of the others beside them."""
+    rows, columns, *_ = weight.type.concrete()
+    return _blocks(weight, (groups, rows // groups, columns), (1, 0, 2), rows // groups) if groups > 1 else weight
+
+
+def gather_rows(weight: Expr, groups: int) -> Expr:
+    """The way back from `spread_rows`."""
+    rows, columns, *_ = weight.type.concrete()
+    return _blocks(weight, (rows, groups, columns // groups), (1, 0, 2), rows * groups) if groups > 1 else weight
+
+
+def _blocks(weight: Expr, split: Sequence[int], order: Sequence[int], rows: int) -> Expr:
+    """Rows and columns split in three, put in another order, and joined to so many rows again."""
+    columns, taps = prod(split) // rows, weight.type.concrete()[2:]
+    turned = build.permute(build.reshape(weight, (*split, *taps)), (*order, *range(3, len(taps) + 3)))
+    return build.reshape(turned, (rows, columns, *taps))
 
 
 def embed(weight: Expr, part: Frame, whole: Frame) -> Expr:

@@ -14,6 +14,7 @@ from repc.ir.trace import Refusal
 from repc.ops.arithmetic import Divide, Multiply, Sum
 from repc.ops.attention import Attention
 from repc.ops.binary import Binary, Where
+from repc.ops.constant import Input
 from repc.ops.function import Function, LogSoftmax, PRelu, Softmax
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.opaque import Opaque
@@ -89,6 +90,8 @@ def pinned(work: Workspace, rule: str, edge: Sequence[NodeId]) -> Refusal | None
 def between(work: Workspace, id: NodeId) -> tuple[str, str]:
     """Why no linear map passes a node, and what to do about it."""
     node, name = work.graph[id], work.name(id)
+    if isinstance(node.op, Input):
+        return f"{name} is an input", "fold on the side of what is computed"
     if isinstance(node.op, Opaque):
         return f"{name} is the opaque operator {node.op.call.target}", "fold on its own side of it"
     if isinstance(node.op, NONLINEAR):

@@ -3,7 +3,8 @@
 A map that varies along some axes is moved as the elements are: ``move(s·x + t) = move(s)·move(x) + move(t)``.
 Reshapes, permutations, slices and concatenations move elements; averages and interpolations mix them, with weights that
 add up to one, along axes that the map must be constant along.  Backwards, a map distributes over what is concatenated
-or added; and where that is asked for, a scale whose sign is known passes a nonlinearity with ``f(r·x) = r·f(x)``.
+or added; one factor of a product takes a scale; and where that is asked for, a scale whose sign is known passes a
+nonlinearity with ``f(r·x) = r·f(x)``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
 from repc.ir.trace import Fact
 from repc.ops import build
-from repc.ops.arithmetic import Sum
+from repc.ops.arithmetic import Divide, Multiply, Sum
+from repc.ops.attention import Attention
 from repc.ops.function import Function, PRelu
+from repc.ops.linear import MatMul
 from repc.ops.pool import AdaptiveAvgPool, AvgPool
 from repc.ops.reduce import Reduce
 from repc.ops.resample import Upsample
@@ -32,8 +35,9 @@ from repc.passes.workspace import Workspace
 HOMOGENEOUS = ("relu", "leaky_relu", "abs")
 MOVES = frozenset((Reshape, Permute, Slice, Take, Roll, Expand, Pad, Upsample, AvgPool, AdaptiveAvgPool, Reduce))
 GATHERS = frozenset((Concat, Sum))
+PRODUCTS = frozenset((Multiply, Divide, MatMul, Attention))
 SIGNED = frozenset((Function, PRelu))
-PASSED = MOVES | GATHERS | SIGNED
+PASSED = MOVES | GATHERS | PRODUCTS | SIGNED
 
 Distributed: TypeAlias = tuple[tuple[NodeId, Map], ...]
 
@@ -66,6 +70,8 @@ def before(work: Workspace, id: NodeId, map: Map, *, signed: bool) -> Distribute
         return _through_nonlinearity(work, node, map) if signed else None
     if isinstance(node.op, Concat | Sum):
         return _distributed(work, id, map)
+    if type(node.op) in PRODUCTS:
+        return _into_factor(work, node, map)
     if type(node.op) not in MOVES or len(node.inputs) != 1:
         return None
     (source,) = node.inputs
@@ -117,6 +123,39 @@ def _through_nonlinearity(work: Workspace, node: Node, map: Map) -> Distributed 
         return None
     fact = Fact("nonnegative", map.scale)
     return ((node.inputs[0], replace(map, facts=(*map.facts, fact))),) if work.holds(fact) else None
+
+
+def _into_factor(work: Workspace, node: Node, map: Map) -> Distributed | None:
+    """A scale of a product as one of the first factor that has its axes and may take it in."""
+    rank = node.type.rank
+    if len(node.inputs) < 2 or node.weights or (map.shift is not None and not isinstance(node.op, Attention)):
+        return None
+    match node.op:
+        case MatMul():
+            # Rows are those of the first factor, columns those of the second.
+            factors = [(node.inputs[0], rank - 1), (node.inputs[1], rank - 2)]
+        case Attention():
+            # The rows of a softmax add up to one, so that a shift passes as well.
+            factors = [(node.inputs[2], rank - 2)]
+        case Divide():
+            factors = [(node.inputs[0], rank)]
+        case _:
+            factors = [(source, rank) for source in node.inputs]
+    willing = (s for s, other in factors if other not in map.axes and _has_axes(work, s, node, map))
+    source = next((source for source in willing if _made_by_linear(work, source)), None)
+    return None if source is None else ((source, map),)
+
+
+def _has_axes(work: Workspace, source: NodeId, node: Node, map: Map) -> bool:
+    """Whether a factor has the axes of a map of the product, and is not repeated along them."""
+    shape = work.graph[source].type.shape
+    return len(shape) == node.type.rank and all(shape[axis] == node.type.shape[axis] for axis in map.axes)
+
+
+def _made_by_linear(work: Workspace, id: NodeId) -> bool:
+    while moves(work.graph, id):
+        id = work.graph[id].inputs[0]
+    return work.linear(id) is not None
 
 
 # ---------------------------------------------------------------- where it goes

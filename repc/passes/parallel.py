@@ -8,40 +8,44 @@ from fractions import Fraction
 from math import gcd, prod
 
 from repc.ir.expr import Expr
-from repc.ir.node import NodeId
 from repc.ops import build
+from repc.passes.absorb import vector
+from repc.passes.branches import Branch, Chain
 from repc.passes.cost import FLOAT_BYTES, Cost, stored
-from repc.passes.forms import Form
-from repc.passes.frames import Frame, enclose, holds, same_for_all_sizes
+from repc.passes.frames import Frame, Window, enclose, holds, same_for_all_sizes
 from repc.passes.kernels import embed, regroup
+from repc.passes.views import AffineView
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Kernel:
-    """A linear map of a site: a weight with its frame and groups, times a coefficient; `cost` is what it takes now."""
+    """A branch as a linear map: a weight with its frame and groups; `cost` is what it takes now.
 
-    coefficient: Fraction
-    id: NodeId
+    The weight and bias of operators in a row are blanks, which `parts` fills.
+    """
+
+    branch: Branch
     weight: Expr
     bias: Expr | None
     groups: int
     frame: Frame
     cost: Cost
-    form: Form | None = None
 
     @property
     def diagonal(self) -> bool:
-        """Whether it is the identity or its like, which has no operator whose path and attributes could be kept."""
-        return self.form is None
-
-    @property
-    def members(self) -> tuple[NodeId, ...]:
-        """The nodes that it stands for."""
-        return (self.id,) if self.form is None else self.form.members
+        """Whether it is the identity or its like, with no operator whose path and attributes could be kept."""
+        return isinstance(self.branch.view, AffineView)
 
     @property
     def elements(self) -> int:
         return prod(self.weight.type.concrete())
+
+    def parts(self) -> tuple[Expr, Expr | None]:
+        """Weight and bias."""
+        if not isinstance(self.branch.made, Chain):
+            return self.weight, self.bias
+        view = self.branch.made.whole()
+        return view.weight, view.bias
 
     def fits(self, frame: Frame, groups: int) -> bool:
         """Whether a kernel with that frame and those groups can be this one."""
@@ -54,6 +58,18 @@ class Kernel:
         taps = "x".join(str(window.taps) for window in self.frame) or "linear"
         wide = any(window.dilation > 1 for window in self.frame)
         return taps + (f" dilation {'x'.join(str(w.dilation) for w in self.frame)}" if wide else "")
+
+
+def diagonal(branch: Branch, channels: int, rank: int) -> Kernel:
+    """F4.  A scale and shift as the kernel of a convolution with `rank` spatial axes; a linear layer has none."""
+    view = branch.view
+    assert isinstance(view, AffineView)
+    shape = (channels, 1, *([1] * rank))
+    scale = build.fill(shape, 1) if view.scale is None else build.expand(view.scale, (channels,))
+    shift = vector(view.shift, channels)
+    # An elementwise map takes no multiply-adds; a scalar shift weighs what the bias does that it would become.
+    cost = Cost(0, stored(part for part in (view.scale, shift) if part is not None), int(not branch.plain))
+    return Kernel(branch, build.reshape(scale, shape), shift, channels, (Window(1),) * rank, cost)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -77,16 +93,15 @@ class Plan:
         bias = next((stored([m.bias]) for m in self.members if m.bias is not None), 0)
         return Cost(elements, FLOAT_BYTES * elements + bias, 1)
 
-    def weight(self) -> Expr:
-        """The sum of the kernels, each with its taps and groups in their places."""
-        return combined(
-            (m.coefficient, embed(regroup(m.weight, m.groups, self.groups), m.frame, self.frame)) for m in self.members
-        )
-
-    def bias(self) -> Expr | None:
-        """The sum of the biases; a missing one is zero."""
-        present = [(m.coefficient, m.bias) for m in self.members if m.bias is not None]
-        return combined(present) if present else None
+    def parts(self) -> tuple[Expr, Expr | None]:
+        """The sum of the kernels, each with its taps and groups in their places, and of the biases."""
+        weights, biases = list[tuple[Fraction, Expr]](), list[tuple[Fraction, Expr]]()
+        for member in self.members:
+            weight, bias = member.parts()
+            placed = embed(regroup(weight, member.groups, self.groups), member.frame, self.frame)
+            weights.append((member.branch.coefficient, placed))
+            biases += [] if bias is None else [(member.branch.coefficient, bias)]
+        return combined(weights), combined(biases) if biases else None
 
     def exact(self) -> bool:
         """Whether it holds for every size of the input, and not only for the one at hand."""
@@ -103,7 +118,7 @@ def combined(terms: Iterable[tuple[Fraction, Expr]]) -> Expr:
     return build.scale(found[0][1], found[0][0]) if len(found) == 1 else build.combine(found)
 
 
-def plan(kernels: Sequence[Kernel], objective: str, transposed: bool) -> Plan:
+def plan(kernels: Sequence[Kernel], transposed: bool, objective: str) -> Plan:
     """The merge of as many of the kernels as the objective allows; it may still be dearer than they are.
 
     First all of them, in a frame that holds them all.  Where that is too dear, those that fit into the frame and groups

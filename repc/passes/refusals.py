@@ -23,7 +23,7 @@ def alike_refusal(work: Workspace, rule: str, sum_id: NodeId, dear: Plan | None)
     if dear is not None:
         reason = f"{dear.label()} in one would cost {dear.after().against(dear.before())}"
         remedy = "set objective = operators to merge them anyway"
-        return work.refusal(rule, (dear.base.id, sum_id), sum_id, reason, remedy)
+        return work.refusal(rule, (dear.base.branch.id, sum_id), sum_id, reason, remedy)
     first = _first_linear(work, ids)
     if first is None:
         return None

@@ -17,6 +17,8 @@ from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Step
 from repc.passes.workspace import Workspace
 
+PLACES = 100  # that a node is said to be from: what is made of thousands would otherwise take time with each
+
 
 class Lemma:
     """An identity that stands in the catalogue; alone it is no rewrite."""
@@ -53,5 +55,5 @@ class Rule(Lemma, ABC, Generic[M]):
 
 
 def origins(graph: Graph, ids: Iterable[NodeId]) -> tuple[Span, ...]:
-    """Every place of the spec that led to these nodes, each once."""
-    return tuple(dict.fromkeys(span for id in ids for span in graph[id].origin))
+    """The places of the spec that led to these nodes, each once; of very many the first."""
+    return tuple(dict.fromkeys(span for id in ids for span in graph[id].origin))[:PLACES]

@@ -75,13 +75,17 @@ LinearOperator: TypeAlias = Conv | ConvTranspose | Linear
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LinearView:
-    """A convolution, a transposed one, or a linear layer, which is a convolution without spatial axes."""
+    """A convolution, a transposed one, or a linear layer, which is a convolution without spatial axes.
+
+    `fill` is what it reads beyond the border, a vector over the input channels; None is zero, all that an operator can.
+    """
 
     source: NodeId
     op: LinearOperator
     weight: Expr
     bias: Expr | None
     channel_axis: int
+    fill: Expr | None = None
 
     @property
     def transposed(self) -> bool:
@@ -94,6 +98,11 @@ class LinearView:
     @property
     def stride(self) -> tuple[int, ...]:
         return () if isinstance(self.op, Linear) else self.op.stride
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether every position of the result comes from the same position of the source."""
+        return all(window == Window(1, dilation=window.dilation) for window in self.frame) and set(self.stride) <= {1}
 
     @property
     def mode(self) -> str | None:

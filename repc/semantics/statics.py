@@ -46,17 +46,12 @@ def limited_list(items: tuple[Value, ...], span: Span) -> tuple[Value, ...]:
 
 
 def exact(value: Number, span: Span) -> Number:
-    """An integer where the number is one; rejected where it has grown beyond all use."""
-    if isinstance(value, int) and -MAX_INTEGER < value < MAX_INTEGER:
-        return value
-    fraction = Fraction(value)
-    if abs(fraction.numerator) >= MAX_INTEGER**4 or fraction.denominator >= MAX_INTEGER**4:
+    """An integer where the number is one and a size could be; rejected where it has grown beyond all use."""
+    small = abs(value) < MAX_INTEGER
+    limit = MAX_INTEGER if isinstance(value, int) else MAX_INTEGER**4
+    if abs(value.numerator) >= limit or value.denominator >= limit:
         raise Rejected(errors.too_large(span))
-    if fraction.denominator != 1:
-        return fraction
-    if abs(fraction.numerator) >= MAX_INTEGER:
-        raise Rejected(errors.too_large(span))
-    return fraction.numerator
+    return value.numerator if value.denominator == 1 and small else value
 
 
 def _numeric(value: Value) -> Number | Polynomial | None:

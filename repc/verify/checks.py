@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor, log10
 
-import torch
 from torch import Tensor
 
-from repc.evaluate import evaluate
-from repc.evaluate.floating import TorchField
+from repc.evaluate.floating import flat
 from repc.ir.trace import Fact
 from repc.verify.certify import Proof
 from repc.verify.cuts import Cut
@@ -22,7 +20,7 @@ SHOWN = 3  # segments that are named in a row
 TOLERANCE = 1e-11  # what two ways to compute a network in float64 may differ by
 
 
-def algebra(proof: Proof) -> Check:
+def algebra(proof: Proof, name: str = "algebra (train = folded)") -> Check:
     """Both graphs compute the same for all weights and inputs."""
     figures = [Figure(cut.label, cut.place, "", 0.0 if v.equal else 1.0, 1.0, 0.0) for cut, v in proof.segments]
     equal, trials = sum(figure.passed for figure in figures), max((v.trials for _, v in proof.segments), default=0)
@@ -34,7 +32,13 @@ def algebra(proof: Proof) -> Check:
         detail += f"; at the sizes tried: {', '.join(partial[:SHOWN])}" + (", …" if len(partial) > SHOWN else "")
     wrong = proof.first_wrong
     reason = f"{wrong[0]} is not what is trained: {wrong[1].reason}" if wrong else ""
-    return _check("algebra (train = folded)", "equal", detail, reason, figures)
+    return _check(name, "equal", detail, reason, figures)
+
+
+def matched(count: int, far: float, allowed: float) -> Check:
+    """So many initializers of a file were taken for weights of the network."""
+    figures = [Figure("initializers", "", "", far, allowed, allowed)]
+    return _check("weights (matched)", "close", f"{count} initializers, rel {far:.1e}", "", figures)
 
 
 def _power_of_ten(chance: float) -> str:
@@ -95,9 +99,7 @@ def accuracy(name: str, subject: Subject, noise: Noise, part: Part = "") -> Chec
 
 def true_facts(facts: Sequence[Fact], parameters: Mapping[str, Tensor]) -> Check:
     """What a fold relies on is true of the parameters."""
-    exprs = {str(i): fact.expr for i, fact in enumerate(facts)}
-    values = evaluate(exprs, TorchField(torch.float64), parameters)
-    wrong = [fact for i, fact in enumerate(facts) if not fact.holds(map(float, values[str(i)].flatten()))]
+    wrong = [fact for fact in facts if not fact.holds(flat(fact.expr, parameters))]
     reason = f"{len(wrong)} of them {'is' if len(wrong) == 1 else 'are'} not {wrong[0].kind}" if wrong else ""
     return _check("facts about the weights", "true", f"{len(facts)} of the fold", reason, ())
 

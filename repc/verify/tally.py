@@ -39,7 +39,7 @@ class Tally:
         power = float(expected.square().mean()) or 1.0
         magnitude = _magnitude(expected) or 1.0
         self.magnitudes[cut] = max(self.magnitudes[cut], magnitude)
-        for part, square, largest in _errors((found - expected).abs_(), cut.border):
+        for part, square, largest in _errors((found.to(torch.float64) - expected).abs_(), cut.border):
             self._squares[cut, part] += samples * square / power
             self._samples[cut, part] += samples
             self._largest[cut, part] = max(self._largest[cut, part], largest / magnitude)

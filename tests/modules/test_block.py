@@ -1,4 +1,4 @@
-"""Blocks of specs inside of networks that are written by hand: each of torch's tools does with them what it always does."""
+"""Blocks of specs inside of networks that are written by hand: torch's tools do with them what they always do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pickle
 import socket
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +50,8 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
 class Network(nn.Module):
     """Two blocks between layers of torch."""
 
+    blocks: Any
+
     def __init__(self, spec: str, seed: int = 0) -> None:
         super().__init__()
         torch.manual_seed(seed)
@@ -63,11 +66,11 @@ class Network(nn.Module):
 
 
 @pytest.fixture
-def network(spec: str) -> Network:
+def network(spec: str) -> Any:
     return Network(spec)
 
 
-def train(network: nn.Module, run: nn.Module | None = None, steps: int = 2) -> None:
+def train(network: nn.Module, run: Any = None, steps: int = 2) -> None:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     for step in range(steps):
         optimizer.zero_grad()
@@ -80,7 +83,7 @@ def same(one: nn.Module, two: nn.Module) -> bool:
     return list(first) == list(second) and all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_the_keys_are_the_labels_of_the_block(network: Network) -> None:
+def test_the_keys_are_the_labels_of_the_block(network: Any) -> None:
     keys = list(network.blocks.state_dict())
     norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     wide = [f"0.{part}.{key}" for part in ("dense", "point") for key in ("conv.weight", *(f"bn.{key}" for key in norm))]
@@ -88,7 +91,7 @@ def test_the_keys_are_the_labels_of_the_block(network: Network) -> None:
     assert "1.skip.weight" not in keys
 
 
-def test_a_network_with_blocks_folds(network: Network) -> None:
+def test_a_network_with_blocks_folds(network: Any) -> None:
     randomised(network)
     folded = repc.fold(network, image(1, 3, 17, 15))
     assert folded.report
@@ -130,12 +133,12 @@ def test_sizes_come_from_arguments_or_an_example(spec: str) -> None:
         (":Rep", {"co": 8, "example": [image(1, 8, 4, 4)] * 2}, "E524 Rep has 1 inputs, and the example has 2"),
     ],
 )
-def test_what_is_no_block_is_refused(spec: str, block: str, given: dict[str, object], message: str) -> None:
+def test_what_is_no_block_is_refused(spec: str, block: str, given: dict[str, Any], message: str) -> None:
     with pytest.raises(Failure, match=message):
         repc.block(spec + block, **given)
 
 
-def test_pickle_and_deepcopy(network: Network) -> None:
+def test_pickle_and_deepcopy(network: Any) -> None:
     x = image(2, 3, 17, 15)
     network.eval()
     for twin in (pickle.loads(pickle.dumps(network)), deepcopy(network)):
@@ -145,8 +148,8 @@ def test_pickle_and_deepcopy(network: Network) -> None:
         assert not torch.equal(twin.blocks.state_dict()["0.dense.conv.weight"], network.blocks[0].dense.conv.weight)
 
 
-def test_exponential_moving_average(network: Network) -> None:
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=True)
+def test_exponential_moving_average(network: Any) -> None:
+    average: Any = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=True)
     average.update_parameters(network)
     start = network.blocks[0].dense.conv.weight.detach().clone()
     train(network)
@@ -156,7 +159,7 @@ def test_exponential_moving_average(network: Network) -> None:
     assert repc.fold(average.module.eval(), image(1, 3, 17, 15)).report
 
 
-def test_mixed_precision(network: Network) -> None:
+def test_mixed_precision(network: Any) -> None:
     x = image(4, 3, 17, 15)
     with torch.autocast("cpu", torch.bfloat16):
         result = network(x)
@@ -167,7 +170,7 @@ def test_mixed_precision(network: Network) -> None:
         assert relative(result.float(), network(x)) < 0.1
 
 
-def test_channels_last(network: Network) -> None:
+def test_channels_last(network: Any) -> None:
     x = image(2, 3, 17, 15)
     expected = network.eval()(x).detach()
     network.to(memory_format=torch.channels_last)
@@ -176,7 +179,7 @@ def test_channels_last(network: Network) -> None:
     assert relative(network(x).detach(), expected) < 1e-5
 
 
-def test_conversion_of_the_norms(network: Network) -> None:
+def test_conversion_of_the_norms(network: Any) -> None:
     before = sum(isinstance(part, nn.BatchNorm2d) for part in network.modules())
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(deepcopy(network))
     assert sum(isinstance(part, nn.SyncBatchNorm) for part in converted.modules()) == before == 5

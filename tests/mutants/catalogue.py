@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from repc.ops import BatchNorm
-from repc.passes import forms, kernels, parallel, views, workspace
+from repc.passes import chains, depthwise, families, kernels, movement, parallel, views, workspace
 from repc.passes.maps import Map
 from repc.passes.rules import (
     centre_writers,
@@ -23,9 +23,7 @@ from repc.passes.rules import (
     merge_movement,
     stack_siblings,
     sum_affine,
-    sum_parallel,
 )
-from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.views import AffineView, LinearView
 from repc.passes.workspace import Workspace
 from tests.mutants import faults as f
@@ -62,29 +60,33 @@ MUTANTS = (
     Mutant(
         "F1", "tied weight folded twice", w.TIED, (IGNORED_SHARING, Patch(fold_affine, "absorbed", f.folded_in_place))
     ),
+    twin("F1", "every term of a sum shifted", w.SUMMED_NORM, movement, "before", f.shift_for_every_term),
+    twin("F1", "first channels for every part", w.STACKED_NORM, movement, "_parts", f.first_channels_for_every_part),
+    twin("F1", "scale of another part", w.SCALED_PART, Map, "among", f.part_at_the_end),
     twin("F10", "writers not centred", w.CENTRED, centre_writers, "_centred", lambda part, axis: part),
     twin("F12", "sign ignored", w.SCALE_RELU, workspace, "nonnegative", lambda _: True),
     twin("F13", "constants lost", w.CONSTANT_CHANNEL, drop_constant_channels, "plus", lambda bias, constants: bias),
     twin("F14", "biases in another order", w.SIBLINGS, stack_siblings, "_bias", f.biases_reversed),
     twin("F2", "border ignored", w.AFFINE_PADDED_CONV, fold_affine_forward, "reads_everything", lambda _: True),
     twin("F2", "columns not grouped", w.SCALE_GROUPED_CONV, views, "scale_columns", f.ungrouped_columns),
+    twin("F2", "a reader forgotten", w.TWO_READERS, fold_affine_forward, "downward", f.without_the_last_reader),
     twin("F2", "shift read by one tap", w.AFFINE_CONV, LinearView, "response", f.centre_response),
     twin("F3", "kernels centred", w.EVEN_ODD, kernels, "place", f.centred),
     twin("F3", "kernel in the corner", w.WIDE_POINT, kernels, "place", f.cornered),
     twin("F3", "rows taken for columns", w.RECTANGULAR, parallel, "embed", f.transposed_kernel),
     twin("F3", "dilated taps placed densely", w.DILATED_DENSE, kernels, "place", f.dense),
     twin("F3", "dilation lost", w.DILATED, LinearView, "operator", f.without_dilation),
-    twin("F3", "stride lost", w.TWO_STRIDES, sum_parallel, "_kind", f.kind_without_stride),
+    twin("F3", "stride lost", w.TWO_STRIDES, families, "_kind", f.kind_without_stride),
     twin("F3", "padding mode lost", w.REFLECTED, LinearView, "operator", f.without_mode),
     twin("F3", "coefficients lost", w.SUBTRACTED, parallel, "combined", f.coefficients_lost),
     Mutant("F3", "kernel transposed", w.DEEP, (Patch(parallel, "embed", f.transposed_kernel).at(w.LAST_STAGE),)),
     Mutant("F3", "kernel off the centre", w.DEEP, (Patch(parallel, "embed", f.rolled).at(w.LAST_STAGE),)),
     twin("F4", "plain diagonal", w.GROUPED_IDENTITY, parallel, "regroup", f.plain_diagonal),
     twin("F4", "spread over all columns", w.DENSE_IDENTITY, parallel, "regroup", f.spread_over_columns),
-    twin("F4", "bias lost", w.NORMED_IDENTITY, IdentityAsConv, "kernel", f.identity_without_shift),
+    twin("F4", "bias lost", w.NORMED_IDENTITY, families, "diagonal", f.identity_without_shift),
     twin("F5", "bias read by one tap", w.BIASED_ROW, LinearView, "response", f.centre_response),
-    twin("F5", "border of a biased 1x1 ignored", w.BIASED_POINT, forms, "obstacle", lambda *_, **__: None),
-    twin("F6", "a sum for a mean", w.AVERAGED, forms, "_average", f.doubled_average),
+    twin("F5", "border of a biased 1x1 ignored", w.BIASED_POINT, chains, "fault", lambda *_: None),
+    twin("F6", "a sum for a mean", w.AVERAGED, depthwise, "averaged", f.doubled_average),
     twin("F7", "matrix transposed", w.LOCALITY, conv_as_linear, "_columns", f.transposed_columns),
     twin("F8", "β not scaled", w.NORM_AFFINE, AffineView, "shifted", f.unscaled_bias),
     twin("F9", "β lost", w.NORM_LINEAR, fold_norm_forward, "_own", f.norm_without_bias),

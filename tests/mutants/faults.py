@@ -12,12 +12,12 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ops import BatchNorm, Permute, build
 from repc.ops.conv import Conv
-from repc.passes import absorb, forms, kernels, parallel, views
+from repc.passes import absorb, depthwise, kernels, movement, parallel, trail, views
 from repc.passes.frames import Placement, Window
 from repc.passes.maps import Map
 from repc.passes.parallel import Kernel
 from repc.passes.rules import conv_as_linear, fold_norm_forward, hoist_movement, sum_affine
-from repc.passes.rules.identity_as_conv import IdentityAsConv
+from repc.passes.trail import AffineMatch
 from repc.passes.views import AffineView, LinearView, plus
 from repc.passes.workspace import Workspace
 
@@ -221,7 +221,7 @@ def other_way_round(inner: Permute, outer: Permute) -> Permute:
 RIGHT_RESHAPED = Map.reshaped
 RIGHT_EMBED = kernels.embed
 RIGHT_OPERATOR = LinearView.operator
-RIGHT_IDENTITY = IdentityAsConv.kernel
+RIGHT_IDENTITY = parallel.diagonal
 RIGHT_COMBINED = parallel.combined
 RIGHT_COLUMNS = conv_as_linear._columns
 RIGHT_SCALE = sum_affine._scale
@@ -232,10 +232,36 @@ RIGHT_TERMS = hoist_movement.terms
 # ------------------------------------------------------------------------------------------------ composition
 
 
-def doubled_average(graph: Graph, id: NodeId) -> LinearView | None:
+def doubled_average(*given: Any) -> LinearView | None:
     """The sum of two places in the place of their mean."""
-    view = RIGHT_AVERAGE(graph, id)
+    view = RIGHT_AVERAGE(*given)
     return view and replace(view, weight=build.scale(view.weight, Fraction(2)))
 
 
-RIGHT_AVERAGE = forms._average
+RIGHT_AVERAGE = depthwise.averaged
+
+
+# ------------------------------------------------------------------------------------------------ maps on their way
+
+RIGHT_BEFORE = movement.before
+RIGHT_AMONG = Map.among
+
+
+def shift_for_every_term(work: Workspace, id: NodeId, map: Map, **how: Any) -> Any:
+    found = RIGHT_BEFORE(work, id, map, **how)
+    return found and tuple((source, replace(moved, shift=map.shift)) for source, moved in found)
+
+
+def first_channels_for_every_part(work: Workspace, node: Node, map: Map) -> Any:
+    size = node.type.shape[map.axes[0]]
+    assert isinstance(size, int)
+    return tuple((source, map.picked(map.axes[0], range(size // len(node.inputs)))) for source in node.inputs)
+
+
+def part_at_the_end(self: Map, axis: int, shape: Any, parts: Any) -> Map | None:
+    return RIGHT_AMONG(self, axis, shape, sorted(parts, key=lambda part: part[1]))
+
+
+def without_the_last_reader(*given: Any) -> AffineMatch:
+    found = trail.downward(*given)
+    return replace(found, ends=found.ends[:-1])

@@ -118,6 +118,20 @@ CENTRED = witness(
 SIBLINGS = witness(
     "concatenated transposed convs", "concat { a: x >> ConvTranspose(2, 3) | b: x >> ConvTranspose(3, 3) }"
 )
+SUMMED_NORM = witness(
+    "convs of two values, sum, norm",
+    "sum { a: relu(x) >> Conv(4, 3) | b: sigmoid(x) >> Conv(4, 3) } >> bn: BatchNorm()",
+)
+STACKED_NORM = witness(
+    "convs of two values, concatenated, norm",
+    "concat { a: relu(x) >> Conv(4, 3) | b: sigmoid(x) >> Conv(4, 3) } >> bn: BatchNorm()",
+)
+SCALED_PART = witness(
+    "scale of a part of a layer",
+    "q >> scale: Scale(), k",
+    "let (q, k) = split(x >> fc: Conv(8, 1), [3, 5])",
+)
+TWO_READERS = witness("shift, two convs", "y >> a: Conv(4, 3), y >> b: Conv(4, 3)", "let y = relu(x) >> ssf: SSF()")
 NORM_LINEAR = witness("layer norm, linear", "x >> norm: LayerNorm() >> fc: Linear(5)", port="x: f32[b, 6]")
 MOVED_TWICE = witness(
     "permuted twice", "relu(permute(permute(relu(x), [1, 2, 0, 3]), [3, 0, 2, 1]))", port="x: f32[3, 3, 3, 3]"

@@ -21,7 +21,7 @@ from repc.ir.operator import Operator
 from repc.ir.storage import storage
 from repc.ir.trace import Trace
 from repc.ir.types import TensorType
-from repc.ops import Affine, BatchNorm, Conv, ConvTranspose, Function, Input, Linear, Reshape, Sum
+from repc.ops import Affine, AvgPool, BatchNorm, Conv, ConvTranspose, Function, Input, Linear, Pad, Reshape, Sum
 from repc.passes import Options, fold
 
 EPS = Fraction(1, 1000)  # large, so that an eps that is lost shows
@@ -120,6 +120,17 @@ class Net:
         weight = self.param(f"{path}.weight", c) if scale else None
         bias = self.param(f"{path}.bias", c) if shift else None
         return self.node(Affine(axis), path, x=x, weight=weight, bias=bias)
+
+    def avg_pool(
+        self, x: NodeId, path: str, kernel: Sequence[int] = (3, 3), *, padding: int = 0, stride: int = 1, **flags: bool
+    ) -> NodeId:
+        rank = len(kernel)
+        return self.node(AvgPool(tuple(kernel), (stride,) * rank, pairs(padding, rank), **flags), path, x=x)
+
+    def pad(self, x: NodeId, width: int, path: str = "pad", *, value: Expr | None = None) -> NodeId:
+        """Along the spatial axes."""
+        widths = ((0, 0), (0, 0), *pairs(width, self.graph[x].type.rank - 2))
+        return self.node(Pad(widths), path, x=x, value=value)
 
     def sum(self, *terms: NodeId | Expr, path: str = "sum", weights: Sequence[Any] = (), named: bool = False) -> NodeId:
         coefficients = tuple(Fraction(c) for c in weights or (1,) * len(terms))

@@ -83,8 +83,11 @@ def test_a_border_that_is_something_else() -> None:
     found = folded(net.output(bordered(net, "other")))
     assert found.count() == {"conv": 2, "pad": 1}
     (refusal,) = found.trace.refusals
-    assert (refusal.rule, refusal.edge) == ("F5", "a -> b")
-    assert refusal.reason == "b pads with another value than a makes of zeros"
+    assert (refusal.rule, refusal.edge) == ("F5", "a -> pad -> b")
+    assert refusal.reason == (
+        "pad pads with another value than the bias of a, which is what it makes of zeros; "
+        "up to 2 from the border the result would be wrong"
+    )
 
 
 @pytest.mark.parametrize("width", [2, -1])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repc.ir.dims import symbol
-from repc.ops import AdaptiveAvgPool, AvgPool, Divide, Dropout, MatMul, Multiply, Permute, build
+from repc.ops import AdaptiveAvgPool, AvgPool, Concat, Divide, Dropout, MatMul, Multiply, Permute, Slice, build
 from tests.passes import draw as d
 from tests.passes.build import EXACT, Net, folded
 
@@ -118,3 +118,69 @@ def test_the_result_is_called_as_the_spec_says(named: bool) -> None:
     assert conv.named == named
     assert {span.source.name for span in conv.origin} == {"net.rep"}
     assert sorted(span.source.text for span in conv.origin) == ["conv", "shift"] + ["total"] * named
+
+
+# ---------------------------------------------------------------- several operators take it in
+
+
+@d.quick
+@given(st.data())
+def test_behind_a_concatenation_each_part_takes_its_channels(data: st.DataObject) -> None:
+    net = Net()
+    count = data.draw(st.integers(2, 4))
+    inputs = [net.input(2, 4, 6, 6, name=f"x{i}") for i in range(count + 1)]
+    parts = [
+        net.conv(x, f"{i}", data.draw(st.integers(1, 3)), (1, 1), bias=data.draw(st.booleans()))
+        for i, x in enumerate(inputs[1:])
+    ]
+    parts.append(net.batch_norm(net.relu(inputs[0], "act"), "other"))
+    y = net.node(Concat(1), "cat", **{str(i): part for i, part in enumerate(parts)})
+    found = folded(net.output(net.batch_norm(y, "bn")))
+    assert found.count()["conv"] == count
+    assert "batch_norm" not in found.count()
+    assert set(found.rules()) == {"F1", "N2"}
+    assert found.error() < EXACT
+
+
+@d.quick
+@given(st.data())
+def test_behind_a_sum_one_term_takes_the_shift(data: st.DataObject) -> None:
+    net = Net()
+    count = data.draw(st.integers(2, 4))
+    terms = [net.conv(net.input(2, 4, 6, 6, name=f"{i}"), f"c{i}", 4, bias=False) for i in range(count)]
+    weights = [data.draw(st.sampled_from([1, -1, 3])) for _ in terms]
+    found = folded(net.output(net.batch_norm(net.sum(*terms, weights=weights), "bn")))
+    assert found.count() == {"conv": count, "sum": 1}
+    assert sum(name.endswith("bias") for name in found.stored()) == 1
+    assert found.error() < EXACT
+
+
+def test_norms_and_scales_take_their_parts_too() -> None:
+    net = Net()
+    x = net.input(2, 4, 6)
+    normal = net.batch_norm(x, "norm", tracked=False)
+    scaled = net.affine(net.relu(x), "scale")
+    y = net.node(Concat(1), "cat", **{"0": normal, "1": scaled, "2": net.conv(x, "conv", 3, (1,))})
+    found = folded(net.output(net.batch_norm(y, "bn")))
+    assert found.count() == {"batch_norm": 1, "function": 1, "affine": 1, "conv": 1, "concat": 1}
+    assert sorted(found.rules()) == ["F1", "F8", "N2"]
+    assert found.error() < EXACT
+
+
+def test_a_part_of_a_value_takes_a_scale_of_its_own() -> None:
+    """The scale of queries folds into a layer that makes keys and values as well."""
+    net = Net()
+    qkv = net.linear(net.input(2, 5, 6), "qkv", 9)
+    q, k, v = (net.node(Slice(2, 3 * i, 3 * i + 3), x=qkv) for i in range(3))
+    found = folded(net.output(net.affine(q, "scale", 2), k, net.sum(v, weights=[3])))
+    assert found.count() == {"linear": 1, "slice": 3}
+    assert found.error() < EXACT
+
+
+def test_parts_that_overlap_do_not() -> None:
+    net = Net()
+    y = net.linear(net.input(2, 5, 6), "fc", 9)
+    parts = [net.node(Slice(2, start, start + 4), x=y) for start in (0, 3)]
+    found = folded(net.output(net.affine(parts[0], "scale", 2), parts[1]))
+    assert found.count() == {"linear": 1, "slice": 2, "affine": 1}
+    assert found.error() == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repc.ops import AdaptiveAvgPool, AvgPool, Conv
+from repc.ops import AdaptiveAvgPool, Affine, AvgPool, Concat, Conv, Pad, Permute, Reduce, build
 from tests.passes import draw as d
 from tests.passes.build import EXACT, folded
 
@@ -82,3 +84,49 @@ def test_what_comes_after_a_linear_operator_folds_into_that_one() -> None:
     y = net.batch_norm(net.conv(net.input(2, 4, 5, 7), "a", 4, bias=False), "bn")
     found = folded(net.output(net.conv(y, "b", 4, padding=1, bias=False)))
     assert found.stored() == ["a.bias", "a.weight", "b.weight"]
+
+
+# ---------------------------------------------------------------- several readers
+
+
+@d.quick
+@given(st.data())
+def test_all_readers_take_it(data: st.DataObject) -> None:
+    net = d.Net()
+    y = net.batch_norm(net.relu(net.input(2, 4, 6)), "bn")
+    readers: list[int] = []
+    for i in range(data.draw(st.integers(1, 4))):
+        match data.draw(st.sampled_from(["conv", "linear", "norm", "pool"])):
+            case "conv":
+                readers.append(net.conv(y, f"{i}", 3, (2,)))
+            case "linear":
+                readers.append(net.linear(net.node(Permute((0, 2, 1)), x=y), f"{i}", 3))
+            case "norm":
+                readers.append(net.conv(net.relu(net.batch_norm(y, f"{i}.bn")), f"{i}", 3, (1,)))
+            case _:
+                readers.append(net.linear(net.node(Reduce("mean", (2,), False), x=y), f"{i}", 3))
+    readers.append(net.conv(y, "last", 3, (1,)))
+    found = folded(net.output(*readers))
+    assert "batch_norm" not in found.count()
+    assert {"bn.weight", "bn.bias"}.isdisjoint(found.stored())
+    assert found.error() < EXACT
+
+
+def test_a_concatenation_behind_it_passes_its_channels() -> None:
+    net = d.Net()
+    x = net.relu(net.input(2, 4, 6))
+    both = net.node(Concat(1), "cat", **{"0": x, "1": net.batch_norm(x, "bn"), "2": x})
+    found = folded(net.output(net.conv(both, "conv", 3, (1,))))
+    assert found.count() == {"function": 1, "concat": 1, "conv": 1}
+    assert found.error() < EXACT
+
+
+def test_a_border_of_the_right_value_is_no_hindrance() -> None:
+    """Padding with what the map makes zero of, and then mapping, is what a padded convolution reads."""
+    net = d.Net()
+    value = build.div(build.scale(net.param("t", 4), Fraction(-1)), net.param("s", 4))
+    padded = net.node(Pad(((0, 0), (0, 0), (1, 1), (1, 1))), x=net.relu(net.input(2, 4, 5, 6)), value=value)
+    y = net.node(Affine(1), "normal", x=padded, weight=net.param("s", 4), bias=net.param("t", 4))
+    found = folded(net.output(net.conv(y, "conv", 3)))
+    assert found.count() == {"function": 1, "pad": 1, "conv": 1}
+    assert found.error() < EXACT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -12,14 +13,22 @@ from hypothesis import strategies as st
 from repc.ir.operator import Operator
 from repc.ops import (
     AdaptiveAvgPool,
+    Attention,
     AvgPool,
     Concat,
+    Divide,
     Expand,
+    Function,
+    MatMul,
+    Multiply,
     Pad,
     Permute,
     Reduce,
     Reshape,
+    Roll,
     Slice,
+    Softmax,
+    Take,
     Upsample,
 )
 from tests.passes import draw as d
@@ -32,6 +41,8 @@ CHANNELS = (  # what passes a map along axis 1 of (2, 6, 4, 8), and the axis beh
     (Reshape((2, 1, 6, 4, 8)), 2),
     (Slice(1, 1, 4), 1),
     (Slice(3, 1, 7, 2), 1),
+    (Take(2, (3, 0)), 1),
+    (Roll((1, -2), (2, 3)), 1),
     (Expand((3, 2, 6, 4, 8)), 2),
     (POOL, 1),
     (AvgPool((3, 3), (1, 1), ((1, 1), (1, 1)), False, False), 1),
@@ -65,6 +76,87 @@ def test_forward_through_what_moves(op: Operator, axis: int) -> None:
     assert "affine" not in found.count()
     assert found.error() < EXACT
 
+
+# ---------------------------------------------------------------- products
+
+
+def scores(net: Net, *, b: int = 2) -> int:
+    """q kᵀ of two linear layers, one head."""
+    x = net.input(b, 5, 6)
+    q, k = net.linear(x, "q", 4), net.linear(x, "k", 4, bias=False)
+    return net.node(MatMul(), "scores", a=q, b=net.node(Permute((0, 2, 1)), x=k))
+
+
+def scaled_scores(net: Net) -> int:
+    return net.node(Multiply(), "scale", a=scores(net), b=net.param("scale"))
+
+
+def gated(net: Net) -> int:
+    x = net.input(2, 4, 5, 6)
+    gate = net.node(Function("sigmoid"), x=net.conv(x, "gate", 4))
+    y = net.node(Multiply(), "mul", a=gate, b=net.conv(x, "conv", 4))
+    return net.affine(y, "affine", shift=False)
+
+
+def divided(net: Net) -> int:
+    x = net.input(2, 4, 5, 6)
+    y = net.node(Divide(), "div", a=net.conv(x, "conv", 4, (1, 1)), b=net.node(Function("exp"), x=x))
+    return net.affine(y, "affine", shift=False)
+
+
+def attended(net: Net) -> int:
+    x = net.input(2, 5, 6)
+    parts = {name: net.linear(x, name, 4) for name in "qkv"}
+    return net.affine(net.node(Attention(Fraction(1, 2)), "attention", **parts), "affine", 2)
+
+
+def weighted(net: Net) -> int:
+    x = net.input(2, 5, 6)
+    weights = net.node(Softmax(2), x=net.linear(x, "w", 5))
+    y = net.node(MatMul(), "mix", a=weights, b=net.linear(x, "v", 4))
+    return net.affine(y, "affine", 2, shift=False)
+
+
+@pytest.mark.parametrize("make", [scaled_scores, gated, divided, attended, weighted])
+def test_one_factor_takes_a_scale(make: Callable[[Net], int]) -> None:
+    net = Net()
+    found = folded(net.output(make(net)))
+    assert not found.count().keys() & {"affine"}
+    assert found.rules() == ["F1"]
+    assert found.error() < EXACT
+
+
+def shifted_product(net: Net) -> int:
+    return net.affine(scores(net), "affine", 2)
+
+
+def broadcast_gate(net: Net) -> int:
+    x = net.input(2, 4, 5, 6)
+    gate = net.conv(net.node(AdaptiveAvgPool((1, 1)), x=net.relu(x)), "gate", 4, (1, 1))
+    return net.affine(net.node(Multiply(), "mul", a=gate, b=net.relu(x)), "affine", 3, shift=False)
+
+
+def scaled_rows(net: Net) -> int:
+    x = net.input(2, 5, 6)
+    parts = {name: net.linear(x, name, 4) for name in "qkv"}
+    return net.affine(net.node(Attention(Fraction(1, 2)), "attention", **parts), "affine", 1)
+
+
+def divisor(net: Net) -> int:
+    x = net.input(2, 4, 5, 6)
+    return net.affine(net.node(Divide(), "div", a=net.relu(x), b=net.conv(x, "conv", 4, (1, 1))), "affine", shift=False)
+
+
+@pytest.mark.parametrize("make", [shifted_product, broadcast_gate, scaled_rows, divisor])
+def test_what_no_factor_takes(make: Callable[[Net], int]) -> None:
+    net = Net()
+    found = folded(net.output(make(net)))
+    assert found.count()["affine"] == 1
+    assert found.trace.refusals[-1].path == "affine"
+    assert found.error() == 0
+
+
+# ---------------------------------------------------------------- in any order
 
 MOVES = (
     "permute",

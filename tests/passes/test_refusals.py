@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from repc.ir.foreign import Hole, TorchCall
-from repc.ops import Multiply, Opaque
+from repc.ops import Concat, Multiply, Opaque
 from tests.passes.build import Folded, Net, folded
 
 
@@ -127,6 +127,32 @@ def tied_branch(net: Net) -> tuple[int, int]:
     return y, net.conv(net.relu(x), "other", 6, weight=net.graph[a].weights["weight"])
 
 
+def part_cannot(net: Net) -> int:
+    x = image(net)
+    both = {"0": net.conv(x, "conv", 6, (1, 1)), "1": net.relu(x, "act")}
+    return net.batch_norm(net.node(Concat(1), "cat", **both), "bn")
+
+
+def term_is_input(net: Net) -> int:
+    x = image(net)
+    return net.batch_norm(net.sum(net.conv(net.relu(x), "conv", 6, (1, 1)), x, path="sum"), "bn")
+
+
+def one_reader_cannot(net: Net) -> tuple[int, int]:
+    y = net.batch_norm(image(net), "bn")
+    return net.conv(y, "conv", 6), net.relu(y, "act")
+
+
+def reader_is_output(net: Net) -> tuple[int, int]:
+    y = net.batch_norm(image(net), "bn")
+    return net.conv(y, "conv", 6), y
+
+
+def reader_is_tied(net: Net) -> int:
+    conv = net.conv(net.batch_norm(image(net), "bn"), "conv", 6, (1, 1))
+    return net.conv(net.relu(conv), "other", 6, (1, 1), weight=net.graph[conv].weights["weight"])
+
+
 Said = tuple[str, str, str, str]
 CASES: dict[Callable[[Net], int | tuple[int, ...]], Said] = {
     relu_between: (
@@ -200,6 +226,36 @@ CASES: dict[Callable[[Net], int | tuple[int, ...]], Said] = {
         "fc -> reshape -> affine",
         "affine does not act on the output channels of fc",
         "permute the channels onto that axis",
+    ),
+    part_cannot: (
+        "F1",
+        "act/relu -> cat/concat -> bn",
+        "act/relu is not linear",
+        "fold on its own side of the nonlinearity",
+    ),
+    term_is_input: (
+        "F1",
+        "x -> sum -> bn",
+        "x is an input",
+        "fold on the side of what is computed",
+    ),
+    one_reader_cannot: (
+        "F2",
+        "bn -> act/relu",
+        "bn is read by conv and by act/relu",
+        "let each have an operator of its own, or fold neither",
+    ),
+    reader_is_output: (
+        "F2",
+        "bn",
+        "bn is read by conv and by output y1",
+        "let each have an operator of its own, or fold neither",
+    ),
+    reader_is_tied: (
+        "F2",
+        "bn -> conv",
+        "conv.weight is shared by conv and other, and folding would untie it",
+        "untie the weight, or treat all its uses alike",
     ),
     modes: (
         "F3",
@@ -321,41 +377,3 @@ def test_one_weight_in_two_branches_of_one_sum_is_no_hindrance() -> None:
     first = net.conv(x, "first", 6, padding=1)
     second = net.conv(x, "second", 6, padding=2, dilation=2, weight=net.graph[first].weights["weight"])
     assert folded(net.output(net.sum(first, second)), objective="operators").count() == {"conv": 1}
-
-
-# ---------------------------------------------------------------- what a target keeps
-
-
-def kept_block(net: Net) -> int:
-    x = image(net)
-    a = net.batch_norm(net.conv(x, "a.conv", 6, padding=1, bias=False), "a.bn")
-    return net.batch_norm(net.sum(a, net.conv(x, "b", 6, padding=1), x, path="total"), "bn")
-
-
-@pytest.mark.parametrize(
-    ("keep", "left"),
-    [
-        ((), {"conv": 1}),
-        (("bn",), {"conv": 1, "batch_norm": 1}),
-        (("a.bn",), {"conv": 2, "batch_norm": 2, "sum": 1}),
-        (("a",), {"conv": 2, "batch_norm": 2, "sum": 1}),
-        (("*.conv",), {"conv": 2, "affine": 1, "sum": 1}),
-        (("total",), {"conv": 2, "batch_norm": 1, "sum": 1}),
-        (("**",), {"conv": 2, "batch_norm": 2, "sum": 1}),
-    ],
-)
-def test_what_is_kept_stays_and_nothing_folds_across(keep: tuple[str, ...], left: dict[str, int]) -> None:
-    found = fold_network(kept_block, keep=keep)
-    assert found.count() == left
-    assert found.error() < 1e-11
-    if keep == ("a",):
-        assert {name for name in found.stored() if name.startswith("a.")} >= {"a.conv.weight", "a.bn.running_var"}
-
-
-def test_what_is_kept_is_named() -> None:
-    found = fold_network(kept_block, keep=("a.bn",))
-    assert [(r.path, r.reason) for r in found.trace.refusals] == [
-        ("a.bn", "the target keeps a.bn"),
-        ("total/sum", "the target keeps a.bn"),
-        ("bn", "the target keeps a.bn"),
-    ]

@@ -80,15 +80,25 @@ CASES: dict[Callable[[Net], int], list[tuple[str, str, str]]] = {
     lonely_divisor: [("F1", "relu -> div", "no linear operator next to div can take it in")],
     divided_constant: [("F1", "conv -> div -> bn", "div divides by its input")],
     biased_before_border: [
-        ("F5", "a -> b", "b reads zeros beyond the border, where a would have put its bias"),
+        (
+            "F5",
+            "a -> b",
+            "b reads zeros beyond the border, where a would have put its bias; "
+            "up to 1 from the border the result would be wrong",
+        ),
     ],
     padded_twice: [
-        ("F5", "a -> b", "b reads zeros beyond the border, where a would have put values that it makes of padding"),
+        (
+            "F5",
+            "a -> b",
+            "beyond the border b reads its padding, where a would go on reading its input; "
+            "up to 1 from the border the result would be wrong",
+        ),
     ],
     dearer: [
         (
             "F5",
-            "x -> a -> b",
+            "a -> b",
             "a and b in one would cost 576 instead of 192 multiply-adds, 2400 instead of 864 weight bytes",
         )
     ],

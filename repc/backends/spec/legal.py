@@ -11,21 +11,33 @@ from dataclasses import replace
 from typing import Any, cast
 
 from repc.backends.spec.names import title, unused, variable
+from repc.backends.spec.terms import LOOP
 from repc.ir.dims import Dim, evaluate, symbol, symbols
 from repc.ir.graph import Graph
 from repc.ir.node import Node
 from repc.ir.types import TensorType
+from repc.ops import OPERATORS
+from repc.ops.binary import BINARY
 from repc.ops.constant import Input
+from repc.ops.function import FUNCTIONS
+
+WORDS = frozenset((*(operator.name for operator in OPERATORS), *FUNCTIONS, *BINARY, LOOP))
+"""What functions are called, so that no size hides one."""
 
 
 def legal(graph: Graph) -> Graph:
     """The same graph, without dead nodes, under names that a spec can say."""
+    live = graph.copy()
+    live.drop_dead()
+    live.name = title(graph.name)
+    return renamed(live, _words([*graph.inputs, *graph.outputs]))
+
+
+def renamed(graph: Graph, ports: Mapping[str, str]) -> Graph:
+    """The same graph with other names for its inputs and outputs; a free dimension gives way to them."""
     found = graph.copy()
-    found.drop_dead()
-    found.name = title(graph.name)
-    ports = _renamed([*graph.inputs, *graph.outputs])
     free = symbols(dim for id in found for dim in found[id].type.shape)
-    sizes = _renamed(sorted(free), ports.values())
+    sizes = _words(sorted(free), {*ports.values(), *WORDS})
     for id in list(found):
         found.replace(id, _node(found[id], sizes, ports))
     found.inputs = {ports[name]: id for name, id in graph.inputs.items()}
@@ -33,7 +45,7 @@ def legal(graph: Graph) -> Graph:
     return found
 
 
-def _renamed(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+def _words(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
     """A word for each name, different ones for different names."""
     found: dict[str, str] = {}
     for name in names:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-from repc.backends.spec.legal import legal
+from repc.backends.spec.legal import legal, renamed
 from repc.backends.spec.names import title, unused
 from repc.backends.spec.parameters import resolve
 from repc.backends.spec.regions import Region, divide
 from repc.backends.spec.repeats import rolled
 from repc.backends.spec.standard import standards
-from repc.backends.spec.steps import Body, Builder, Port
+from repc.backends.spec.steps import Body, Builder, Port, Step
 from repc.backends.spec.templates import Instance, Template, skeleton, slotted
 from repc.backends.spec.terms import NOWHERE, binary, integer, name, polynomial
 from repc.backends.spec.write import Writer, definition
@@ -19,6 +19,7 @@ from repc.ir.dims import Polynomial, free_dimension
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.syntax import tree
+from repc.syntax.printer import print_file
 
 LIBRARY = {
     "conv": ("Conv", "ConvTranspose"),
@@ -32,20 +33,30 @@ LIBRARY = {
 }  # fmt: skip
 """The files of specs/std and what they define; `conv` imports the others."""
 STANDARD = frozenset(block for blocks in LIBRARY.values() for block in blocks)
+ALWAYS = ("along", "opaque", "fill", "zeros", "ones", "identity", "uniform", "normal", "kaiming_uniform", "sqrt")
+"""Words of the language that any block may use, besides the functions and blocks that it does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lifted:
-    """A spec, the graph that it means, and how much of it is repeated or opaque.
+    """A spec in the canonical layout, the graph that it means, and how many blocks, repeats and opaque calls it has.
 
     The graph is the one that was given, under names that the language has.
     """
 
-    file: tree.File
+    text: str
     graph: Graph
     blocks: int
     repeats: int
     opaque: int
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def lines(self) -> int:
+        """How long it is."""
+        return self.text.count("\n")
 
 
 def lift(graph: Graph, classes: Mapping[str, str] | None = None) -> Lifted:
@@ -61,7 +72,7 @@ class _Lifter:
         self.regions = divide(graph, classes, self.standards)
         self.calls: dict[Region, Instance] = {}
         self.templates: list[Template] = []
-        self.functions: set[str] = set()
+        self.words = set[str](ALWAYS)
         self.standard: set[str] = set()
 
     def lifted(self) -> Lifted:
@@ -69,10 +80,11 @@ class _Lifter:
         for regions in self._levels():
             self._level({region: rolled(builder.body(region)) for region in regions}, builder)
         *blocks, network = self.templates
-        definitions = [definition(template, self.functions) for template in blocks]
-        file = tree.File(NOWHERE, 1, (*self._imports(), *definitions, self._model(network)))
+        definitions = [definition(template, self.words) for template in blocks]
+        model = self._model(network)
+        text = print_file(tree.File(NOWHERE, 1, (*self._imports(), *definitions, model)))
         repeats = sum(step.loop is not None for template in self.templates for step in template.body.steps)
-        return Lifted(file, self.graph, len(blocks), repeats, len(self.regions.calls))
+        return Lifted(text, self._meant(model), len(blocks), repeats, len(self.regions.calls))
 
     def _levels(self) -> list[list[Region]]:
         """The regions by how deep they nest: those that have none inside first, the network alone and last."""
@@ -98,17 +110,15 @@ class _Lifter:
         for template in found.values():
             network = template.body.region.outer is None
             template.name = "" if network else self._named(template)
-            resolve(template, self.functions, network=network)
+            resolve(template, self.words, network=network)
+            self.words.add(template.name)
             self.templates.append(template)
 
     def _note(self, body: Body) -> None:
         """Remember which functions and blocks of specs/std are used."""
-        for step, _ in slotted(body):
-            said = getattr(step, "form", None)
-            if said is not None and said.kind == "function":
-                self.functions.add(said.name)
-            elif said is not None and said.kind == "block" and said.name:
-                self.standard.add(said.name)
+        said = [step.form for step, _ in slotted(body) if isinstance(step, Step)]
+        self.standard.update(form.name for form in said if form.kind == "block" and form.name)
+        self.words.update(form.name for form in said if form.kind in ("function", "block"))
 
     def _named(self, template: Template) -> str:
         """The class of its modules, or what they are called where they stand: one of ``layers`` is a ``Layer``."""
@@ -117,7 +127,7 @@ class _Lifter:
             *outer, last = template.body.region.path.split(".")
             words = [part for part in outer if not part.isdecimal()]
             text = last if not last.isdecimal() else words[-1].removesuffix("s") if words else "block"
-        return unused(title(text), {*(other.name for other in self.templates), *STANDARD})
+        return unused(title(text), {*self.words, *STANDARD})
 
     def _imports(self) -> Iterator[tree.Import]:
         files = sorted(file for file, blocks in LIBRARY.items() if self.standard & set(blocks))
@@ -127,7 +137,7 @@ class _Lifter:
     # ------------------------------------------------------------ the network
 
     def _model(self, template: Template) -> tree.Definition:
-        writer = Writer(template, self.functions)
+        writer = Writer(template, self.words)
         ports = tuple(
             tree.Port(NOWHERE, writer.named(Port(number), port), self._port_type(id))
             for number, (port, id) in enumerate(self.graph.inputs.items())
@@ -136,6 +146,13 @@ class _Lifter:
         requires = tuple(self._requirements())
         body = tree.Body(NOWHERE, (*requires, *body.statements), body.results, body.braces or bool(requires))
         return tree.Definition(NOWHERE, "model", self.graph.name, (), ports, None, body)
+
+    def _meant(self, model: tree.Definition) -> Graph:
+        """The graph with inputs and outputs as the model calls them, where a name means something else there."""
+        outputs = [result.name for result in model.body.results if isinstance(result, tree.Name)]
+        inputs = dict(zip(self.graph.inputs, (port.name for port in model.ports), strict=True))
+        named = {**inputs, **dict(zip(self.graph.outputs, outputs, strict=bool(outputs)))}
+        return self.graph if all(old == new for old, new in named.items()) else renamed(self.graph, named)
 
     def _port_type(self, id: NodeId) -> tree.TypeExpr:
         type = self.graph[id].type

@@ -20,12 +20,12 @@ from repc.syntax import tree
 AXES = {1: ("c",), 2: ("b", "c"), 3: ("b", "n", "c"), 4: ("b", "c", "h", "w"), 5: ("b", "c", "d", "h", "w")}
 
 
-def resolve(template: Template, functions: set[str], *, network: bool = False) -> None:
-    """Find the parameters of a block and the expression of every slot; no name may hide one of the `functions`.
+def resolve(template: Template, words: set[str], *, network: bool = False) -> None:
+    """Find the parameters of a block and the expression of every slot; no name may hide one of the `words`.
 
     The whole `network` has no parameters: it knows the free dimensions by name.
     """
-    resolver = _Resolver(template, functions, network)
+    resolver = _Resolver(template, words, network)
     columns = zip(*(call.values for call in template.calls), strict=True)
     template.arguments = tuple(
         resolver.argument(next(columns), owner) for owner, slots in slotted(template.body) for _ in slots
@@ -44,11 +44,11 @@ def _with_default(parameter: Parameter) -> Parameter:
 
 
 class _Resolver:
-    def __init__(self, template: Template, functions: set[str], network: bool) -> None:
+    def __init__(self, template: Template, words: set[str], network: bool) -> None:
         self.count = len(template.calls)
         self.network = network
         self.known: dict[str, Sequence[Dim]] = {}
-        self.taken = {*functions, LOOP}
+        self.taken = {*words, LOOP}
         self.parameters: list[Parameter] = []
         ranks = [type.rank for type in template.calls[0].types]
         self.axes = tuple(self._axes(template, port, rank) for port, rank in enumerate(ranks))

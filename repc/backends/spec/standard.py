@@ -25,15 +25,11 @@ def place(node: Node) -> str:
 def standards(graph: Graph) -> dict[NodeId, Form]:
     """The blocks of specs/std by node; what they declare are the keys of their operands, and nobody else reads it."""
     reads = Counter(_paths(graph))
-    keys: dict[str, set[str]] = {}
-    for path in graph.parameters:
-        keys.setdefault(module_path(path), set()).add(path)
     found: dict[NodeId, Form] = {}
     for id in graph:
         said = _standard(graph, id)
         own = {expr.path for expr in graph[id].weights.values() if isinstance(expr, Param)}
-        whole = not own or own == keys.get(place(graph[id]))
-        if said is not None and whole and all(reads[path] == 1 for path in own):
+        if said is not None and all(reads[path] == 1 for path in own):
             found[id] = said
     return found
 

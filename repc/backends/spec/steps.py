@@ -109,7 +109,7 @@ class Declared:
 
 @dataclass(eq=False)
 class Body:
-    """All that a block says.  `inner` are steps of initial values, which stand where they are used."""
+    """All that a block says; `aliases` are further keys with the keys that they are of."""
 
     region: Region
     declared: list[Declared]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import cast
 
-from repc.backends.spec.forms import Form
+from repc.backends.spec.forms import REQUIRED, Form
 from repc.backends.spec.names import legal, unused, variable
 from repc.backends.spec.opaque import typed
 from repc.backends.spec.steps import Declared, Number, Port, Ref, Step, Value, Weight
@@ -18,9 +18,9 @@ from repc.syntax import tree
 PORTS = ("x", "y", "z", "u", "v", "w")
 
 
-def definition(template: Template, functions: set[str]) -> tree.Definition:
+def definition(template: Template, words: set[str]) -> tree.Definition:
     """The block, whose parameters must be known."""
-    writer = Writer(template, functions)
+    writer = Writer(template, words)
     ports = [writer.named(Port(i), PORTS[i] if i < len(PORTS) else PORTS[0]) for i in range(len(template.axes))]
     types = (tree.TypeExpr(NOWHERE, None, tuple(map(name, axes))) for axes in template.axes)
     return tree.Definition(
@@ -35,17 +35,16 @@ def definition(template: Template, functions: set[str]) -> tree.Definition:
 
 
 class Writer:
-    """Says the body of a block, statement by statement."""
+    """Says the body of a block, statement by statement; no value is called by one of the `words` of the file."""
 
-    def __init__(self, template: Template, functions: set[str]) -> None:
-        self.template = template
-        self.functions = functions
+    def __init__(self, template: Template, words: set[str]) -> None:
+        self.words = words
         self.body = template.body
         arguments = iter(template.arguments)
         self.arguments = {owner: list(islice(arguments, len(slots))) for owner, slots in slotted(self.body)}
         self.uses = Counter(ref for step in self.body.steps for ref in step.operands.values())
         self.uses.update(self.body.results)
-        self.taken = {*functions, LOOP, *(axis for axes in template.axes for axis in axes)}
+        self.taken = {*words, LOOP, *(axis for axes in template.axes for axis in axes)}
         self.taken.update(parameter.name for parameter in template.parameters)
         self.names: dict[Ref, str] = {}
         self.inline: dict[Ref, tree.Expr] = {}
@@ -63,6 +62,8 @@ class Writer:
 
     def content(self, outputs: Sequence[str] = ()) -> tree.Body:
         """Statements and results; those of a network have names, which a name in the spec gives them."""
+        if len(outputs) == 1:  # the last name of all, which hides nothing
+            self.taken -= set(outputs) & self.words
         wanted = [self._fresh(text) for text in outputs]
         for declared in self.body.declared:
             self._declare(declared)
@@ -194,7 +195,8 @@ class Writer:
         inner, part = stage.value, stage.label
         if isinstance(ref, Value) and ref.step.parallel:
             assert isinstance(inner, tree.Repeat)
-            inner, part, loop = inner.body, stage.label or inner.label, tree.Loop(NOWHERE, LOOP, inner.range)
+            range_ = tree.Range(NOWHERE, inner.range.start or integer(0), inner.range.stop)
+            inner, part, loop = inner.body, stage.label or inner.label, tree.Loop(NOWHERE, LOOP, range_)
         return tree.Branch(
             NOWHERE, part, tree.Pipe(NOWHERE, value.first, (tree.Stage(NOWHERE, None, inner),)), loop, None
         )
@@ -216,13 +218,11 @@ class Writer:
                 return typed(said, operands, arguments)
             case "minus":
                 return negative(operands[0])
-            case "slice":
-                entries = [tree.Slice(NOWHERE, None, None)] * int(said.name)
-                return tree.Index(NOWHERE, operands[0], (*entries, tree.Slice(NOWHERE, arguments[0], arguments[1])))
-            case "entry":
-                entries = [tree.Slice(NOWHERE, None, None)] * int(said.name)
-                assert arguments[0] is not None
-                return tree.Index(NOWHERE, operands[0], (*entries, arguments[0]))
+            case "slice" | "entry":
+                before = [tree.Slice(NOWHERE, None, None)] * int(said.name)
+                last = arguments[0] if said.kind == "entry" else tree.Slice(NOWHERE, *arguments)
+                assert last is not None
+                return tree.Index(NOWHERE, operands[0], (*before, last))
             case _:
                 return self._function(step, operands)
 
@@ -251,7 +251,7 @@ class Writer:
         expr = self._expr(ref)
         match expr:
             case tree.Pipe(_, tree.Name() as first, (tree.Stage(_, None, tree.Call(_, tree.Name(_, word)) as layer),)):
-                return _with_first(layer, [first]) if word in self.functions else expr
+                return _with_first(layer, [first]) if word in self.words and word[0].islower() else expr
             case _:
                 return expr
 
@@ -304,9 +304,7 @@ def _wanted(step: Step) -> str:
 
 
 def _parameter(parameter: Parameter) -> tree.Parameter:
-    default = (
-        None if isinstance(parameter.default, str) and parameter.default == "<required>" else literal(parameter.default)
-    )
+    default = None if parameter.default is REQUIRED else literal(parameter.default)
     return tree.Parameter(NOWHERE, parameter.name, default)
 
 

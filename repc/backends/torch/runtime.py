@@ -6,6 +6,7 @@ import linecache
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 from zlib import crc32
 
 import torch
@@ -102,10 +103,12 @@ def same(name: str, given: object, folded: object) -> None:
 
 def structure(name: str, given: object, keys: Sequence[object]) -> None:
     """Raise `ValueError` unless a list or a mapping has the elements that the network was made for."""
-    found = (
-        list(given) if isinstance(given, Mapping) else list(range(len(given))) if isinstance(given, Sequence) else []
-    )
-    if found != list(keys) and not (isinstance(given, Mapping) and set(found) == set(keys)):
+    found: list[object] = []
+    if isinstance(given, Mapping):
+        found += cast("Mapping[object, object]", given)
+    elif isinstance(given, Sequence):
+        found += range(len(cast("Sequence[object]", given)))
+    if len(found) != len(keys) or set(found) != set(keys):
         raise ValueError(f"{name} has {found}, and this network was made for {list(keys)}")
 
 

@@ -58,12 +58,9 @@ def conditions(
 
 def _squeezed(program: ExportedProgram, arguments: Mapping[str, Any]) -> Iterator[str]:
     """That a free size is not one where the network would drop its axis, which torch takes for granted."""
-    leaves = [
-        (path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)
-    ]
     places = {
         str(size): f"L{pytree.keystr(path)}.size()[{axis}]"
-        for port, (path, _) in zip(ports(program), leaves, strict=True)
+        for port, path in zip(ports(program), _tensor_paths(arguments), strict=True)
         for axis, size in enumerate(port.meta["val"].shape)
     }
     for node in program.graph.nodes:
@@ -77,12 +74,14 @@ def _squeezed(program: ExportedProgram, arguments: Mapping[str, Any]) -> Iterato
 
 def _places(arguments: Mapping[str, Any], names: Sequence[Mapping[int, str]]) -> Iterator[tuple[str, str]]:
     """How torch writes the size of each axis that has a name, and that name."""
-    leaves = [
-        (path, leaf) for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)
-    ]
-    for (path, _), named in zip(leaves, names, strict=True):
+    for path, named in zip(_tensor_paths(arguments), names, strict=True):
         for axis, name in named.items():
             yield f"L{pytree.keystr(path)}.size()[{axis}]", name
+
+
+def _tensor_paths(arguments: Mapping[str, Any]) -> list[Any]:
+    """Where the tensors among the arguments are, in order."""
+    return [path for path, leaf in pytree.tree_flatten_with_path(dict(arguments))[0] if isinstance(leaf, Tensor)]
 
 
 def _always(condition: Condition, called: Mapping[str, str]) -> bool:

@@ -84,8 +84,11 @@ class Shapes:
 
 
 def shapes(given: Example, dynamic: Mapping[str, Any] | None, *, batch: bool) -> Shapes:
-    """Sizes that are asked to be free, by argument, and with `batch` the first axis of what is batched like the rest."""
+    """Sizes that are asked to be free, by argument, and with `batch` the first axis of what has the example's batch."""
     found = Shapes()
+
+    def every(leaf: Any) -> Any:
+        return of(leaf, None) if isinstance(leaf, Tensor) else None
 
     def of(value: Any, wanted: Any) -> Any:
         if isinstance(value, Tensor):
@@ -94,7 +97,7 @@ def shapes(given: Example, dynamic: Mapping[str, Any] | None, *, batch: bool) ->
             found.names.append({axis: _name(dim) for axis, dim in free.items() if not isinstance(dim, int | None)})
             return {axis: _dim(dim, axis not in (wanted or {})) for axis, dim in free.items()}
         if wanted is None:
-            return pytree.tree_map(lambda leaf: of(leaf, None) if isinstance(leaf, Tensor) else None, value)
+            return pytree.tree_map(every, value)
         if isinstance(value, Mapping):
             items = cast("Mapping[str, Any]", value).items()
             return {name: of(item, wanted.get(name)) for name, item in items}
@@ -155,7 +158,7 @@ def _undisturbed() -> Generator[None]:
     """Without gradients, warnings, or use of the random numbers of the process; a size of one is like any other."""
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(cast("Any", torch.random).fork_rng(devices=[]))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         stack.enter_context(cast("Any", symbolic).patch(backed_size_oblivious=True))

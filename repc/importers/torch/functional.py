@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
+
+Call: TypeAlias = "OpOverload[..., Any]"
 
 _PASSING = tuple(getattr(torch.ops.aten, name).default for name in ("dropout", "feature_dropout", "alpha_dropout"))
 """Calls that in evaluation return their argument itself, of which torch's example values and tables know nothing."""
@@ -26,24 +28,35 @@ def changed(node: fx.Node) -> fx.Node | None:
     return found[0] if found else None
 
 
-def functional_form(target: OpOverload) -> OpOverload | None:
+def functional_form(target: Call) -> Call | None:
     """The call that returns what an in-place call writes."""
-    name = target.overloadpacket.__name__
-    if target.namespace != "aten" or not name.endswith("_") or len(target._schema.returns) != 1:
+    namespace, name, form = str(target).split(".")
+    if namespace != "aten" or not name.endswith("_") or len(schema(target).returns) != 1:
         return None
-    packet = getattr(torch.ops.aten, name[:-1], None)
-    return getattr(packet, target._overloadname, None)
+    return getattr(getattr(torch.ops.aten, name[:-1], None), form, None)
+
+
+def overload(node: fx.Node) -> Call | None:
+    """What a node calls, where it is an operator of torch."""
+    target: object = cast("object", node.target)
+    return cast("Call", target) if isinstance(target, OpOverload) else None
+
+
+def schema(target: Call) -> Any:
+    """What torch declares about a call, for which it has no public name."""
+    return cast("Any", target)._schema
 
 
 def functional(program: ExportedProgram) -> ExportedProgram:
     """The program, by torch's own functionalisation if it changes tensors that are read under several names."""
-    if not any(_is_entangled(node, Aliases(program.graph)) for node in program.graph.nodes):
+    aliases = Aliases(program.graph)
+    if not any(_is_entangled(node, aliases) for node in program.graph.nodes):
         return program
     program = deepcopy(program, {id(tensor): tensor for tensor in program.state_dict.values()})
     for node in [node for node in program.graph.nodes if node.target in _PASSING and not node.args[2]]:
         node.replace_all_uses_with(node.args[0])
         program.graph.erase_node(node)
-    return program.run_decompositions({})
+    return cast("Any", program).run_decompositions({})
 
 
 class Aliases:
@@ -88,15 +101,16 @@ def _is_entangled(node: fx.Node, aliases: Aliases) -> bool:
     written = list(_written(node))
     if not written:
         return False
-    target = cast("OpOverload", node.target)
+    target = cast("Call", node.target)
     return len(written) > 1 or functional_form(target) is None or aliases.entangled(node, written[0])
 
 
 def _written(node: fx.Node) -> Iterator[fx.Node]:
     """The arguments that a call writes to."""
-    if not isinstance(node.target, OpOverload) or not node.target._schema.is_mutable:
+    target = overload(node)
+    if target is None or not schema(target).is_mutable:
         return
-    for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
+    for argument, value in zip(schema(target).arguments, node.args, strict=False):
         if argument.alias_info is not None and argument.alias_info.is_write and isinstance(value, fx.Node):
             yield value
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
 
+from repc.importers.torch.functional import Call
 from repc.importers.torch.opaque import Argument
 from repc.importers.torch.site import exact
 from repc.ir.expr import Apply, Expr, Param
@@ -32,9 +32,7 @@ class Known:
         self._values[expr] = tensor
         return expr
 
-    def call(
-        self, target: OpOverload, args: Sequence[Argument], keywords: Mapping[str, Argument]
-    ) -> list[Tensor] | None:
+    def call(self, target: Call, args: Sequence[Argument], keywords: Mapping[str, Argument]) -> list[Tensor] | None:
         """The results of a call on constants alone; None for any other, and for one that draws random numbers."""
         if torch.Tag.nondeterministic_seeded in target.tags or not self._covers([*args, *keywords.values()]):
             return None

@@ -80,7 +80,7 @@ def ports(program: ExportedProgram) -> list[fx.Node]:
 def _free(program: ExportedProgram, names: Sequence[Mapping[int, str]]) -> Iterator[tuple[torch.SymInt, str]]:
     """The sizes of inputs that are free, each with its name."""
     for position, node in enumerate(ports(program)):
-        named = names[position] if position < len(names) else {}
+        named: Mapping[int, str] = names[position] if position < len(names) else {}
         for axis, size in enumerate(node.meta["val"].shape):
             if isinstance(size, torch.SymInt):
                 yield size, named.get(axis) or (BATCH if axis == 0 else f"{node.name}_{axis}")
@@ -102,7 +102,7 @@ def _inputs(
             type = translation.type(node.meta["val"])
             graph.inputs[node.name] = graph.add(Node(Input(node.name, type), (), {}, type, "", nowhere(node.name)))
             found.append(Ref(graph.inputs[node.name], type))
-        elif spec.target in tensors:
+        elif spec.target is not None and spec.target in tensors:
             path = same.get(spec.target, spec.target)
             if path not in weights:
                 type = translation.type(tensors[path])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
-from operator import add, mul
 from typing import Any, cast
 
-import sympy
+import sympy  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 from torch.utils._sympy.functions import CleanDiv, FloorDiv, Mod, PythonMod
@@ -45,17 +44,25 @@ class Sizes:
             case sympy.Symbol() if expr in self._free:
                 return self._free[expr]
             case sympy.Add():
-                return reduce(add, map(self._dim, expr.args))
+                return reduce(_plus, map(self._dim, expr.args))
             case sympy.Mul():
-                return reduce(mul, map(self._dim, expr.args))
+                return reduce(_times, map(self._dim, expr.args))
             case sympy.Pow(exp=sympy.Integer()) if expr.exp > 0:
-                return reduce(mul, [self._dim(expr.base)] * int(expr.exp))
+                return reduce(_times, [self._dim(expr.base)] * int(expr.exp))
             case FloorDiv() | CleanDiv() if isinstance(divisor := self._dim(expr.args[1]), int):
                 return self._dim(expr.args[0]) // divisor
             case Mod() | PythonMod() if isinstance(divisor := self._dim(expr.args[1]), int):
                 return self._dim(expr.args[0]) % divisor
             case _:
                 raise Unrepresentable(str(expr))
+
+
+def _plus(a: Dim, b: Dim) -> Dim:
+    return a + b
+
+
+def _times(a: Dim, b: Dim) -> Dim:
+    return a * b
 
 
 def free_dimensions(named: Iterable[tuple[torch.SymInt, str]]) -> dict[sympy.Symbol, Dim]:

@@ -8,11 +8,11 @@ from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, fx
-from torch._ops import HigherOrderOperator, OpOverload
+from torch._ops import HigherOrderOperator
 
 from repc.diagnostics import Diagnostic, Failure, Span
 from repc.importers.torch import errors
-from repc.importers.torch.functional import Aliases, changed, functional_form
+from repc.importers.torch.functional import Aliases, Call, changed, functional_form, overload, schema
 from repc.importers.torch.known import Known
 from repc.importers.torch.opaque import Argument, Unwritable, opaque
 from repc.importers.torch.places import module_path, nowhere, spans
@@ -72,15 +72,15 @@ class Translation:
     # ------------------------------------------------------------ calls
 
     def _call(self, node: fx.Node) -> Argument:
-        example, target = node.meta.get("val"), node.target
+        example, target = node.meta.get("val"), overload(node)
         if isinstance(example, int | torch.SymInt) and not isinstance(example, bool):
             return self._sizes.dim(example)
         args, keywords = self._argument(list(node.args)), self._argument(dict(node.kwargs))
-        if target is operator.getitem:
+        if node.target is operator.getitem:
             return args[0][args[1]] if isinstance(args[0], list) and node.users else Broken()
-        if isinstance(target, HigherOrderOperator):
-            return self._region(node, target, args)
-        if not isinstance(target, OpOverload) or (not node.users and changed(node) is None) or _broken(args):
+        if isinstance(node.target, HigherOrderOperator):
+            return self._region(node, node.target.name(), args)
+        if target is None or (not node.users and changed(node) is None) or _broken(args):
             return Broken()  # about numbers, or an assertion; whoever reads it has a problem
         if changed(node) is not None:
             form = functional_form(target)
@@ -89,13 +89,11 @@ class Translation:
         found = self._results(node, target, args, keywords)
         return found[0] if isinstance(example, Tensor) and found else found or Broken()
 
-    def _results(
-        self, node: fx.Node, target: OpOverload, args: list[Argument], keywords: dict[str, Argument]
-    ) -> list[Value]:
+    def _results(self, node: fx.Node, target: Call, args: list[Argument], keywords: dict[str, Argument]) -> list[Value]:
         """What a call on constants gives, what the table makes of it, or an opaque call."""
         origin = spans(node.meta["stack_trace"]) if node.meta.get("stack_trace") else nowhere(self.graph.name)
         example = node.meta["val"]
-        examples: list[Any] = list(example) if isinstance(example, list | tuple) else [example]
+        examples: list[Any] = [*example] if isinstance(example, list | tuple) else [example]
         path = module_path(node.meta)
         try:
             if not all(isinstance(value, Tensor) for value in examples):
@@ -112,7 +110,7 @@ class Translation:
             self.problems.append(errors.unwritable(str(problem), origin[-1]))
             return []
 
-    def _by_table(self, site: Site, target: OpOverload, args: list[Argument], read: int) -> list[Value] | None:
+    def _by_table(self, site: Site, target: Call, args: list[Argument], read: int) -> list[Value] | None:
         """The values that the table makes of a call; None where it has to stay as it is."""
         lowering = TABLE.get(str(target))
         if lowering is None:
@@ -129,16 +127,16 @@ class Translation:
                 return self._unknown(target, f"repc takes it to be {value.type} and torch {type}")
         return values
 
-    def _unknown(self, target: OpOverload, reason: str) -> None:
+    def _unknown(self, target: Call, reason: str) -> None:
         self.unknown.setdefault(str(target), reason)
 
-    def _region(self, node: fx.Node, target: HigherOrderOperator, args: list[Argument]) -> Argument:
+    def _region(self, node: fx.Node, name: str, args: list[Argument]) -> Argument:
         """A part of the program under a mode: one that means nothing in evaluation, or switches autocast off."""
         modules = [arg for arg in args if isinstance(arg, fx.GraphModule)]
-        plain = target.name() == "wrap_with_set_grad_enabled" or (target.name() == "wrap_with_autocast" and not args[2])
+        plain = name == "wrap_with_set_grad_enabled" or (name == "wrap_with_autocast" and not args[2])
         if not plain or len(modules) != 1:
             place = spans(node.meta["stack_trace"])[-1] if node.meta.get("stack_trace") else None
-            self.problems.append(errors.higher_order(target.name(), place))
+            self.problems.append(errors.higher_order(name, place))
             return Broken()
         return self.run(modules[0], args[args.index(modules[0]) + 1 :])
 
@@ -161,10 +159,10 @@ class Translation:
         return value
 
 
-def _bound(target: OpOverload, args: Sequence[Argument], keywords: Mapping[str, Argument]) -> list[Argument]:
+def _bound(target: Call, args: Sequence[Argument], keywords: Mapping[str, Argument]) -> list[Argument]:
     """All arguments in the order of the schema, with defaults; a number that stands for a list is a list."""
     found: list[Argument] = []
-    for position, parameter in enumerate(target._schema.arguments):
+    for position, parameter in enumerate(schema(target).arguments):
         value = args[position] if position < len(args) else keywords.get(parameter.name, parameter.default_value)
         is_list = isinstance(value, int) and "List[" in str(parameter.real_type)
         found.append([value] if is_list else value)

@@ -1,109 +1,81 @@
-"""F5: linear operators one after another."""
+"""F5: linear operators in a row."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from repc.ir.node import Node, NodeId
+from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Step
-from repc.ir.types import ShapeError
-from repc.ops.conv import Conv
+from repc.ops.pool import AvgPool
 from repc.passes import legality
 from repc.passes.absorb import absorbed
-from repc.passes.forms import Fault, Form, cost_of, further, nearest
+from repc.passes.branches import Chain
+from repc.passes.chains import chains
+from repc.passes.cost import running
+from repc.passes.frames import crops
 from repc.passes.rule import Rule
 from repc.passes.rules.average_as_conv import AverageAsConv
 from repc.passes.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ComposeMatch:
-    """A linear operator behind others: the form to replace it by, or why there is none."""
+class ChainMatch:
+    """A linear operator with those above it that would become one with it."""
 
     subject: NodeId
-    form: Form | None
-    refusal: Refusal | None = None
+    chain: Chain
 
 
-class ComposeLinear(Rule[ComposeMatch]):
+class ComposeLinear(Rule[ChainMatch]):
     """Compose linear operators that follow each other into one.
 
-    Identity: ``K₂ * (K₁ * x + b₁) + b₂ = K * x + (Σ K₂·b₁ + b₂)``; tap a of K₁ and tap i of K₂ meet at
-    ``d₁·a + s₁·d₂·i`` of K, whose stride is ``s₁·s₂``.  An average that counts its padding is a convolution, and
-    padding by a constant belongs to the operator behind it.
+    Identity: ``K₂ * (K₁ * x + b₁) + b₂ = K * x + (b₂ + Σ K₂·b₁)``, where tap (i, j) of K lands at ``d₁·i + s₁·d₂·j``,
+    the stride is ``s₁·s₂`` and the padding ``p₁ + s₁·p₂``; for layers without spatial axes ``K = K₂·K₁``.  Padding is
+    the identity with padding of its own, a sum of maps of one value is one of them.
 
-    Precondition: the inner value is read once, no weight is stored elsewhere, and the second operator does not pad;
-    where it does, the first one is pointwise, and has no bias or is padded with what it makes of zeros.  The one
-    operator is not dearer than those that it replaces.
+    Precondition: every value in between has one reader, no weight is stored for a node outside, and the composition is
+    not dearer.  The outer operator does not pad, or pads with what the inner one makes of zeros, which is its bias, and
+    the inner one reads nothing but its own padding there.
 
-    Trap: two 3x3 convolutions with padding 1 are no 5x5 with padding 2 at the border, and a zero-padded 3x3 behind a
-    biased 1x1 reads zeros where the composition would have put the bias.
+    Trap: zero padding stands behind the bias of the inner operator, so that the border is wrong where that is not zero;
+    3×3 after 3×3, both padded by 1, is no 5×5 padded by 2, bias or not.
 
     Source: Ding et al. 2021 (DBB), arXiv:2103.13425, transforms III and V; Bhardwaj et al. 2022 (SESR),
-    arXiv:2103.09404.
+    arXiv:2103.09404; Guo et al. 2020 (ExpandNets), arXiv:1811.10495.
     """
 
     id = "F5"
 
-    def match(self, work: Workspace, id: NodeId) -> ComposeMatch | None:
-        own = nearest(work, id)
-        found = [] if own is None else list(further(work, own))
-        if not found:
+    def match(self, work: Workspace, id: NodeId) -> ChainMatch | None:
+        if work.linear(id) is None and not isinstance(work.graph[id].op, AvgPool):
             return None
-        if work.kept(id):
-            return ComposeMatch(id, None, legality.kept(work, self.id, [id], [id], id))
-        objective = work.options.objective_at(work.graph[id].path)
-        whole = [form for form in found if isinstance(form, Form) and self._stands(work, id, form)]
-        cheap = [form for form in whole if not cost_of(form.view).dearer(form.cost, objective)]
-        if cheap:
-            return ComposeMatch(id, min(cheap, key=lambda form: (cost_of(form.view).macs, -len(form.members))))
-        refusal = self._refused(work, id, whole, [fault for fault in found if isinstance(fault, Fault)])
-        return refusal and ComposeMatch(id, None, refusal)
+        found = [ChainMatch(id, chain) for chain in chains(work, id) if _several(work, chain)]
+        return next((match for match in found if self.check(work, match) is None), found[0] if found else None)
 
-    def check(self, work: Workspace, match: ComposeMatch) -> Refusal | None:
-        return match.refusal
+    def check(self, work: Workspace, match: ChainMatch) -> Refusal | None:
+        chain, at = match.chain, match.subject
+        edge, after = chain.row[::-1], running(chain.view)
+        if chain.fault is not None:
+            inner, outer = (work.name(id) for id in edge[:2])
+            reason, remedy = (text.format(outer=outer, inner=inner) for text in chain.fault)
+            return work.refusal(self.id, edge, at, reason, remedy)
+        if after.dearer(chain.cost, work.options.objective_at(work.graph[at].path)):
+            reason = f"{' and '.join(map(work.name, edge))} in one would cost {after.against(chain.cost)}"
+            return work.refusal(self.id, edge, at, reason, "set objective = operators to compose them anyway")
+        refused = (legality.shared(work, self.id, id, set(chain.nodes), edge, at) for id in chain.nodes)
+        return next((refusal for refusal in refused if refusal is not None), None)
 
-    def rewrite(self, work: Workspace, match: ComposeMatch) -> list[Step]:
-        form, id = match.form, match.subject
-        assert form is not None
-        node = self._node(work, id, form)
-        taken = form.members[1:]
-        names = tuple(work.name(member) for member in taken)
-        averages = AverageAsConv.steps(work, node.path, form.members)
-        work.replace(id, node)
-        detail = f"into one of {'x'.join(str(w.taps) for w in form.view.frame) or 'linear'}"
+    def rewrite(self, work: Workspace, match: ChainMatch) -> list[Step]:
+        chain, view, id = match.chain, match.chain.whole(), match.subject
+        others = [node for node in chain.nodes if node != chain.base]
+        node = absorbed(work, chain.base, others, view.op, {"weight": view.weight, "bias": view.bias})
+        names, detail = tuple(map(work.name, others)), " after ".join(work.graph[at].op.name for at in chain.row)
+        averages = AverageAsConv.steps(work, node.path, chain.nodes)
+        work.replace(id, replace(node, inputs=(view.source,), type=work.graph[id].type))
         return [*averages, Step(self.id, node.path, names, detail, origin=node.origin)]
 
-    def _node(self, work: Workspace, id: NodeId, form: Form) -> Node:
-        parts = {"weight": form.view.weight, "bias": form.view.bias}
-        node = absorbed(work, id, form.members[1:], form.view.op, parts)
-        return replace(node, inputs=(form.view.source,))
 
-    def _stands(self, work: Workspace, id: NodeId, form: Form) -> bool:
-        """Whether there is such an operator: it makes values of the same type, and unties no weight."""
-        site = set(form.members)
-        if any(work.sharer(member, site) is not None for member in form.members):
-            return False
-        op = form.view.op
-        if isinstance(op, Conv) and any(width < 0 for pair in op.padding for width in pair):
-            return False
-        given = {"x": work.graph[form.view.source].type, "weight": form.view.weight.type}
-        try:
-            return op.infer(given) == work.graph[id].type
-        except ShapeError:
-            return False
-
-    def _refused(self, work: Workspace, id: NodeId, dear: Sequence[Form], faults: Sequence[Fault]) -> Refusal | None:
-        if dear:
-            form = dear[0]
-            edge = (form.view.source, *reversed(form.members))
-            reason = f"{' and '.join(map(work.name, reversed(form.members)))} in one would cost " + cost_of(
-                form.view
-            ).against(form.cost)
-            return work.refusal(self.id, edge, id, reason, "set objective = operators to compose them anyway")
-        for fault in faults:
-            names = {"inner": work.name(fault.inner), "outer": work.name(id)}
-            reason, remedy = fault.reason.format(**names), fault.remedy.format(**names)
-            return work.refusal(self.id, (fault.inner, id), id, reason, remedy)
-        return None
+def _several(work: Workspace, chain: Chain) -> bool:
+    """Whether it could be one operator; scales and shifts next to a single one fold into that by themselves."""
+    whole = sum(work.affine(id) is None for id in chain.row) > 1 and any(work.linear(id) for id in chain.nodes)
+    return whole and (chain.fault is not None or (chain.view.fill is None and not crops(chain.view.frame)))

@@ -15,12 +15,13 @@ from repc.ops.arithmetic import Sum
 from repc.ops.conv import Conv
 from repc.ops.linear import Linear
 from repc.ops.shape import Reshape
-from repc.passes.branches import Branch, unshared, views
+from repc.passes.branches import Branch, Chain, unshared
+from repc.passes.chains import views
 from repc.passes.cost import FLOAT_BYTES, Cost, stored
 from repc.passes.kernels import regroup
 from repc.passes.legality import pinned
+from repc.passes.parallel import diagonal
 from repc.passes.rule import Rule
-from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.terms import Terms, sum_node, terms
 from repc.passes.views import AffineView, LinearView
 from repc.passes.workspace import Workspace
@@ -159,8 +160,10 @@ def _match(work: Workspace, id: NodeId, matrix: Matrix, members: list[Branch]) -
     positions = prod(_sizes(work, id)[1:])
     convolutions = [_convolution(work, branch) for branch in members]
     for branch, (_, weight, bias) in zip(members, convolutions, strict=True):
-        macs = prod(weight.type.concrete()) * positions if isinstance(branch.view, LinearView) else 0
-        before += Cost(macs, stored(part for part in (weight, bias) if part is not None), 1)
+        if isinstance(branch.made, Chain):
+            before += branch.made.cost.times(positions)
+        else:
+            before += Cost(0, stored(part for part in (weight, bias) if part is not None), 1)
     biased = view.bias is not None or any(bias is not None for _, _, bias in convolutions)
     elements *= view.groups // gcd(view.groups, *(op.groups for op, _, _ in convolutions))
     after = Cost(elements, FLOAT_BYTES * (elements + (view.out_channels if biased else 0)), 3)
@@ -168,13 +171,13 @@ def _match(work: Workspace, id: NodeId, matrix: Matrix, members: list[Branch]) -
 
 
 def _convolution(work: Workspace, branch: Branch) -> tuple[Conv, Expr, Expr | None]:
-    view = branch.view
-    if isinstance(view, LinearView):
+    if isinstance(branch.made, Chain):
+        view = branch.made.whole()
         assert isinstance(view.op, Conv)
         return view.op, view.weight, view.bias
     channels, *sizes = _sizes(work, branch.source)
     rank = len(sizes)
-    kernel = IdentityAsConv.kernel(branch, channels, rank)
+    kernel = diagonal(branch, channels, rank)
     return Conv((1,) * rank, ((0, 0),) * rank, (1,) * rank, channels), kernel.weight, kernel.bias
 
 

@@ -1,15 +1,6 @@
 """F4: the identity as a convolution."""
 
-from __future__ import annotations
-
-from repc.ops import build
-from repc.passes.absorb import vector
-from repc.passes.branches import Branch
-from repc.passes.cost import Cost, stored
-from repc.passes.frames import Window
-from repc.passes.parallel import Kernel
 from repc.passes.rule import Lemma
-from repc.passes.views import AffineView
 
 
 class IdentityAsConv(Lemma):
@@ -26,23 +17,3 @@ class IdentityAsConv(Lemma):
     """
 
     id = "F4"
-
-    @staticmethod
-    def kernel(branch: Branch, channels: int, rank: int) -> Kernel:
-        """The branch as the kernel of a convolution with `rank` spatial axes; a linear layer has none."""
-        view = branch.view
-        assert isinstance(view, AffineView)
-        shape = (channels, 1, *([1] * rank))
-        scale = build.fill(shape, 1) if view.scale is None else build.expand(view.scale, (channels,))
-        shift = vector(view.shift, channels)
-        # An elementwise map takes no multiply-adds; a scalar shift weighs what the bias does that it would become.
-        cost = Cost(0, stored(part for part in (view.scale, shift) if part is not None), int(not branch.plain))
-        return Kernel(
-            branch.coefficient,
-            branch.id,
-            build.reshape(scale, shape),
-            shift,
-            channels,
-            (Window(1),) * rank,
-            cost,
-        )

@@ -13,7 +13,8 @@ from repc.ir.types import TensorType
 from repc.ops import build
 from repc.ops.arithmetic import Affine, Sum
 from repc.passes.absorb import absorbed, vector
-from repc.passes.branches import Branch, by_source, views
+from repc.passes.branches import Branch, by_source
+from repc.passes.chains import views
 from repc.passes.parallel import combined
 from repc.passes.rule import Rule
 from repc.passes.terms import all_merged, shorten, terms

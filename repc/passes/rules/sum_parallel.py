@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Step
-from repc.ir.types import TensorType
 from repc.ops.arithmetic import Sum
 from repc.passes.absorb import absorbed
-from repc.passes.branches import Branch, by_source, unshared, views
+from repc.passes.branches import Chain, by_source
+from repc.passes.chains import views
+from repc.passes.families import families, merged
+from repc.passes.frames import crops
 from repc.passes.legality import pinned
-from repc.passes.parallel import Kernel, Plan, plan
+from repc.passes.parallel import Plan, plan
 from repc.passes.refusals import alike_refusal
 from repc.passes.rule import Rule
 from repc.passes.rules.average_as_conv import AverageAsConv
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.terms import all_merged, shorten, terms
-from repc.passes.views import AffineView, LinearView
 from repc.passes.workspace import Workspace
 
 
@@ -56,12 +57,11 @@ class SumParallel(Rule[ParallelMatch]):
         dear: Plan | None = None
         groups = [] if work.kept(id) else by_source(views(work, id, terms(node).activations))
         for group in groups:
-            for kernels, transposed in _families(work, group):
-                found = plan(kernels, objective, transposed)
-                if not found.after().dearer(found.before(), objective):
-                    return ParallelMatch(
-                        id, found, None if found.exact() else pinned(work, self.id, [found.base.id, id])
-                    )
+            for kernels, transposed in families(work, group):
+                found = plan(kernels, transposed, objective)
+                if not crops(found.frame) and not found.after().dearer(found.before(), objective):
+                    edge = [found.base.branch.id, id]
+                    return ParallelMatch(id, found, None if found.exact() else pinned(work, self.id, edge))
                 dear = dear or found
         refusal = alike_refusal(work, self.id, id, dear)
         return refusal and ParallelMatch(id, None, refusal)
@@ -72,77 +72,25 @@ class SumParallel(Rule[ParallelMatch]):
     def rewrite(self, work: Workspace, match: ParallelMatch) -> list[Step]:
         found, subject = match.plan, match.subject
         assert found is not None
-        base, form = found.base.id, found.base.form
-        assert form is not None
-        modes = [kernel.form.view.mode for kernel in found.members if kernel.form is not None]
-        op = form.view.operator(found.groups, found.frame, next((mode for mode in modes if mode), None))
-        parts = {"weight": found.weight(), "bias": found.bias()}
-        # A plain term is the source itself, which stays.
-        taken = dict.fromkeys(id for kernel in found.members for id in kernel.members)
-        others = [id for id in taken if id not in (base, form.view.source)]
-        merged = {k.id for k in found.members}
+        base, chain, view = found.base.branch.id, found.base.branch.made, merged(found)
+        assert isinstance(chain, Chain)
+        others = [id for kernel in found.members for id in kernel.branch.nodes if id != chain.base]
+        taken = {kernel.branch.id for kernel in found.members}
         # A sum that goes on adding something else keeps its name.
-        result = subject if all_merged(work.graph[subject], merged) else None
-        node = replace(absorbed(work, base, (*others, subject), op, parts, result), inputs=(form.view.source,))
+        result = subject if all_merged(work.graph[subject], taken) else None
+        parts = {"weight": view.weight, "bias": view.bias}
+        node = absorbed(work, chain.base, (*others, subject), view.op, parts, result)
         steps = self._steps(work, found, node.path, others)
         work.revalue([base])
-        work.replace(base, node)
-        shorten(work, subject, base, merged)
+        work.replace(base, replace(node, inputs=(view.source,), type=work.graph[base].type))
+        shorten(work, subject, base, taken)
         return [replace(step, origin=node.origin) for step in steps]
 
     def _steps(self, work: Workspace, found: Plan, path: str, others: Sequence[NodeId]) -> list[Step]:
         detail = f"identity as {'x'.join(str(w.taps) for w in found.frame) or 'linear'}, groups {found.groups}"
-        diagonal = [work.name(kernel.id) for kernel in found.members if kernel.diagonal]
+        averages = AverageAsConv.steps(work, path, (id for kernel in found.members for id in kernel.branch.nodes))
+        diagonal = [work.name(kernel.branch.id) for kernel in found.members if kernel.diagonal]
         identities = [Step(IdentityAsConv.id, path, (name,), detail) for name in diagonal]
         names = tuple(work.name(id) for id in others)
         exactness = "exact" if found.exact() else "pinned"
-        averages = AverageAsConv.steps(work, path, (id for kernel in found.members for id in kernel.members))
         return [*averages, *identities, Step(self.id, path, names, found.label(), exactness)]
-
-
-def _families(work: Workspace, group: Sequence[Branch]) -> Iterator[tuple[list[Kernel], bool]]:
-    """The branches of one source that could be one operator, as kernels; and whether it is a transposed one."""
-    linears = [branch for branch in group if isinstance(branch.view, LinearView)]
-    kinds = dict.fromkeys(_kind(work, branch) for branch in linears)
-    for kind in kinds:
-        alike = [branch for branch in linears if _kind(work, branch) == kind]
-        alike.sort(key=lambda branch: work.linear(branch.id) is None)  # an average is no base where there is another
-        for mode in dict.fromkeys(_mode(branch) for branch in alike if _mode(branch)) or (None,):
-            same = [branch for branch in alike if _mode(branch) in (None, mode)]
-            fitting = [branch for branch in group if _fits(work, branch, same[0])]
-            members = unshared(work, [*same, *fitting])
-            bases = [branch for branch in members if isinstance(branch.view, LinearView)]
-            if bases and len(members) > 1:
-                yield [_kernel(work, branch, bases[0]) for branch in members], _linear(bases[0]).transposed
-
-
-def _linear(branch: Branch) -> LinearView:
-    assert isinstance(branch.view, LinearView)
-    return branch.view
-
-
-def _kind(work: Workspace, branch: Branch) -> tuple[type, tuple[int, ...], TensorType]:
-    view = _linear(branch)
-    return type(view.op), view.stride, work.graph[branch.id].type
-
-
-def _mode(branch: Branch) -> str | None:
-    return _linear(branch).mode
-
-
-def _fits(work: Workspace, branch: Branch, base: Branch) -> bool:
-    """Whether an affine branch is a convolution with one tap like the base."""
-    view, beside = branch.view, _linear(base)
-    if not isinstance(view, AffineView):
-        return False
-    types = {work.graph[id].type for id in (branch.id, branch.source, base.id)}
-    return len(types) == 1 and set(beside.stride) <= {1} and view.axis in (None, beside.channel_axis)
-
-
-def _kernel(work: Workspace, branch: Branch, base: Branch) -> Kernel:
-    view = branch.view
-    if isinstance(view, AffineView):
-        return IdentityAsConv.kernel(branch, _linear(base).out_channels, len(_linear(base).frame))
-    assert branch.form is not None
-    cost, form = branch.form.cost, branch.form
-    return Kernel(branch.coefficient, branch.id, view.weight, view.bias, view.groups, view.frame, cost, form)

@@ -29,9 +29,9 @@ def opaque_target(span: Span, target: str) -> Diagnostic:
     """
     return error(
         "E277",
-        f"{target} is no operator of torch",
+        f"a spec cannot call `{target}`",
         span,
-        "not callable from a spec",
+        "no operator of torch",
         'name an operator with its overload, as in "aten.topk.default", or a function as in '
         '"torch.nn.functional.grid_sample"',
     )

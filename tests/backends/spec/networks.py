@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 from hypothesis import strategies as st
 
+from repc.backends.spec import Lifted, lift
 from repc.diagnostics import Source, Span
 from repc.ir.dims import symbol
 from repc.ir.expr import Expr, Param, apply
@@ -19,10 +20,12 @@ from repc.ir.types import TensorType
 from repc.ops import Affine, BatchNorm, Concat, Conv, Fill, Function, Input, Multiply, PRelu, Reduce, Slice, Sum
 from repc.ops.build import add, mul, reshape, scale
 from repc.ops.opaque import Opaque
+from repc.syntax.printer import format_text
+from repc.verify import check_spec
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 SPAN = Span(Source("test", "text"), 0, 4)
-ONE = Fraction(1)
+ZERO, ONE = Fraction(0), Fraction(1)
 CHANNELS = 4
 PLACES = [
     "",
@@ -218,3 +221,10 @@ def networks(draw: Draw) -> Graph:
     for _ in range(draw(st.integers(1, 14))):
         net.step()
     return net.finish()
+
+
+def again(graph: Graph, classes: Mapping[str, str] | None = None) -> Lifted:
+    """The text of a graph, which is canonical and means the graph."""
+    lifted = lift(graph, classes)
+    assert format_text(Source("lifted.rep", lifted.text)) == lifted.text
+    return check_spec(lifted)

@@ -237,9 +237,9 @@ def resize(shape: tuple[int, ...], scales: Array | None, sizes: Array | None = N
     return Case("Resize", x(*shape), weights | ({"sizes": sizes} if sizes is not None else {}), attributes, 13)
 
 
-PIXELS = {"coordinate_transformation_mode": "pytorch_half_pixel"}
-CORNERS = {"coordinate_transformation_mode": "align_corners"}
-FLOOR = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+PIXELS: dict[str, Any] = {"coordinate_transformation_mode": "pytorch_half_pixel"}
+CORNERS: dict[str, Any] = {"coordinate_transformation_mode": "align_corners"}
+FLOOR: dict[str, Any] = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 RESIZING = [
     resize((1, 2, 3, 4), floats(1, 1, 2, 3)),

@@ -13,7 +13,7 @@ from repc.evaluate import run
 from repc.evaluate.floating import TorchField
 from repc.importers import Imported
 
-Shape = Sequence[int | str]
+Shape = Sequence[int | str | None]
 random = np.random.default_rng
 
 
@@ -56,7 +56,7 @@ def session(made: onnx.ModelProto) -> ort.InferenceSession:
 
 def execute(made: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """What ONNX Runtime computes."""
-    return session(made).run(None, dict(inputs))
+    return [np.asarray(value) for value in session(made).run(None, dict(inputs))]
 
 
 def evaluated(imported: Imported, inputs: Mapping[str, np.ndarray]) -> list[torch.Tensor]:

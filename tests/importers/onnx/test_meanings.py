@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from repc.backends.onnx import build
 from repc.evaluate.stored import deployed
@@ -22,8 +23,6 @@ def opaque(imported: Imported) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{index}-{case}" for index, case in enumerate(CASES)])
 def test_meaning(case: Case) -> None:
-    import torch
-
     made = case.model()
     imported = import_onnx(made)
     check(imported.graph)

@@ -153,7 +153,8 @@ def test_a_sequence_is_the_tensors_that_were_put_in() -> None:
     x = {"x": normal(3, 7)}
     imported = import_onnx(made)
     assert not opaque(imported)
-    assert distance(*evaluated(imported, x), *execute(made, x)) < 1e-6  # pyright: ignore[reportCallIssue]
+    (ours,), (theirs,) = evaluated(imported, x), execute(made, x)
+    assert distance(ours, theirs) < 1e-6
 
 
 def test_a_size_beyond_repcs_algebra_leaves_the_node_opaque() -> None:

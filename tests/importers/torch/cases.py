@@ -1,7 +1,7 @@
 """A call for every entry of the table, with arguments that are no defaults: name, and what is computed from the inputs.
 
-The inputs are `x` (b, 4, 6, 8), `s` (b, 4, 9), `v` (b, 4, 4, 5, 6), `t` (b, 5, 8) and `i` (b, 3), whole numbers up to 4;
-`p` holds parameters by name.
+The inputs `n` are x (b, 4, 6, 8), s (b, 4, 9), v (b, 4, 4, 5, 6), t (b, 5, 8) and i (b, 3), whole numbers up to 4; `p`
+holds parameters by name.
 """
 
 from __future__ import annotations

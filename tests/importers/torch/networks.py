@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from repc.evaluate.floating import TorchField
 from repc.importers import Imported
 
 
-def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
+def randomised(module: nn.Module, seed: int = 0) -> Any:
     """The module in evaluation, with random statistics, scales of either sign and some that are zero."""
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
@@ -25,6 +25,7 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
             part.bias.data.normal_(0, 0.3, generator=generator)
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and part.running_mean is not None:
             part.running_mean.normal_(0, 0.3, generator=generator)
+            assert part.running_var is not None
             part.running_var.uniform_(0.3, 2.0, generator=generator)
     return module.eval()
 
@@ -69,6 +70,8 @@ class RepConv(nn.Module):
 
 class Detector(nn.Module):
     """Two scales, a neck that joins them, and a head that reshapes, permutes and concatenates."""
+
+    anchors: Tensor
 
     def __init__(self, classes: int = 3) -> None:
         super().__init__()
@@ -133,6 +136,9 @@ class Views(nn.Module):
 class Shared(nn.Module):
     """One convolution used twice, one weight under two keys, a functional norm, and a bare parameter."""
 
+    mean: Tensor
+    var: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(4, 4, 3, padding="same", padding_mode="reflect")
@@ -165,6 +171,8 @@ class Upward(nn.Module):
 
 class Window(nn.Module):
     """Attention with a bias that is picked from a table, which is all weights, and a mask made in the forward pass."""
+
+    index: Tensor
 
     def __init__(self) -> None:
         super().__init__()

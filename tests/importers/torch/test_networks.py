@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,7 @@ def test_constants_are_parameters_that_the_state_dict_does_not_hold() -> None:
     ids=["hook", "weight_norm", "spectral_norm"],
 )
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
-def test_a_parametrized_weight_is_an_expression(wrap: object) -> None:
-    assert callable(wrap)
+def test_a_parametrized_weight_is_an_expression(wrap: Callable[[nn.Module], nn.Module]) -> None:
     module = wrap(nn.Conv2d(3, 4, 3)).eval()
     imported = import_module(module, (image(1, 3, 7, 9),))
     assert kinds(imported.graph) == {"input": 1, "conv": 1}

@@ -164,7 +164,7 @@ TABLE: dict[str, Lowering] = {
     "aten.permute.default": shape.permute,
     "aten.transpose.int": shape.transpose,
     "aten.t.default": shape.transpose,
-    "aten.numpy_T.default": lambda at, x: shape.permute(at, x, range(x.type.rank)[::-1]),
+    "aten.numpy_T.default": shape.reversed_axes,
     "aten.movedim.int": shape.movedim,
     "aten.movedim.intlist": shape.movedim,
     # parts, joined parts, padding, orders

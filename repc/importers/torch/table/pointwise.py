@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from repc.importers.torch.site import Number, Site, Unknown, Value
+from repc.importers.torch.table.shape import pieces
 from repc.ir.types import REAL
 from repc.ops import Binary, Divide, LogSoftmax, Not, PRelu, Softmax, Where
 
@@ -58,7 +59,8 @@ def multiply(at: Site, a: Value | Number, b: Value | Number) -> Value:
         raise Unknown(f"a product of {at.result.dtype}")
     for x, factor in ((a, b), (b, a)):
         if isinstance(factor, Number) and not isinstance(x, Number):
-            return at.combine((factor, *at.operands(x)))
+            (operand,) = at.operands(x)
+            return at.combine((factor, operand))
     return at.times(*at.operands(a, b))
 
 
@@ -227,9 +229,8 @@ def log1p(at: Site, x: Value) -> Value:
 
 def glu(at: Site, x: Value, axis: int) -> Value:
     """One half times the sigmoid of the other."""
-    from repc.importers.torch.table.shape import pieces
-
-    size = x.type.shape[axis]
-    half = size // 2
+    half = at.result.shape[axis]
+    if not isinstance(half, int):
+        raise Unknown(f"half of {x.type.shape[axis]}")
     one, two = pieces(at, x, axis, [half, half])
     return at.times(one, at.function("sigmoid", two))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from repc.importers.torch.site import Site, Unknown, Value, exact
 from repc.importers.torch.table.linear import equal_sides, every
@@ -69,8 +70,7 @@ def _known(output: Sequence[Dim]) -> tuple[int, ...]:
 
 
 def _ints(given: object, rank: int) -> tuple[int, ...]:
-    assert isinstance(given, Sequence)
-    return every([int(size) for size in given], rank)
+    return every([int(size) for size in cast("Sequence[int]", given)], rank)
 
 
 def _stride(given: object, kernel: tuple[int, ...]) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ The sizes that a call asks for are those of its result, which torch has worked o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from repc.importers.torch.site import Number, Site, Unknown, Value
 from repc.ir.dims import Dim, Polynomial, divide
@@ -61,6 +62,11 @@ def transpose(at: Site, x: Value, one: int = 0, two: int = 1) -> Value:
     if len(order) > 1:
         order[one], order[two] = order[two], order[one]
     return at.permute(x, order)
+
+
+def reversed_axes(at: Site, x: Value) -> Value:
+    """``x.T``"""
+    return at.permute(x, range(x.type.rank)[::-1])
 
 
 def movedim(at: Site, x: Value, source: Sequence[int] | int, target: Sequence[int] | int) -> Value:
@@ -123,7 +129,7 @@ def pieces(at: Site, x: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
     """The parts of an axis one after another."""
     axis %= x.type.rank
     bounds = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
-    return [_sliced(at, x, axis, start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [_sliced(at, x, axis, start, stop) for start, stop in pairwise(bounds)]
 
 
 def concat(at: Site, parts: Sequence[Value], axis: int = 0) -> Value:
@@ -172,7 +178,7 @@ def select_scatter(at: Site, x: Value, part: Value, axis: int, index: Dim) -> Va
 
 
 def filled(value: Number | None, at: Site, *args: object) -> Value:
-    """``zeros``, ``ones``, ``full`` and ``fill`` where sizes are free or another tensor's; with None, by a given value."""
+    """``zeros``, ``ones``, ``full`` and ``fill`` of a free size or a tensor's; with None, of a value that is given."""
     number = next((arg for arg in args[1:] if isinstance(arg, Number)), None) if value is None else value
     if at.result.dtype not in REAL or not isinstance(number, Number):
         raise Unknown(f"{number} as {at.result}")
