@@ -48,6 +48,7 @@ def test_compile_writes_all_and_says_what_it_did(repc: Repc, net: Path, golden: 
     assert (ran.code, ran.err) == (0, ""), ran.out + ran.err
     golden(GOLDEN / "compile.txt", ran.masked)
     assert sorted(path.name for path in Path("build/net").iterdir()) == [
+        "certificate.json",
         "model.onnx",
         "model.py",
         "model.safetensors",
