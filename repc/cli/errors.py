@@ -63,9 +63,10 @@ def bad_name(name: str) -> Diagnostic:
     return Diagnostic("E915", f"{name!r} cannot be the name of a block or model", help=remedy)
 
 
-def already_there(path: Path) -> Diagnostic:
-    """A new spec would replace a file."""
-    return Diagnostic("E916", f"{path} exists already", help="choose another name, or another folder")
+def already_there(path: Path, force: bool = False) -> Diagnostic:
+    """A new spec would replace a file, which a person may have edited."""
+    remedy = "choose another name, or say --force to replace it" if force else "choose another name, or another folder"
+    return Diagnostic("E916", f"{path} exists already", help=remedy)
 
 
 def unknown_topic(topic: str, known: Sequence[str]) -> Diagnostic:

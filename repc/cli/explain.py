@@ -14,7 +14,7 @@ from repc.cli.layout import amount, listed, place, plural, row, size, table
 from repc.cli.recipe import Recipe
 from repc.cli.screen import BOLD, Screen
 from repc.cli.sites import Site, kind, names, sites
-from repc.cli.summary import label, refusal_record, relied_on, step_record
+from repc.cli.summary import label, named, refusal_record, relied_on, step_record
 from repc.diagnostics import Failure
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
@@ -66,7 +66,7 @@ def run(args: Namespace, screen: Screen) -> int:
         screen.result("\n\n".join("\n".join(_page(site, model.graph, folded, before, screen)) for site in found))
     else:
         count = f"{len(before) - len(model.graph.inputs)} operators -> {len(found)}"
-        head = f"{model.spec}:{model.name} · target {target.name} · {count}"
+        head = f"{named(model.spec, model.name)} · target {target.name} · {count}"
         screen.result("\n".join([row(label(model.spec), head), *_overview(found, trace.refusals)]))
     return 0
 

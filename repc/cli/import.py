@@ -22,7 +22,7 @@ EXAMPLES = """\
 examples:
   repc import resnet.onnx -o resnet.rep
   repc import exported.pt2 -o net.rep --force
-  repc import mynets.py_models:build --input x=f32[b,3,224,224] -o net.rep
+  repc import mynets:build --input x=f32[b,3,224,224] -o net.rep
   repc import repc:repvgg/RepVGG_A0 -o a0.rep
 
 Blocks have the names of the classes, labels are the keys of the state_dict, equal modules are one block, and runs of
@@ -48,7 +48,7 @@ def run(args: Namespace, screen: Screen) -> int:
         say(f"reading {args.input}", None)
         model = Recipe.of(args).model()
         written = [output, weights] if model.own else [output]
-        there = [errors.already_there(path) for path in written if path.exists()]
+        there = [errors.already_there(path, force=True) for path in written if path.exists()]
         if there and not args.force:
             raise Failure(there)
         say(f"lifting {model.name}", None)
@@ -72,8 +72,8 @@ def _text(model: Model, lifted: Lifted, output: Path, weights: Path) -> str:
     rows.append(row("Spec", f"{output} · {' · '.join(counts)}"))
     opaque = Counter(opaque_names(lifted.graph).values())
     if opaque:
-        calls = [name if count == 1 else f"{count} x {name}" for name, count in opaque.most_common()]
-        rows.append(row("Opaque", f"{plural(lifted.opaque, 'call')} stay as they are: {listed(calls)}"))
+        calls = [name if count == 1 else f"{name} {count}" for name, count in opaque.most_common()]
+        rows.append(row("Opaque", f"{plural(lifted.opaque, 'call')} as in the original: {listed(calls)}"))
     if model.own:
         constants = model.own.constants
         besides = f" · {plural(len(constants), 'constant')} that no state_dict holds" if constants else ""

@@ -185,11 +185,15 @@ def drawn(field: PrimeField, type: TensorType, name: str, sizes: Mapping[str, in
 def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
     """Change what was drawn so that a fact holds, by a parameter each element of which is a factor of one of the fact.
 
-    Which is found by scaling all elements of a parameter differently, and looking at what that does.
+    Which is found by scaling all elements of a parameter differently, by squares, and looking at what that does; the
+    smallest parameters first, since a vector is what a person would have set.
     """
     value = evaluate({"": fact.expr}, field, drawn)[""].flatten()
-    for path in parameters([fact.expr]):
-        scale = field.draw_positive(drawn[path].shape, f"scale {path}")
+    for path in sorted(parameters([fact.expr]), key=lambda path: drawn[path].numel()):
+        if drawn[path].numel() >= P // 2:
+            return
+        roots = torch.arange(1, drawn[path].numel() + 1, dtype=torch.float64).reshape(drawn[path].shape)
+        scale = field.mul(field.mul(roots, roots), field.draw_positive((), f"scale {path}"))
         scaled = {**drawn, path: field.mul(drawn[path], scale)}
         ratio = field.div(evaluate({"": fact.expr}, field, scaled)[""].flatten(), value)
         factors = {float(s): i for i, s in enumerate(scale.flatten())}

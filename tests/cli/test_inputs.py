@@ -43,6 +43,13 @@ def named():
 def listed():
     return Net(), [torch.randn(2, 3, 8, 6)]
 
+class Best(Net):
+    def forward(self, image):
+        return super().forward(image).flatten(1).topk(3).values
+
+def best():
+    return Best(), torch.randn(2, 3, 8, 6)
+
 def wrong():
     return "a string"
 
@@ -209,6 +216,18 @@ def test_what_a_factory_makes_is_compiled_and_made_again_to_be_checked(repc: Rep
     assert repc("verify", "build/net", "--level", "sample", "--inputs", 2).code == 0
 
 
+def test_what_only_torch_expresses_is_written_as_torch(repc: Repc, code: str) -> None:
+    ran = repc("compile", f"{code}:best", "-o", "build/net")
+    assert ran.code == 0, ran.out + ran.err
+    assert f"  Model     {code}:best · target deploy\n" in ran.out
+    assert (
+        "1 operator as in the original: aten.topk.default 1\n            so that there is no form for onnx" in ran.out
+    )
+    assert set(json.loads(Path("build/net/report.json").read_text())["files"]) == {"model.py", "model.safetensors"}
+    assert repc("verify", "build/net").code == 0
+    assert "error[E714]" in repc("export", f"{code}:best", "-o", "net.onnx").err
+
+
 @pytest.mark.parametrize(
     ("words", "expected", "said"),
     [
@@ -253,6 +272,14 @@ def test_an_exported_program(repc: Repc) -> None:
     report = json.loads(Path("build/net/report.json").read_text())
     assert report["operators"]["after"] == {"Conv": 1}
     assert "E946" in repc("show", "net.pt2", "--size", "b=2").err
+
+
+@pytest.mark.parametrize(("content", "code"), [(None, "E511"), (b"", "E512"), (b"PK\x03\x04rubbish", "E512")])
+def test_a_file_that_is_no_exported_program(repc: Repc, content: bytes | None, code: str) -> None:
+    if content is not None:
+        Path("net.pt2").write_bytes(content)
+    ran = repc("compile", "net.pt2")
+    assert (ran.code, ran.out, f"error[{code}]" in ran.err) == (2, "", True)
 
 
 @pytest.mark.parametrize("option", ["--set", "--adapter", "--input"])

@@ -48,8 +48,8 @@ CHANNELS = (  # what passes a map along axis 1 of (2, 6, 4, 8), and the axis beh
     (AvgPool((3, 3), (1, 1), ((1, 1), (1, 1)), False, False), 1),
     (AdaptiveAvgPool((1, 1)), 1),
     (AdaptiveAvgPool((3, 5)), 1),
-    (Upsample((2, 3)), 1),
-    (Upsample((2, 2), "linear"), 1),
+    (Upsample((Fraction(2), Fraction(3))), 1),
+    (Upsample((Fraction(2), Fraction(2)), "linear"), 1),
     (Reduce("mean", (2, 3), False), 1),
     (Reduce("mean", (0,), False), 0),
     (Reduce("sum", (3,), True), 1),
@@ -147,7 +147,12 @@ def divisor(net: Net) -> int:
     return net.affine(net.node(Divide(), "div", a=net.relu(x), b=net.conv(x, "conv", 4, (1, 1))), "affine", shift=False)
 
 
-@pytest.mark.parametrize("make", [shifted_product, broadcast_gate, scaled_rows, divisor])
+def squared(net: Net) -> int:
+    y = net.conv(net.input(2, 4, 5, 6), "conv", 4)
+    return net.affine(net.node(Multiply(), "mul", a=y, b=y), "affine", shift=False)
+
+
+@pytest.mark.parametrize("make", [shifted_product, broadcast_gate, scaled_rows, divisor, squared])
 def test_what_no_factor_takes(make: Callable[[Net], int]) -> None:
     net = Net()
     found = folded(net.output(make(net)))

@@ -17,7 +17,7 @@ def forward(plan: Plan, divided: Regions, branch: Branch) -> tuple[str, ...]:
     region = divided.by_path.get(branch.path)
     if region is None:
         return ()
-    return _of_network(plan, region) if region.branch is plan.root else _of_module(region)
+    return _of_network(plan, region) if region.branch is plan.root else _of_module(plan, region)
 
 
 def _of_network(plan: Plan, region: Region) -> tuple[str, ...]:
@@ -29,13 +29,16 @@ def _of_network(plan: Plan, region: Region) -> tuple[str, ...]:
     return _method(list(names.values()), (), kind, lines, result_text(graph, results))
 
 
-def _of_module(region: Region) -> tuple[str, ...]:
+def _of_module(plan: Plan, region: Region) -> tuple[str, ...]:
     names, prefix = _argument_names(region), f"{region.branch.path}."
 
     def reference(path: str) -> str:
         return region.branch.reference(path.removeprefix(prefix))
 
     lines, results = write(region.steps, names, region.results, reference, free=False)
+    if any("like." in line for line in lines):
+        given = [names[key] for key in region.reads if plan.type_of(key).dtype == "f32"]
+        lines = [f"like = {given[0] if given else 'torch.empty(())'}", *lines]
     kind = "Tensor" if len(results) == 1 else f"tuple[{', '.join(['Tensor'] * len(results))}]"
     return _method(list(names.values()), region.sizes, kind, lines, ", ".join(results))
 

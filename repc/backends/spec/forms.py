@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from repc.backends.spec.slots import REQUIRED, Form, Slot
 from repc.backends.spec.terms import Literal
 from repc.ir.dims import Dim, Shape, volume
 from repc.ir.operator import Operator
@@ -25,41 +26,6 @@ from repc.ops.reduce import Reduce
 from repc.ops.resample import Upsample
 from repc.ops.select import CumSum, Gather, Roll, Take
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
-
-REQUIRED = "<required>"
-"""Marks an argument without default."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """An argument with its value here, left out where that is the default.
-
-    `by_place` arguments come first and have no name in the call.  A `width` is a size, or a number of channels, and so
-    may follow from other sizes; of the sizes of a `whole`, one may be left to be found.
-    """
-
-    name: str
-    value: Any
-    default: Any = REQUIRED
-    by_place: bool = False
-    width: bool = False
-    whole: Dim | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What an operator is written as.
-
-    `kind` is one of: block, function, binary, times, minus, along, merge, slice, entry, opaque; `name` says which.
-    `operands` are what a function takes, in order, `detail` is whatever else has to be equal.
-    """
-
-    kind: str
-    name: str
-    slots: tuple[Slot, ...] = ()
-    operands: tuple[str, ...] = ("x",)
-    detail: Hashable = None
-
 
 Types = Mapping[str, TensorType]
 

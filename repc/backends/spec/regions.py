@@ -119,17 +119,11 @@ class _Divider:
     ) -> None:
         self.graph = graph
         self.first = {id: first for first, ids in calls.items() for id in ids}
-        ids: dict[str, list[NodeId]] = {}
-        for id in graph:
-            if not isinstance(graph[id].op, Input):
-                ids.setdefault(place(graph[id]), []).append(id)
+        self.standards = standards
+        places = {place(graph[id]) for id in graph if not isinstance(graph[id].op, Input)}
         keyed = {module_path(key) for key in graph.parameters}
         self.keyed = {path for key in keyed for path in _prefixes(key)}
-        single = {
-            path for path, some in ids.items() if len(some) == 1 and (some[0] in standards or path not in self.keyed)
-        }
-        around = {module_path(path) for path in (*ids, *keyed)}
-        self.containers = _containers(set(ids), keyed, classes) | (single - {a for p in around for a in _prefixes(p)})
+        self.containers = _containers(places, keyed, classes)
 
     def divide(self, path: str, outer: Region | None, ids: Sequence[NodeId]) -> Region:
         """The region of a module and of all modules inside."""
@@ -143,30 +137,38 @@ class _Divider:
         dissolved: set[str] = set(self.containers)
         split: set[str] = set()
         while True:
+            group_of: dict[NodeId, NodeId | _Call] = {}
             members: dict[str, list[NodeId]] = {}
-            group_of: dict[NodeId, NodeId | _Call] = dict.fromkeys(ids, -1)
             for id in ids:
-                paths = (
-                    path for path in _prefixes(place(self.graph[id])) if region.below(path) and path != region.path
-                )
-                path = next((path for path in paths if path not in dissolved), None)
-                group_of[id] = self.first.get(id, id) if path is None else _Call(path)
+                group_of[id] = self.first.get(id, id)
+                path = self._inner(region, id, dissolved)
                 if path is not None:
                     members.setdefault(path, []).append(id)
-            rootless = {path for path, some in members.items() if not self._reads(some)}
-            if rootless:  # a block without inputs cannot be applied
-                dissolved |= rootless
-                continue
             for path, some in members.items():
-                if path in split or path not in self.keyed:
-                    group_of.update(
-                        (id, _Call(path, n)) for n, part in enumerate(self._parts(path, some)) for id in part
-                    )
+                if not self._reads(some):  # a block without inputs cannot be applied
+                    dissolved.add(path)
+                for number, part in enumerate(self._parts(path, some) if self._splits(path, split) else [some]):
+                    if not self._plain(path, part):
+                        group_of.update(dict.fromkeys(part, _Call(path, number)))
             order, stuck = schedule(group_of, self.graph.users)
-            if not stuck:
+            if not stuck and dissolved.isdisjoint(members):
                 return order
-            path = next(group.path for group in stuck if isinstance(group, _Call))
-            (dissolved if path in split or path not in self.keyed else split).add(path)
+            path = next((group.path for group in stuck if isinstance(group, _Call)), None)
+            if path is not None:
+                (dissolved if self._splits(path, split) else split).add(path)
+
+    def _inner(self, region: Region, id: NodeId, dissolved: set[str]) -> str | None:
+        """The outermost module inside a region that a node belongs to."""
+        paths = _prefixes(place(self.graph[id]))
+        return next((p for p in paths if region.below(p) and p != region.path and p not in dissolved), None)
+
+    def _splits(self, path: str, split: set[str]) -> bool:
+        """Whether what a module does in several places is several calls of it."""
+        return path in split or path not in self.keyed
+
+    def _plain(self, path: str, ids: Sequence[NodeId]) -> bool:
+        """Whether a module is a single function or block of specs/std."""
+        return len(ids) == 1 and (ids[0] in self.standards or path not in self.keyed)
 
     def _reads(self, ids: Sequence[NodeId]) -> bool:
         """Whether a module reads a value from around it."""

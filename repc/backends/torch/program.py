@@ -37,12 +37,12 @@ class Step:
 
 
 def steps(plan: Plan, training: bool) -> Iterator[Step]:
-    """The steps of a whole graph, weight expressions before the nodes that read them first."""
+    """The steps of a whole graph, weight expressions before the nodes that read them first; numbers need none."""
     done: set[Apply] = set()
     for id in plan.order:
         node = plan.graph[id]
         for expr in walk(key for key in plan.operands(id).values() if isinstance(key, Apply)):
-            if isinstance(expr, Apply) and expr not in done:
+            if isinstance(expr, Apply) and expr not in done and not is_number(expr):
                 done.add(expr)
                 operands = {name: arg.path if isinstance(arg, Param) else arg for name, arg in expr.args.items()}
                 yield _function_step(plan, expr, expr.op, operands, node.path, training)
@@ -67,11 +67,12 @@ def _call_step(plan: Plan, id: NodeId) -> Step:
     assert isinstance(op, Opaque)
 
     def text(names: Names) -> str:
-        return opaque_call(op, {name: Value(names(key), plan.type_of(key)) for name, key in operands.items()})
+        return opaque_call(op, {name: Value(_operand(key, names), plan.type_of(key)) for name, key in operands.items()})
 
     results = tuple(plan.calls[id].get(number) for number in range(len(op.call.types)))
     label = label_of(plan.graph[id].path) or op.title
-    return Step(results, tuple(operands.values()), label, text, op.call.symbols)
+    reads = tuple(key for key in operands.values() if not is_number(key))
+    return Step(results, reads, label, text, op.call.symbols)
 
 
 def label_of(path: str) -> str:
@@ -86,11 +87,21 @@ def _function_step(
     owner = plan.root.nearest(path).path
 
     def text(names: Names) -> str:
-        given = {name: Value(names(key), types[name]) for name, key in operands.items()}
+        given = {name: Value(_operand(key, names), types[name]) for name, key in operands.items()}
         return lower(op, given, f"{names(owner)}.training" if training else None)
 
     label = f"{label_of(path)}_weight" if isinstance(result, Apply) else label_of(path) or op.name
-    return Step((result,), tuple(operands.values()), label, text, sizes_read(op, types))
+    reads = tuple(key for key in operands.values() if not is_number(key))
+    return Step((result,), reads, label, text, sizes_read(op, types))
+
+
+def is_number(key: Key) -> bool:
+    """Whether a weight is one number, which is written where it is used."""
+    return isinstance(key, Apply) and not key.args and not key.type.shape
+
+
+def _operand(key: Key, names: Names) -> str:
+    return lower(key.op, {}) if isinstance(key, Apply) and is_number(key) else names(key)
 
 
 def write(

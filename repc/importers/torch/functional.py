@@ -49,7 +49,8 @@ def schema(target: Call) -> Any:
 
 def functional(program: ExportedProgram) -> ExportedProgram:
     """The program, by torch's own functionalisation if it changes tensors that are read under several names."""
-    if not any(_is_entangled(node, Aliases(program.graph)) for node in program.graph.nodes):
+    aliases = Aliases(program.graph)
+    if not any(_is_entangled(node, aliases) for node in program.graph.nodes):
         return program
     program = deepcopy(program, {id(tensor): tensor for tensor in program.state_dict.values()})
     for node in [node for node in program.graph.nodes if node.target in _PASSING and not node.args[2]]:

@@ -16,7 +16,23 @@ from torch import Tensor
 from repc.backends.source import emit
 from repc.backends.torch import inference_module, train_module
 from repc.ir.graph import Graph
-from repc.ops import Affine, Conv, Detach, Expand, Fill, Linear, MatMul, Multiply, Permute, Reshape, Softmax
+from repc.ops import (
+    Affine,
+    Binary,
+    Conv,
+    Detach,
+    Divide,
+    Expand,
+    Fill,
+    Function,
+    Linear,
+    MatMul,
+    Multiply,
+    Permute,
+    Reshape,
+    Softmax,
+)
+from repc.ops.build import fill
 from tests.backends.networks import B, Builder, H, W, repvgg, repvgg_deploy, stored_values
 
 ROOT = Path(__file__).parents[3]
@@ -68,6 +84,16 @@ def attention() -> Graph:
     return build.output(y=build.sum(scaled, half))
 
 
+def numbers() -> Graph:
+    """Operands that are single numbers, in the network and in a module of its own."""
+    build = Builder("Numbers")
+    x = build.conv(build.input("image", B, 3, H, W), "act.conv", 4, bias=True)
+    x = build.node(Divide(), "act", a=x, b=fill((), Fraction(7, 5)))
+    x = build.node(Binary("maximum"), "act", a=x, b=fill((), Fraction(-1, 3)))
+    x = build.conv(x, "head", 4)
+    return build.output(y=build.node(Divide(), a=fill((), 1), b=build.node(Function("exp"), x=x)))
+
+
 def odd_names() -> Graph:
     """Labels that Python does not know as names, and a long sum."""
     build = Builder("class")
@@ -90,6 +116,7 @@ NETWORKS = {
     "tangled": tangled(),
     "attention": attention(),
     "odd names": odd_names(),
+    "numbers": numbers(),
 }
 
 
