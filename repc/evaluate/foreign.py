@@ -28,14 +28,21 @@ def results(call: Call, xs: Sequence[Tensor], compute: torch.dtype) -> list[Tens
 
 
 def _dtype(name: str, compute: torch.dtype) -> torch.dtype:
+    """Complex numbers are of the compute type too, where torch has such."""
+    if name == "c64" and compute is torch.float64:
+        return torch.complex128
     return compute if name == "f32" else DTYPES[name]
 
 
 def _torch(call: TorchCall, xs: Sequence[Tensor], compute: torch.dtype) -> list[Tensor]:
+    found = _made(call, xs, compute)
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _made(call: TorchCall, xs: Sequence[Tensor], compute: torch.dtype) -> Any:
     function = attrgetter(call.path.removeprefix("torch."))(torch)
     args = [_filled(part, xs, compute) for part in call.args]
-    found = function(*args, **{name: _filled(part, xs, compute) for name, part in call.keywords.items()})
-    return [found] if isinstance(found, Tensor) else list(found)
+    return function(*args, **{name: _filled(part, xs, compute) for name, part in call.keywords.items()})
 
 
 def _filled(part: Template, xs: Sequence[Tensor], compute: torch.dtype) -> Any:
@@ -51,6 +58,8 @@ def _filled(part: Template, xs: Sequence[Tensor], compute: torch.dtype) -> Any:
             return attrgetter(rest)(space[root])
         case Seed(number):
             return torch.Generator().manual_seed(number)
+        case TorchCall():
+            return _made(part, xs, compute)
         case tuple():
             return [_filled(item, xs, compute) for item in part]
         case slice():

@@ -57,7 +57,7 @@ class Seed:
 
 
 Template: TypeAlias = (
-    "bool | int | float | str | Hole | Dtype | Named | Seed | Polynomial | tuple[Template, ...] | slice | None"
+    "bool | int | float | str | Hole | Dtype | Named | Seed | Polynomial | TorchCall | tuple[Template, ...] | slice | None"
 )
 DEVICE = Named("like.device")
 
@@ -68,7 +68,7 @@ class TorchCall:
 
     `target` is a path below ``torch.ops`` (``aten.topk.default``), or one that begins with ``torch.``
     (``torch.nn.functional.grid_sample``).  `operands` are the element types of the tensors that the holes stand for,
-    `types` those of all results; sizes among the arguments may be symbolic.
+    `types` those of all results; sizes among the arguments may be symbolic, and an argument may be a call itself.
     """
 
     target: str
@@ -91,7 +91,7 @@ class TorchCall:
     @property
     def key(self) -> Hashable:
         """What is equal for calls that compute the same, unless they are random."""
-        return self.target, self.args, tuple(self.keywords.items())
+        return self.target, _keys(self.args), tuple((name, _keys(value)) for name, value in self.keywords.items())
 
     @property
     def symbols(self) -> frozenset[str]:
@@ -171,6 +171,13 @@ def _parts(value: Template) -> Iterator[Template]:
     if isinstance(inside, tuple):
         for part in inside:
             yield from _parts(part)
+
+
+def _keys(value: Template) -> Hashable:
+    """A template with the calls inside by what they compute, not by their identity."""
+    if isinstance(value, tuple):
+        return tuple(map(_keys, value))
+    return value.key if isinstance(value, TorchCall) else value
 
 
 def _types_at(types: tuple[TensorType, ...], sizes: Mapping[str, int]) -> tuple[TensorType, ...]:

@@ -182,13 +182,16 @@ def _call(ctx: Context, expr: tree.Call, env: Env) -> Value:
 
 
 def _static_call(ctx: Context, name: str, expr: tree.Call, env: Env) -> Value:
-    """A function of numbers and lists, or an initial value; the same name may be a function of tensors too."""
+    """A function of numbers and lists, or an initial value; the same name may be a function of tensors too.
+
+    What has a seed is no initial value, which is drawn anew for each training.
+    """
     positional, keywords = _arguments(ctx, expr, env)
     if any(isinstance(value, Poison) for value in (*positional, *keywords.values())):
         return POISON
-    if name in initial.INITIALISERS:
+    if name in initial.INITIALISERS and "seed" not in keywords:
         return initial.call(name, positional, keywords, expr.span)
-    if name in FUNCTIONS and (not positional or depends_on_tensor(tuple(positional))):
+    if name in FUNCTIONS and ("seed" in keywords or not positional or depends_on_tensor(tuple(positional))):
         return call_function(ctx, FUNCTIONS[name], positional, keywords, expr.span)
     if keywords:
         raise Rejected(errors.unknown_keyword(expr.span, name, next(iter(keywords)), []))

@@ -151,6 +151,15 @@ _TABLE = (
     Function("randn", (), matrices.randn, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
     Function("rand", (), matrices.rand, {"shape": REQUIRED, "seed": REQUIRED}, positional=2),
     Function("randperm", (), matrices.randperm, {"n": REQUIRED, "seed": REQUIRED}, positional=2),
+    Function(
+        "kaiming_uniform", (), matrices.kaiming_uniform, {"shape": REQUIRED, "seed": REQUIRED, "a": 0}, positional=1
+    ),
+    Function("triu_indices", (), matrices.triangle(upper=True), {"size": REQUIRED, "offset": 0}, positional=2),
+    Function("tril_indices", (), matrices.triangle(upper=False), {"size": REQUIRED, "offset": 0}, positional=2),
+    Function("diag", ("x",), matrices.diag),
+    Function("fft", ("x",), matrices.fft, {"axis": -1}, positional=1),
+    Function("ifft", ("x",), matrices.ifft, {"axis": -1}, positional=1),
+    Function("real", ("x",), matrices.real),
     Function("solve", ("a", "b"), matrices.solve),
     Function("qr", ("x",), matrices.qr),
     Function("svd", ("x",), matrices.svd),
@@ -226,6 +235,7 @@ _TABLE = (
     Function("rearrange", ("x",), movement.rearrange, {"pattern": REQUIRED}, positional=1, open_keywords=True),
     Function("permute", ("x",), movement.permute, {"axes": REQUIRED}, positional=1),
     Function("expand", ("x",), movement.expand, {"shape": REQUIRED}, positional=1),
+    Function("tile", ("x",), movement.tile, {"counts": REQUIRED}, positional=1),
     Function("split", ("x",), movement.split, {"sizes": REQUIRED, "axis": 1}, positional=1),
     Function("slice", ("x",), movement.part, {"axis": REQUIRED, "start": 0, "stop": None, "step": 1}),
     Function("take", ("x",), movement.take, {"positions": REQUIRED, "axis": REQUIRED}, positional=1),

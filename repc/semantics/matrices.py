@@ -1,4 +1,4 @@
-"""Functions of whole matrices: solve, qr, svd and their like, and elements that are put where an index says.
+"""Functions of whole matrices: solve, qr, svd, fft and their like, and elements that are put where an index says.
 
 Each is a call of torch that repc does not look into, so that it is made as it is in evaluation and training, and is a
 table of all its arguments in a proof.  Random numbers are those of torch's CPU generator, in single precision.
@@ -6,17 +6,24 @@ table of all its arguments in a proof.  Random numbers are those of torch's CPU 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from repc.ir.dims import Dim
+from repc.ir.expr import apply
 from repc.ir.foreign import Hole, Named, Seed, Template, TorchCall
 from repc.ir.types import TensorType
+from repc.ops.arithmetic import Multiply
+from repc.ops.constant import Eye
 from repc.ops.opaque import Opaque
+from repc.ops.shape import Reshape
 from repc.semantics import errors
 from repc.semantics.call import Call
-from repc.semantics.emission import emit_all
+from repc.semantics.emission import emit, emit_all
 from repc.semantics.errors import Rejected
 from repc.semantics.values import Value
+
+COMPLEX = "c64"
+"""Complex numbers of the compute type."""
 
 
 def solve(c: Call) -> Value:
@@ -75,10 +82,63 @@ def rand(c: Call) -> Value:
     return _seeded(c, "torch.rand", shape, TensorType(shape), {"dtype": Named("torch.float32")})
 
 
+def kaiming_uniform(c: Call) -> Value:
+    """Random numbers of a seed, as wide as the fan-in of a shape asks for; ``torch.nn.init.kaiming_uniform_``."""
+    shape = c.sizes("shape")
+    if len(shape) < 2:
+        raise c.wrong("shape", "at least two sizes, since the second is the fan-in")
+    empty = TorchCall("torch.empty", (shape,), (), (TensorType(shape),), {"dtype": Named("torch.float32")})
+    return _seeded(c, "torch.nn.init.kaiming_uniform_", empty, TensorType(shape), {"a": float(c.fraction("a"))})
+
+
 def randperm(c: Call) -> Value:
     """The numbers below n in a random order of a seed; ``torch.randperm``."""
     n = c.integer("n", least=0)
     return _seeded(c, "torch.randperm", n, TensorType((n,), "i64"), {})
+
+
+def fft(c: Call) -> Value:
+    """The discrete Fourier transform along an axis, complex; ``torch.fft.fft``."""
+    return _spectral(c, "torch.fft.fft", COMPLEX, {"dim": c.axis("axis")})
+
+
+def ifft(c: Call) -> Value:
+    """The inverse of `fft`, complex; ``torch.fft.ifft``."""
+    return _spectral(c, "torch.fft.ifft", COMPLEX, {"dim": c.axis("axis")})
+
+
+def real(c: Call) -> Value:
+    """The real part of complex numbers; ``torch.real``."""
+    if c.type("x").dtype != COMPLEX:
+        raise c.misfit("x", "complex, as `fft` gives it")
+    return _spectral(c, "torch.real", "f32", {})
+
+
+def triangle(upper: bool) -> Callable[[Call], Value]:
+    """The rows and columns of the elements of a triangle of a square, row by row; ``torch.triu_indices``, or tril."""
+
+    def build(c: Call) -> Value:
+        size, offset = c.integer("size", least=1), c.integer("offset")
+        counts = ([size - min(max(row + offset, 0), size) for row in range(size)] if upper
+                  else [min(max(row + offset + 1, 0), size) for row in range(size)])
+        type = TensorType((2, sum(counts)), "i64")
+        target = f"torch.tri{'u' if upper else 'l'}_indices"
+        return emit_all(c.ctx, Opaque(TorchCall(target, (size, size, offset), (), (type,))), [], c.span)
+
+    return build
+
+
+def diag(c: Call) -> Value:
+    """The square matrix with a vector on its diagonal and zeros elsewhere."""
+    x = c.type("x")
+    if x.rank != 1 or not isinstance(x.shape[0], int):
+        raise c.misfit("x", "a vector of a known size")
+    column = emit(c.ctx, Reshape((*x.shape, 1)), {"x": c.tensor("x")}, c.span)
+    return emit(c.ctx, Multiply(), {"a": column, "b": apply(Eye(x.shape[0]))}, c.span)
+
+
+def _spectral(c: Call, target: str, dtype: str, keywords: Mapping[str, Template]) -> Value:
+    return _calls(c, target, [TensorType(c.type("x").shape, dtype)], keywords)[0]
 
 
 def _seeded(c: Call, target: str, given: Template, type: TensorType, keywords: Mapping[str, Template]) -> Value:

@@ -1,4 +1,4 @@
-"""Functions that move data: reshape, rearrange, permute, split, take, roll, pad, upsample, and slices in brackets."""
+"""Functions that move data: reshape, rearrange, permute, tile, split, take, roll, pad, upsample, and slices in brackets."""
 
 from __future__ import annotations
 
@@ -56,6 +56,16 @@ def permute(c: Call) -> Value:
 def expand(c: Call) -> Value:
     """Axes of size one repeated to the given sizes."""
     return c.emit(Expand(tuple(_sizes(c, "shape"))))
+
+
+def tile(c: Call) -> Value:
+    """The whole of x so many times along each axis; ``torch.tile``."""
+    shape = c.type("x").shape
+    counts = c.integers("counts", len(shape), least=1)
+    x = _reshaped(c, c.tensor("x"), [part for size in shape for part in (1, size)])
+    wide = tuple(part for pair in zip(counts, shape, strict=True) for part in pair)
+    x = emit(c.ctx, Expand(wide), {"x": x}, c.span)
+    return _reshaped(c, x, [count * size for count, size in zip(counts, shape, strict=True)])
 
 
 def split(c: Call) -> Value:

@@ -66,16 +66,33 @@ def _function(call: TorchCall) -> Form | None:
             known = call.args == holes and keywords == {"full_matrices": False}
         case "torch.topk":
             known = call.args == holes and list(keywords) == ["k"]
-            by_place = tuple(Slot("k", value, by_place=True) for value in keywords.values())
+            by_place = _by_place(["k"] * len(keywords), keywords.values())
         case "torch.index_add" | "torch.index_copy":
             known = call.args == (Hole(0), 0, Hole(1), Hole(2)) and not keywords
+        case "torch.fft.fft" | "torch.fft.ifft" | "torch.real":
+            known = call.args == holes and set(keywords) <= {"dim"}
+            by_place = _by_place(["axis"] * len(keywords), keywords.values())
+        case "torch.triu_indices" | "torch.tril_indices":
+            known = len(call.args) == 3 and call.args[0] == call.args[1] and not keywords
+            by_place = _by_place(("size", "offset"), call.args[1:])
+        case "torch.nn.init.kaiming_uniform_":
+            empty, width = call.args[0], keywords.get("a")
+            known = isinstance(seed, Seed) and isinstance(empty, TorchCall) and isinstance(width, float)
+            name = "kaiming_uniform"
+            if isinstance(seed, Seed) and isinstance(empty, TorchCall) and isinstance(width, float):
+                shape = Slot("shape", empty.args[0], by_place=True)
+                by_place = (shape, Slot("seed", seed.number), Slot("a", Fraction(width), Fraction(0)))
         case "torch.randn" | "torch.rand" | "torch.randperm":
             known = isinstance(seed, Seed) and len(call.args) == 1
-            first = call.args[0] if known else None
-            by_place = (Slot("shape", first, by_place=True), Slot("seed", getattr(seed, "number", 0), by_place=True))
+            given = (call.args[0] if known else None, getattr(seed, "number", 0))
+            by_place = _by_place(("shape", "seed"), given)
         case _:
             known = False
     return Form("function", name, by_place, tuple(str(i) for i in range(len(holes)))) if known else None
+
+
+def _by_place(names: Iterable[str], values: Iterable[object]) -> tuple[Slot, ...]:
+    return tuple(Slot(name, value, by_place=True) for name, value in zip(names, values, strict=True))
 
 
 def _pattern(value: Template, name: str | None, slots: list[Slot]) -> Pattern:

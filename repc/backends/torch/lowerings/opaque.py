@@ -21,9 +21,12 @@ def opaque_call(op: Opaque, given: Given) -> str:
     """The call with all its results."""
     call = op.call
     assert isinstance(call, TorchCall), "a plan refuses other calls"
-    texts = [value.text for value in given.values()]
-    arguments = [*(_argument(part, texts) for part in call.args)]
-    arguments += [f"{name}={_argument(part, texts)}" for name, part in call.keywords.items()]
+    return _call(call, [value.text for value in given.values()])
+
+
+def _call(call: TorchCall, operands: Sequence[str]) -> str:
+    arguments = [*(_argument(part, operands) for part in call.args)]
+    arguments += [f"{name}={_argument(part, operands)}" for name, part in call.keywords.items()]
     function = call.path.replace("torch.nn.functional.", "F.", 1)
     return f"{function}({', '.join(arguments)})"
 
@@ -40,6 +43,8 @@ def _argument(part: Template, operands: Sequence[str]) -> str:
             return f"torch.Generator().manual_seed({number})"
         case Polynomial():
             return size(part)
+        case TorchCall():
+            return _call(part, operands)
         case tuple():
             return f"[{', '.join(_argument(item, operands) for item in part)}]"
         case slice():
