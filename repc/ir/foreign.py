@@ -56,9 +56,7 @@ class Seed:
         return f"seed {self.number}"
 
 
-Template: TypeAlias = (
-    "bool | int | float | str | Hole | Dtype | Named | Seed | Polynomial | TorchCall | tuple[Template, ...] | slice | None"
-)
+Template: TypeAlias = "bool | int | float | str | Hole | Dtype | Named | Seed | Polynomial | TorchCall | tuple[Template, ...] | slice | None"
 DEVICE = Named("like.device")
 
 

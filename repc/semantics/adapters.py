@@ -15,6 +15,7 @@ from fractions import Fraction
 
 from repc.ir.expr import Apply, Param, apply
 from repc.ir.paths import Pattern
+from repc.ops.build import combine
 from repc.ops.constant import Fill
 from repc.semantics import errors
 from repc.semantics.context import Context, Env
@@ -117,7 +118,12 @@ def _use(ctx: Context, attachment: Attachment, path: str, weights: tuple[Value, 
     for weight, result in zip(weights, results, strict=False):
         if not (isinstance(weight, EXPRS) and isinstance(result, EXPRS) and weight.type == result.type):
             raise Rejected(errors.adapter_result(span, path, describe(weight), describe(result)))
-    return results
+    return tuple(map(_computed, results))
+
+
+def _computed(result: Value) -> Value:
+    """A parameter of the adapter is an expression here: what it replaces is deployed under its own name."""
+    return combine([(Fraction(1), result)]) if isinstance(result, Param) else result
 
 
 def before(ctx: Context, inputs: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -119,8 +119,11 @@ def triangle(upper: bool) -> Callable[[Call], Value]:
 
     def build(c: Call) -> Value:
         size, offset = c.integer("size", least=1), c.integer("offset")
-        counts = ([size - min(max(row + offset, 0), size) for row in range(size)] if upper
-                  else [min(max(row + offset + 1, 0), size) for row in range(size)])
+        counts = (
+            [size - min(max(row + offset, 0), size) for row in range(size)]
+            if upper
+            else [min(max(row + offset + 1, 0), size) for row in range(size)]
+        )
         type = TensorType((2, sum(counts)), "i64")
         target = f"torch.tri{'u' if upper else 'l'}_indices"
         return emit_all(c.ctx, Opaque(TorchCall(target, (size, size, offset), (), (type,))), [], c.span)

@@ -21,7 +21,11 @@ def opaque_call(op: Opaque, given: Given) -> str:
     """The call with all its results."""
     call = op.call
     assert isinstance(call, TorchCall), "a plan refuses other calls"
-    return _call(call, [value.text for value in given.values()])
+    text = _call(call, [value.text for value in given.values()])
+    if not any(isinstance(value, Seed) for value in call.keywords.values()):
+        return text
+    # drawn on the CPU in single precision, whatever the network computes in
+    return f"{text}.to(like.device{', like.dtype' if call.types[0].dtype == 'f32' else ''})"
 
 
 def _call(call: TorchCall, operands: Sequence[str]) -> str:
