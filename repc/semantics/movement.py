@@ -1,4 +1,4 @@
-"""Functions that move data: reshape, rearrange, permute, tile, split, take, roll, pad, upsample, and slices in brackets."""
+"""Functions that move data: reshape, permute, tile, split, take, roll, pad, upsample, and slices in brackets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every method of specs/adapters: its formula, its training step, its merged and exported forms."""
+"""Every method of specs/adapters and specs/blocks: its formula, its training step, its merged and exported forms."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import repc
-from tests.specs.catalogue import METHODS, Method
+from tests.specs.catalogue import METHODS
+from tests.specs.catalogue_blocks import LAYERS
+from tests.specs.catalogue_blocks import METHODS as OF_BLOCKS
+from tests.specs.method import Layer, Method
 
 ADAPTERS = Path(__file__).parents[2] / "specs" / "adapters"
 PARTS = {"Kronecker", "Tucker", "Skew", "Turned", "Series", "Reflected", "Mixed", "Mixture", "Train", "Onto", "Pairs",
          "Paired", "Haar"}  # fmt: skip
 """Blocks that adapters are made of."""
-BY_NAME = {method.name: method for method in METHODS}
+BY_NAME = {method.name: method for method in (*METHODS, *OF_BLOCKS)}
 
 
 def layer(method: Method, name: str = "fc") -> str:
@@ -30,7 +33,7 @@ def spec(method: Method) -> str:
     ports = "[b, 4, h, w]" if len(method.shape) > 2 else f"[b, {method.shape[1]}]"
     place = "fc" if method.biased else "fc.weight"
     return (
-        f"repc 1\n\nimport adapters.{method.module}\nimport std.conv\n\n"
+        f"repc 1\n\nimport {method.source}\nimport std.conv\n\n"
         f"model Net(x: f32{ports}) = x >> {layer(method)}\n\n"
         f"adapt Net as Tuned {{\n  {method.shared}\n  at {place} expect 1 use new: {method.call}\n}}\n"
     )
@@ -81,7 +84,10 @@ def test_trained_and_merged_forms_are_the_formula(name: str, tmp_path: Path) -> 
     net, x = model.module().double(), sample(method)
     net.load_state_dict(state)
     close(net(x), applied(method, x, weight, bias))
-    step(net, x)
+    if method.fixed:
+        assert not any(p.requires_grad for p in net.parameters())
+    else:
+        step(net, x)
 
 
 def step(net: nn.Module, x: Tensor) -> None:
@@ -100,13 +106,13 @@ def test_every_adapter_that_is_shipped_is_here() -> None:
     shipped = {
         found for path in ADAPTERS.glob("*.rep") for found in re.findall(r"^block (\w+)", path.read_text(), re.M)
     }
-    assert shipped - PARTS - {"SSF"} == set(BY_NAME)
+    assert shipped - PARTS - {"SSF"} == {method.name for method in METHODS}
 
 
-@pytest.mark.parametrize("module", sorted({method.module for method in METHODS}))
+@pytest.mark.parametrize("module", sorted({method.source for method in BY_NAME.values()}))
 def test_exported_forms_are_certified(module: str, tmp_path: Path) -> None:
     """All methods of a file at once, each on a layer of its own."""
-    chosen = [method for method in METHODS if method.module == module]
+    chosen = [method for method in BY_NAME.values() if method.source == module]
     layers = "\n".join(
         f"  let y{k} = {'image' if len(m.shape) > 2 else f'x[:, :{m.shape[1]}]'} >> {layer(m, f'fc{k}')}"
         for k, m in enumerate(chosen)
@@ -117,7 +123,7 @@ def test_exported_forms_are_certified(module: str, tmp_path: Path) -> None:
     )
     shared = "\n".join(f"  {m.shared}" for m in chosen if m.shared)
     (tmp_path / "net.rep").write_text(
-        f"repc 1\n\nimport adapters.{module}\nimport std.conv\n\n"
+        f"repc 1\n\nimport {module}\nimport std.conv\n\n"
         f"model Net(x: f32[b, 12], image: f32[b, 4, h, w]) {{\n{layers}\n  return {results}\n}}\n\n"
         f"adapt Net as Tuned {{\n{shared}\n{attached}\n}}\n"
     )
@@ -130,4 +136,32 @@ def test_exported_forms_are_certified(module: str, tmp_path: Path) -> None:
         shape = parameter.type.concrete()
         state[path] = 0.5 * torch.randn(shape) if draw is None else draw(shape)
     report = model.fuse(state).verify()
+    assert report, str(report)
+
+
+def drawn(model: repc.Model, layer: Layer) -> dict[str, Tensor]:
+    torch.manual_seed(len(layer.call))
+    return {path: torch.randn(p.type.concrete(), dtype=torch.float64) for path, p in model.graph.parameters.items()}
+
+
+@pytest.mark.parametrize("call", [layer.call for layer in LAYERS])
+def test_layers_are_their_formula_and_fold(call: str, tmp_path: Path) -> None:
+    (layer,) = (layer for layer in LAYERS if layer.call == call)
+    (tmp_path / "net.rep").write_text(
+        f"repc 1\n\nimport blocks.{layer.module}\n\nmodel Net({layer.ports}) = x >> fc: {layer.call}\n"
+    )
+    model = repc.load(tmp_path / "net.rep")
+    state = drawn(model, layer)
+    sizes = [int(size) if size.isdigit() else 9 for size in re.findall(r"\w+", layer.ports.partition("[")[2])]
+    x = torch.randn(*sizes, dtype=torch.float64)
+    wanted = layer.formula(x, {path.removeprefix("fc."): t for path, t in state.items()})
+    net = model.module().double()
+    net.load_state_dict(state)
+    close(net(x), wanted)
+    net(x).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+    close(model.fuse(state, dtype="f64").module()(x), wanted)
+    fused = model.fuse({path: 0.5 * t.float() for path, t in state.items()})
+    assert fused.counts().items() >= layer.left.items()
+    report = fused.verify()
     assert report, str(report)
