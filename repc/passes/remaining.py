@@ -1,4 +1,5 @@
-"""After folding: why each scale, shift, sum and linear operator behind another that is left could not go."""
+"""After folding: why what looks as if it could go is left: scales, shifts, sums, linear operators behind others, and
+weights that are none."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from repc.passes.refusals import apart_refusal
 from repc.passes.rules import RULES
 from repc.passes.rules.compose_linear import ComposeLinear
 from repc.passes.rules.fold_affine import FoldAffine
+from repc.passes.rules.materialise import Materialise
 from repc.passes.rules.sum_parallel import SumParallel
 from repc.passes.trail import upward
 from repc.passes.workspace import Workspace
@@ -24,6 +26,8 @@ def why_remaining(work: Workspace, trace: Trace) -> None:
             trace.refusals.append(reasons.get(id) or _separated(work, id))
         elif work.linear(id) is not None and id in reasons and reasons[id].rule == ComposeLinear.id:
             trace.refusals.append(reasons[id])
+        elif (made := Materialise.refusal(work, id)) is not None:
+            trace.refusals.append(made)
 
 
 def _scales_or_adds(node: Node) -> bool:

@@ -22,6 +22,7 @@ from repc.passes.rules.fold_norm_affine import FoldNormAffine
 from repc.passes.rules.fold_norm_forward import FoldNormForward
 from repc.passes.rules.hoist_movement import HoistMovement
 from repc.passes.rules.identity_as_conv import IdentityAsConv
+from repc.passes.rules.materialise import Materialise
 from repc.passes.rules.merge_affine import MergeAffine
 from repc.passes.rules.merge_movement import MergeMovement
 from repc.passes.rules.remove_identity import RemoveIdentity
@@ -54,4 +55,5 @@ LEMMAS: tuple[Lemma, ...] = (
     MergeAffine(),
     CentreWriters(),
     DropConstantChannels(),
+    Materialise(),
 )
