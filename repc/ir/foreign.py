@@ -56,7 +56,8 @@ class Seed:
         return f"seed {self.number}"
 
 
-Template: TypeAlias = "bool | int | float | str | Hole | Dtype | Named | Seed | Polynomial | TorchCall | tuple[Template, ...] | slice | None"
+Atom: TypeAlias = "bool | int | float | str | Hole | Dtype | Named | Seed | Polynomial | None"
+Template: TypeAlias = "Atom | TorchCall | tuple[Template, ...] | slice"
 DEVICE = Named("like.device")
 
 
@@ -173,9 +174,15 @@ def _parts(value: Template) -> Iterator[Template]:
 
 def _keys(value: Template) -> Hashable:
     """A template with the calls inside by what they compute, not by their identity."""
-    if isinstance(value, tuple):
-        return tuple(map(_keys, value))
-    return value.key if isinstance(value, TorchCall) else value
+    match value:
+        case tuple():
+            return tuple(map(_keys, value))
+        case TorchCall():
+            return value.key
+        case slice():
+            return value.start, value.stop, value.step
+        case _:
+            return value
 
 
 def _types_at(types: tuple[TensorType, ...], sizes: Mapping[str, int]) -> tuple[TensorType, ...]:

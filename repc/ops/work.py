@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 
 from repc.ir.dims import Dim, evaluate, symbols
+from repc.ir.expr import Apply, Expr, walk
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
@@ -33,6 +34,17 @@ def _node(graph: Graph, node: Node, sizes: Mapping[str, int]) -> int:
         name: graph[source].type if isinstance(source, int) else source.type for name, source in node.operands().items()
     }
     return prod(evaluate(dim, sizes) for dim in _factors(node.op, types, node.type))
+
+
+def multiply_adds_of(exprs: Iterable[Expr]) -> int:
+    """The multiply-adds of computing weights once; a part that several of them have is computed once."""
+    parts = (part for part in walk(exprs) if isinstance(part, Apply))
+    return sum(_once(part) for part in parts)
+
+
+def _once(expr: Apply) -> int:
+    sizes = _factors(expr.op, {name: arg.type for name, arg in expr.args.items()}, expr.type)
+    return prod(evaluate(size, {}) for size in sizes)
 
 
 def _factors(op: Operator, given: Mapping[str, TensorType], result: TensorType) -> tuple[Dim, ...]:

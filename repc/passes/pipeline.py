@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from repc.ir.check import check
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.trace import Trace
+from repc.ops.associate import cheaper
 from repc.passes import legality, movement
 from repc.passes.options import Options
 from repc.passes.remaining import why_remaining
@@ -48,6 +49,15 @@ def fold(graph: Graph, options: Options | None = None) -> tuple[Graph, Trace]:
 def drop_dead(work: Workspace, trace: Trace) -> None:
     """Remove what no output depends on."""
     work.graph.drop_dead()
+
+
+def order_products(work: Workspace, trace: Trace) -> None:
+    """Compute weights in the order that costs least."""
+    graph = work.graph
+    weights = {(id, operand): expr for id in graph for operand, expr in graph[id].weights.items()}
+    for (id, operand), expr in cheaper(weights).items():
+        if expr is not weights[id, operand]:
+            work.replace(id, replace(graph[id], weights={**graph[id].weights, operand: expr}))
 
 
 def apply_rules(work: Workspace, trace: Trace) -> None:
@@ -132,5 +142,6 @@ PASSES = (
     Pass(apply_rules, frozenset({"live", "distinct"}), frozenset({"folded"})),
     Pass(CentreWriters().run, frozenset({"folded"}), frozenset({"folded"})),
     Pass(DropConstantChannels().run, frozenset({"folded"}), frozenset({"folded"})),
+    Pass(order_products, frozenset({"folded"}), frozenset({"folded"})),
     Pass(why_remaining, frozenset({"folded"}), frozenset()),
 )

@@ -15,6 +15,7 @@ from repc.ir.expr import Apply, Expr, Param, apply
 from repc.ir.graph import Graph
 from repc.ir.node import Parameter
 from repc.ir.types import TensorType
+from repc.ops.associate import cheaper
 from repc.ops.constant import Fill
 from repc.semantics import adapters, errors
 from repc.semantics.context import Context, Env
@@ -61,7 +62,7 @@ def adapt_stored(module: Module, name: str, tensors: Mapping[str, TensorType]) -
         ctx.report(rejected.diagnostic)
     if ctx.errors:
         raise Failure(ctx.errors)
-    return Stored(ctx.graph, weights)
+    return Stored(ctx.graph, cheaper(weights))
 
 
 def _modules(keys: Mapping[str, TensorType]) -> dict[str, list[str]]:

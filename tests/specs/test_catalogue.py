@@ -11,13 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import repc
+from repc.diagnostics import Source
+from repc.ir.types import TensorType
+from repc.ops.work import multiply_adds_of
+from repc.semantics import FileLibrary, adapt_stored, load
 from tests.specs.catalogue import METHODS
 from tests.specs.catalogue_blocks import LAYERS
 from tests.specs.catalogue_blocks import METHODS as OF_BLOCKS
 from tests.specs.method import Layer, Method
 
 ADAPTERS = Path(__file__).parents[2] / "specs" / "adapters"
-PARTS = {"Kronecker", "Tucker", "Skew", "Turned", "Series", "Reflected", "Mixed", "Mixture", "Train", "Onto", "Pairs",
+PARTS = {"Kronecker", "Tucker", "Skew", "Turned", "Series", "Reflections", "Mixed", "Mixture", "Train", "Onto", "Pairs",
          "Paired", "Haar"}  # fmt: skip
 """Blocks that adapters are made of."""
 BY_NAME = {method.name: method for method in (*METHODS, *OF_BLOCKS)}
@@ -25,12 +29,12 @@ BY_NAME = {method.name: method for method in (*METHODS, *OF_BLOCKS)}
 
 def layer(method: Method, name: str = "fc") -> str:
     """A layer whose weight has the shape of the method."""
-    o, _, *kernel = method.shape
+    o, kernel = method.shape[0], list(method.shape[2:])
     return f"{name}: Conv({o}, {kernel}, pad=1)" if kernel else f"{name}: Linear({o})"
 
 
 def spec(method: Method) -> str:
-    ports = "[b, 4, h, w]" if len(method.shape) > 2 else f"[b, {method.shape[1]}]"
+    ports = "[b, 4, h, w]" if len(method.shape) > 2 else f"[b, {method.shape[-1]}]"
     place = "fc" if method.biased else "fc.weight"
     return (
         f"repc 1\n\nimport {method.source}\nimport std.conv\n\n"
@@ -64,7 +68,7 @@ def applied(method: Method, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def sample(method: Method) -> Tensor:
-    return torch.randn(2, 4, 5, 6).double() if len(method.shape) > 2 else torch.randn(3, method.shape[1]).double()
+    return torch.randn(2, 4, 5, 6).double() if len(method.shape) > 2 else torch.randn(3, method.shape[-1]).double()
 
 
 def close(actual: Tensor, wanted: Tensor) -> None:
@@ -114,7 +118,7 @@ def test_exported_forms_are_certified(module: str, tmp_path: Path) -> None:
     """All methods of a file at once, each on a layer of its own."""
     chosen = [method for method in BY_NAME.values() if method.source == module]
     layers = "\n".join(
-        f"  let y{k} = {'image' if len(m.shape) > 2 else f'x[:, :{m.shape[1]}]'} >> {layer(m, f'fc{k}')}"
+        f"  let y{k} = {'image' if len(m.shape) > 2 else f'x[:, :{m.shape[-1]}]'} >> {layer(m, f'fc{k}')}"
         for k, m in enumerate(chosen)
     )
     results = ", ".join(f"y{k}" for k in range(len(chosen)))
@@ -165,3 +169,10 @@ def test_layers_are_their_formula_and_fold(call: str, tmp_path: Path) -> None:
     assert fused.counts().items() >= layer.left.items()
     report = fused.verify()
     assert report, str(report)
+
+
+def test_a_chain_of_reflections_costs_two_thin_products() -> None:
+    """Rank 16 on 2048 x 2048, from names and shapes alone: a dense chain would take 16 products of 2048³."""
+    text = "repc 1\nimport adapters.orthogonal\nadapt Base as New { at fc.weight expect 1 use a: HRA(16) }\n"
+    found = adapt_stored(load(Source("new", text), FileLibrary()), "New", {"fc.weight": TensorType((2048, 2048))})
+    assert multiply_adds_of(found.weights.values()) < 1.01 * 2 * 16 * 2048**2

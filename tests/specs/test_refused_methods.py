@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,7 @@ def test_the_edge_is_named(method: str, tmp_path: Path) -> None:
 
 def test_a_hypernetwork_of_a_bound_input_is_a_weight(tmp_path: Path) -> None:
     text = REFUSED["hypernetworks of an input"][0]
-    model = opened(text, tmp_path).bound({"z": (1.0, -2.0, 0.5)})
+    model = opened(text, tmp_path).bound({"z": (1, -2, Fraction(1, 2))})
     fused = model.fuse()
     assert fused.counts() == {"Gemm": 1}
     assert fused.trace.refusals == []
