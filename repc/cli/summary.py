@@ -45,7 +45,7 @@ def record(fused: Fused, report: Report | None, missed: Sequence[Missed]) -> Rec
             "source": given.source,
             "layout": given.layout,
             "share": given.share,
-            "notes": list(given.notes),
+            "notes": [*given.notes, *fused.lost],
             "sha256": fused.provenance()["repc.weights.sha256"],
         },
         "operators": {"before": fused.model.counts(), "after": fused.counts()},

@@ -25,12 +25,15 @@ from repc.driver.collection import uninterrupted
 from repc.driver.weights import Parameters, Weights, checkpoint_of
 from repc.evaluate.dtypes import DTYPES
 from repc.evaluate.floating import flat
+from repc.evaluate.properties import lost
 from repc.evaluate.stored import deployed
 from repc.importers import Imported
 from repc.ir.codec import fingerprint
+from repc.ir.expr import Param
 from repc.ir.foreign import OnnxCall, TorchCall
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
+from repc.ir.storage import storage
 from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
 from repc.ops.arithmetic import Sum
@@ -176,6 +179,19 @@ class Fused:
         """The stored tensors by name, rounded to the deployed type."""
         with uninterrupted():
             return deployed(self.graph, self.parameters.values, DTYPES[self.dtype])
+
+    @cached_property
+    def lost(self) -> tuple[str, ...]:
+        """What merging destroyed, by weight: zeros, few values, orthogonality, and ties."""
+        found: list[str] = []
+        for name, expr in storage(self.graph).tensors.items():
+            parameter = self.model.graph.parameters.get(name)
+            if parameter is None or isinstance(expr, Param):
+                continue
+            found += [f"{name}: {words}" for words in lost(self.parameters.values[name], self.values[name])]
+            if parameter.aliases:
+                found.append(f"{name}: it is tied to {', '.join(parameter.aliases)}, and both change")
+        return tuple(found)
 
     @property
     def opset(self) -> int:

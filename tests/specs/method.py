@@ -32,6 +32,11 @@ class Method:
         return self.call.partition("(")[0]
 
     @property
+    def columns(self) -> int:
+        """The size of the second axis."""
+        return self.shape[1]
+
+    @property
     def source(self) -> str:
         """What a spec imports."""
         return self.module if "." in self.module else f"adapters.{self.module}"

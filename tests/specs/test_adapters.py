@@ -92,3 +92,25 @@ def test_a_layer_without_a_bias_takes_an_adapter_that_has_one(block: str, tmp_pa
         wanted = wanted + 8 * (low + state["fc.own.lora_B.bias"])
     with torch.no_grad():
         torch.testing.assert_close(model.fuse(state).module()(x), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_what_a_merge_destroys_is_told(tmp_path: Path) -> None:
+    """A pruned base, with an update that keeps the zeros and one that does not; a tied weight changes at both ends."""
+    (tmp_path / "net.rep").write_text(
+        "repc 1\n\nimport adapters.lora\nimport adapters.products\nimport std.linear\n\n"
+        'block Ends(x: [b, n]) {\n  weight W as "weight": [n, n] = normal(0, 1)\n'
+        '  alias "again" = W\n  return linear(tanh(linear(x, W)), W)\n}\n\n'
+        "model Net(x: f32[b, 12]) = x >> fc: Linear(12) >> ends: Ends()\n\n"
+        "adapt Net as Kept {\n  at fc.weight expect 1 use own: MaskLoRA(r=2)\n}\n\n"
+        "adapt Net as Tuned {\n  at **.weight expect 2 use own: LoRA(r=2)\n}\n"
+    )
+    for name, told in {
+        "Kept": (),
+        "Tuned": ("fc.weight: 50% of it was zero, 0% is", "ends.weight: it is tied to ends.again, and both change"),
+    }.items():
+        model = repc.load(tmp_path / "net.rep", name)
+        torch.manual_seed(0)
+        state = {key: torch.randn(p.type.concrete()) for key, p in model.graph.parameters.items()}
+        state["ends.again"] = state["ends.weight"]
+        state["fc.weight"][::2] = 0
+        assert model.fuse(state).lost == told

@@ -34,7 +34,7 @@ def layer(method: Method, name: str = "fc") -> str:
 
 
 def spec(method: Method) -> str:
-    ports = "[b, 4, h, w]" if len(method.shape) > 2 else f"[b, {method.shape[-1]}]"
+    ports = "[b, 4, h, w]" if len(method.shape) > 2 else f"[b, {method.columns}]"
     place = "fc" if method.biased else "fc.weight"
     return (
         f"repc 1\n\nimport {method.source}\nimport std.conv\n\n"
@@ -68,7 +68,7 @@ def applied(method: Method, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def sample(method: Method) -> Tensor:
-    return torch.randn(2, 4, 5, 6).double() if len(method.shape) > 2 else torch.randn(3, method.shape[-1]).double()
+    return torch.randn(2, 4, 5, 6).double() if len(method.shape) > 2 else torch.randn(3, method.columns).double()
 
 
 def close(actual: Tensor, wanted: Tensor) -> None:
@@ -118,7 +118,7 @@ def test_exported_forms_are_certified(module: str, tmp_path: Path) -> None:
     """All methods of a file at once, each on a layer of its own."""
     chosen = [method for method in BY_NAME.values() if method.source == module]
     layers = "\n".join(
-        f"  let y{k} = {'image' if len(m.shape) > 2 else f'x[:, :{m.shape[-1]}]'} >> {layer(m, f'fc{k}')}"
+        f"  let y{k} = {'image' if len(m.shape) > 2 else f'x[:, :{m.columns}]'} >> {layer(m, f'fc{k}')}"
         for k, m in enumerate(chosen)
     )
     results = ", ".join(f"y{k}" for k in range(len(chosen)))

@@ -110,7 +110,7 @@ def _pattern(value: Template, name: str | None, slots: list[Slot]) -> Pattern:
             return value if isfinite(value) else str(value)
         case str():
             return value
-        case slice() | Seed():
+        case slice() | Seed() | TorchCall():
             raise TypeError(f"no call of an imported network has the argument {value}")
 
 

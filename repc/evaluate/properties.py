@@ -1,0 +1,55 @@
+"""What is true of a stored weight and may not survive a merge: zeros, few values, orthogonality.
+
+They are measured, not declared: a checkpoint that was pruned or quantised says so nowhere.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+SMALL = 64  # elements below which anything is true by chance
+SPARSE = 0.01
+FEW = 256  # the values of eight bits
+PROBE = 8192
+ORTHOGONAL = 1e-4
+LARGEST = 4096  # a side beyond which a Gram matrix takes too long
+
+
+def lost(before: Tensor, after: Tensor) -> list[str]:
+    """What was true of a matrix or kernel and is not true of what it became, in words."""
+    if before.ndim < 2 or before.numel() < SMALL or not before.is_floating_point() or before.shape != after.shape:
+        return []
+    found: list[str] = []
+    zeros, left = _zeros(before), _zeros(after)
+    if zeros >= SPARSE and left < zeros / 2:
+        found.append(f"{zeros:.0%} of it was zero, {left:.0%} is")
+    values = _values(before)
+    if values is not None and _values(after) is None:
+        found.append(f"it had {values} different values, as of a quantiser, and has many")
+    if _is_orthogonal(before) and not _is_orthogonal(after):
+        found.append("it was orthogonal, with a Lipschitz bound of one, and is not")
+    return found
+
+
+def _zeros(weight: Tensor) -> float:
+    return float((weight == 0).double().mean())
+
+
+def _values(weight: Tensor) -> int | None:
+    """How many values it has, None where that is no small number."""
+    flat = weight.flatten()
+    if flat[:PROBE].unique().numel() > min(FEW, len(flat) // 8):
+        return None
+    count = flat.unique().numel()
+    return count if count <= min(FEW, len(flat) // 8) else None
+
+
+def _is_orthogonal(weight: Tensor) -> bool:
+    """Whether its rows, or its columns, are orthonormal."""
+    matrix = weight.flatten(1).double()
+    wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+    if len(wide) > LARGEST or float((wide[0] @ wide[0] - 1).abs()) > ORTHOGONAL:
+        return False
+    gram = wide @ wide.T
+    gram.diagonal().sub_(1)
+    return float(gram.abs().max()) < ORTHOGONAL
