@@ -3,21 +3,31 @@
 `read` opens a file and finds the state_dict in it; nothing in a file is ever executed.  `match` gives every parameter
 of a network its tensor: each key of the file is used once or named in an error.  A `Layout` is how a library names the
 tensors of a network; the labels of a spec are its authors' own keys, so that the authors' layout changes nothing.
-`write` stores tensors, and `read_peft` turns an adapter into spec text and a layout, so that adapters need no code of
-their own anywhere else.
+`write` stores tensors, and `read_adapter` turns an adapter into spec text and a layout, so that adapters need no code
+of their own anywhere else: `read_peft` the folders of PEFT, `read_kohya` the files of kohya's scripts and of LyCORIS.
 
 To add a layout: one file with a `Layout`, and its place in `LAYOUTS`.  To add a method of PEFT: one entry of `METHODS`.
 """
 
+from collections.abc import Collection
+from pathlib import Path
+
 from repc.checkpoints.adapted import match_adapted
 from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.errors import relative_after_another
+from repc.checkpoints.kohya import read_kohya
 from repc.checkpoints.layout import OFFICIAL, Layout
 from repc.checkpoints.matching import Matched, match
 from repc.checkpoints.peft import AdapterImport, read_peft
 from repc.checkpoints.reading import from_memory, read
 from repc.checkpoints.timm import TIMM
 from repc.checkpoints.writing import write
+
+
+def read_adapter(path: str | Path, modules: Collection[str], base: str, source: str | None) -> AdapterImport:
+    """The adapter in a folder of PEFT or a file of kohya's, attached to a model whose modules have these paths."""
+    return read_kohya(path, modules, base, source) if Path(path).is_file() else read_peft(path, base, source)
+
 
 LAYOUTS = (OFFICIAL, TIMM)
 """The layouts that are recognised; where two fit equally well, the first is meant."""
@@ -34,6 +44,8 @@ __all__ = [
     "match",
     "match_adapted",
     "read",
+    "read_adapter",
+    "read_kohya",
     "read_peft",
     "relative_after_another",
     "write",

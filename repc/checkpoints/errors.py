@@ -246,6 +246,16 @@ def relative_after_another(name: str, modules: Sequence[str]) -> Diagnostic:
     )
 
 
+def unresolved_modules(name: str, lines: Sequence[str]) -> Diagnostic:
+    """Flattened names that are of no module of the base, or of several."""
+    return Diagnostic(
+        "E629",
+        f"{name} has {_count(len(lines), 'name')} that do not lead to one module of the base",
+        help="give the base that the adapter was trained on; rename the keys where a flattened name is ambiguous",
+        notes=tuple(lines),
+    )
+
+
 def _count(count: int, noun: str) -> str:
     return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 

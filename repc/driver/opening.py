@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from repc.checkpoints import read_peft
+from repc.checkpoints import read_adapter
 from repc.diagnostics import Failure, Source
 from repc.driver import errors
 from repc.driver.collection import uninterrupted
@@ -34,7 +34,8 @@ def load(
     file, ``FILE.onnx`` or ``FILE.pt2``, which brings its weights.
 
     `parameters` set the model's parameters, `sizes` pin free dimensions of its inputs, `adapter` attaches a folder that
-    PEFT's ``save_pretrained`` wrote, `bind` pins inputs.  Raises `Failure` with every error found.
+    PEFT's ``save_pretrained`` wrote or a file of kohya's scripts, `bind` pins inputs.  Raises `Failure` with every
+    error found.
     """
     return open_model(spec, model, parameters, sizes, adapter).bound(bind or {})
 
@@ -53,9 +54,11 @@ def open_model(
     module = load_module(opened.source, FileLibrary())
     name = opened.choose(module)
     known = targets(module)[name]
+    graph = elaborate(module, name, parameters, sizes)
     if adapter is None:
-        return Model(opened.source.name, elaborate(module, name, parameters, sizes), known)
-    imported = read_peft(adapter, name, opened.import_name)
+        return Model(opened.source.name, graph, known)
+    modules = dict.fromkeys(path.rpartition(".")[0] for path in graph.parameters)
+    imported = read_adapter(adapter, list(modules), name, opened.import_name)
     adapted = load_module(Source(f"{adapter}", imported.spec), FileLibrary())
     graph = elaborate(adapted, imported.name, parameters, sizes)
     return Model(opened.source.name, graph, known, imported)

@@ -262,6 +262,25 @@ METHODS = (
         "gated", "REAdapt(0.3, 2, r=3)", lambda w, p: w + 0.3 * (p["tuned"] - p["base"]) + 2 * b(p) @ a(p)
     ),
     Method("gated", "RSWeights()", lambda w, p: w + p["gain"][:, None] * p["residual"]),
+    Method(
+        "lora",
+        "LoConTucker(r=3, alpha=6)",
+        lambda w, p: w + 2 * tucker(p["lora_mid.weight"], b(p)[..., 0, 0].T, a(p)[..., 0, 0]),
+        KERNEL,
+    ),
+    Method(
+        "decomposed",
+        "DecomposedOutputs()",
+        lambda w, p: p["dora_scale"] * w / w.square().sum((1, 2, 3), keepdim=True).sqrt(),
+        KERNEL,
+    ),
+    Method(
+        "decomposed",
+        "DecomposedInputs()",
+        lambda w, p: p["dora_scale"] * w / w.square().sum((0, 2, 3), keepdim=True).sqrt(),
+        KERNEL,
+    ),
+    Method("replaced", "Added()", lambda w, p: w + p["difference"], KERNEL),
     Method("replaced", "Replaced()", lambda w, p: p["value"], KERNEL),
     Method(
         "replaced", "Rows([4, 1])", lambda w, p: w.index_copy(0, torch.tensor([4, 1]), p["trainable_tokens_delta"])

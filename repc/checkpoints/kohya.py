@@ -1,0 +1,175 @@
+"""Adapters in the key style of kohya's scripts and LyCORIS as spec text, as `peft` does it for PEFT's.
+
+A file has one tensor for each part of a module whose path was flattened: ``lora_unet_mid_block_0_proj.lora_up.weight``
+is of ``mid_block.0.proj`` or of ``mid_block_0.proj``, which only the names of the base can tell.  There is no
+configuration: ranks are read off the shapes, and alpha is a tensor, which where it is missing is the rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from repc.checkpoints import errors
+from repc.checkpoints.checkpoint import Checkpoint
+from repc.checkpoints.kohya_forms import BESIDE, DECOMPOSED, FORMS, MODULES, PARTS, RANKS
+from repc.checkpoints.peft import AdapterImport
+from repc.checkpoints.peft_forms import find_form
+from repc.checkpoints.peft_method import Form, spelled
+from repc.checkpoints.reading import read
+from repc.diagnostics import Diagnostic, Failure
+
+ROOTS = {
+    "lora_unet": ("", "unet", "model.diffusion_model", "diffusion_model"),
+    "lora_te1": ("", "text_encoder", "conditioner.embedders.0.transformer"),
+    "lora_te2": ("", "text_encoder_2", "conditioner.embedders.1.model"),
+    "lora_te3": ("", "text_encoder_3"),
+    "lora_te": ("", "text_encoder", "cond_stage_model.transformer"),
+    "lora_transformer": ("", "transformer"),
+    "lycoris": ("",),
+}
+"""What a key begins with, and where in a base its modules may lie."""
+
+
+@dataclass(frozen=True)
+class _Module:
+    """The tensors of one module of the file by their parts, `alpha` among them."""
+
+    path: str
+    keys: Mapping[str, str]
+
+
+def read_kohya(
+    path: str | Path,
+    modules: Collection[str],
+    base: str = "Base",
+    source: str | None = None,
+    *,
+    label: str = "kohya",
+) -> AdapterImport:
+    """The adapter in a file, attached to the model `base` of the import `source`, whose modules have these paths.
+
+    Raises `Failure`: E624 for parts that are not known, E625 and E626 for tensors that are missing or fit no block,
+    E629 for modules that the base has not, or has several of under one flattened name; and what `read` raises.
+    """
+    checkpoint = read(path)
+    named = _named(checkpoint, modules)
+    lines: list[str] = []
+    imports: set[str] = set()
+    key_map: dict[str, str] = {}
+    faults: list[Diagnostic] = []
+    for module in named:
+        try:
+            found = list(_lines(checkpoint, module, label))
+        except Failure as failure:
+            faults.extend(failure.diagnostics)
+            continue
+        for line, used, keys in found:
+            lines.append(line)
+            imports |= used
+            key_map |= {key: f"{module.path}.{part}" for part, key in keys.items()}
+    if faults:
+        raise Failure(faults)
+    header = ["repc 1", *(f"import adapters.{name}" for name in sorted(imports))]
+    if source:
+        header.append(f'import "{source}"' if source.endswith(".rep") else f"import {source}")
+    text = [*header, "", f"adapt {base} as {base}_{label} {{", *(f"  {line}" for line in lines), "}", ""]
+    plain = sum("alpha" not in module.keys and not module.keys.keys() <= BESIDE for module in named)
+    notes = (f"{plain} modules have no alpha, which is then their rank: the scale is one",) if plain else ()
+    stored = Checkpoint(checkpoint.name, {k: checkpoint[k] for k in key_map}, checkpoint.notes, checkpoint.path)
+    relative = frozenset(module.path for module in named if "dora_scale" in module.keys)
+    return AdapterImport(
+        "\n".join(text), f"{base}_{label}", key_map, stored, notes, frozenset(m.path for m in named), relative
+    )
+
+
+# ------------------------------------------------------------------------------------ names
+
+
+def _named(checkpoint: Checkpoint, modules: Collection[str]) -> list[_Module]:
+    """The modules of the file by their paths in the base; every key is of one of them."""
+    flat: dict[str, list[str]] = {}
+    for path in modules:
+        flat.setdefault(path.replace(".", "_"), []).append(path)
+    parts: dict[str, dict[str, str]] = {}
+    unknown: list[str] = []
+    for key in checkpoint:
+        name, _, part = key.partition(".")
+        if part in PARTS and any(name.startswith(f"{prefix}_") for prefix in ROOTS):
+            parts.setdefault(name, {})[part] = key
+        else:
+            unknown.append(f"{key} {list(checkpoint[key].shape)}: no part of an adapter of this kind")
+    found = {name: _candidates(name, flat) for name in parts}
+    wrong = [
+        f"{name}: {' or '.join(paths) if paths else 'no module of the base'}"
+        for name, paths in found.items()
+        if len(paths) != 1
+    ]
+    taken = [path for paths in found.values() for path in paths]
+    wrong += [f"{path}: adapted twice" for path in sorted({p for p in taken if taken.count(p) > 1}) if not wrong]
+    faults = [errors.unexpected_adapter_keys(checkpoint.name, unknown)] if unknown else []
+    faults += [errors.unresolved_modules(checkpoint.name, wrong)] if wrong else []
+    if faults:
+        raise Failure(faults)
+    return [_Module(found[name][0], keys) for name, keys in parts.items()]
+
+
+def _candidates(name: str, flat: Mapping[str, list[str]]) -> list[str]:
+    """The modules of the base that a flattened name may mean."""
+    prefix = next(prefix for prefix in ROOTS if name.startswith(f"{prefix}_"))
+    rest = name.removeprefix(f"{prefix}_")
+    names = [f"{root.replace('.', '_')}_{rest}" if root else rest for root in ROOTS[prefix]]
+    return [path for flattened in names for path in flat.get(flattened, ())]
+
+
+# ------------------------------------------------------------------------------------ blocks
+
+
+def _lines(checkpoint: Checkpoint, module: _Module, label: str) -> Iterator[tuple[str, set[str], Mapping[str, str]]]:
+    """What is attached to a module: the line, the files it needs, and keys by their paths below the module."""
+    keys = dict(module.keys)
+    for part in BESIDE & keys.keys():
+        leaf = "bias" if part.startswith(("b_", "diff_b")) else "weight"
+        own = f"{label}_{part}"
+        line = f"at {module.path}.{leaf} expect 1 use {own}: Added()"
+        yield line, {"replaced"}, {f"{own}.difference": keys.pop(part)}
+    if not keys:
+        return
+    alpha = checkpoint[keys.pop("alpha")] if "alpha" in keys else None
+    if alpha is not None and not (alpha.numel() == 1 and alpha.isfinite().all()):
+        raise Failure(errors.unfit_factors(checkpoint.name, [f"{module.path}: alpha is no number"]))
+    magnitude = keys.pop("dora_scale", None)
+    shapes = {part: tuple(checkpoint[key].shape) for part, key in keys.items()}
+    rank = next((shapes[part][axis] for part, axis in RANKS.items() if part in shapes), None)
+    # a whole Kronecker product has neither rank nor scale
+    scale = rank if alpha is None else alpha.item()
+    if rank is None:
+        rank = scale = 1
+    found = find_form(FORMS, shapes, {"r": rank, "alpha": scale})
+    form = _checked(checkpoint.name, module, found.form, [*found.missing], [*found.surplus], found.misfit)
+    values = {"r": rank, "alpha": scale, **found.sizes}
+    call = form.block.format_map({name: spelled(value) for name, value in values.items()})
+    imports = {MODULES[form.block.partition("(")[0]]}
+    own_keys = {f"{label}.{PARTS[part]}": key for part, key in keys.items()}
+    if magnitude is not None:
+        outputs = checkpoint[magnitude].shape[0] > 1
+        call += f" >> {DECOMPOSED[outputs]}()"
+        imports.add("decomposed")
+        own_keys[f"{label}.dora_scale"] = magnitude
+    yield f"at {module.path}.weight expect 1 use {label}: {call}", imports, own_keys
+
+
+def _checked(
+    name: str, module: _Module, form: Form | None, missing: list[str], surplus: list[str], misfit: str
+) -> Form:
+    faults: list[Diagnostic] = []
+    if missing:
+        faults.append(errors.missing_adapter_keys(name, [f"{module.path}.{part}" for part in missing]))
+    if surplus:
+        faults.append(errors.unexpected_adapter_keys(name, [module.keys[part] for part in surplus]))
+    if misfit:
+        faults.append(errors.unfit_factors(name, [f"{module.path}: {misfit}"]))
+    if faults or form is None:
+        raise Failure(faults)
+    return form
