@@ -67,7 +67,9 @@ class Hybrid(nn.Module):
         super().__init__()
         self.stem = ConvNorm(3, 8, 5, 2)
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Residual(8 << i if j else max(4 << i, 8), 8 << i, 1 if j or not i else 2) for j in range(3)))
+            nn.Sequential(
+                *(Residual(8 << i if j else max(4 << i, 8), 8 << i, 1 if j or not i else 2) for j in range(3))
+            )
             for i in range(2)
         )
         self.cls = nn.Parameter(torch.randn(1, 1, 16))
@@ -129,7 +131,9 @@ def test_a_module_that_trains_is_refused() -> None:
 
 
 def test_free_sizes_stay_free(tmp_path: Path) -> None:
-    module = nn.Sequential(ConvNorm(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+    module = nn.Sequential(
+        ConvNorm(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    ).eval()
     lifted = repc.lift(module, (torch.randn(2, 3, 16, 20),), dynamic={"input": {2: "height", 3: "width"}})
     assert "f32[batch, 3, height, width]" in lifted.text
     (tmp_path / "net.rep").write_text(lifted.text, encoding="utf-8")

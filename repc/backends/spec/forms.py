@@ -106,11 +106,17 @@ def _whole(value: Fraction) -> int | Fraction:
     return int(value) if value.denominator == 1 else value
 
 
+def _constant(op: Constant) -> tuple[Slot, ...]:
+    """The values as lists of lists, which without elements do not tell the shape."""
+    if op.values:
+        return (Slot("values", _nested(op.shape, op.values), by_place=True),)
+    return (Slot("values", (), by_place=True), Slot("shape", op.shape))
+
+
 def _nested(shape: Sequence[int], values: Sequence[Fraction]) -> Literal:
-    """The values as lists of lists."""
     if not shape:
         return _whole(values[0])
-    size = len(values) // shape[0] if shape[0] else 0
+    size = len(values) // shape[0]
     return tuple(_nested(shape[1:], values[i * size : (i + 1) * size]) for i in range(shape[0]))
 
 
@@ -351,7 +357,7 @@ _FORMS: Mapping[type[Operator], Callable[[Any, Types], Form]] = {
             Slot("dtype", op.dtype, "f32"),
         ),
     ),
-    Constant: _function("tensor", lambda op: (Slot("values", _nested(op.shape, op.values), by_place=True),)),
+    Constant: _function("tensor", _constant),
     Eye: _function("eye", lambda op: (Slot("size", op.size, by_place=True),)),
     AdaptiveMaxPool: _function("adaptive_max_pool", lambda op: (Slot("size", _compact(op.output), by_place=True),)),
     Reduce: lambda op, types: _reduce(op),
