@@ -1,7 +1,7 @@
 """Models of timm as specs: how long they are, and whether they are the same networks.
 
 Each is lifted, written in the canonical layout, loaded with the state_dict of the original, and compared with it in
-float64.  The table goes into benchmarks/README.md; the specs go where they are asked to: `python -m benchmarks.lift DIR`.
+float64.  The table goes into benchmarks/README.md, the specs into a folder: `python -m benchmarks.lift DIR`.
 """
 
 from __future__ import annotations

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 LIBRARY = {
     "conv": ("Conv", "ConvTranspose"),
-    "linear": ("Linear", "Dropout", "Flatten", "Identity"),
+    "linear": ("Linear", "Embedding", "Dropout", "Flatten", "Identity"),
     "norm": ("BatchNorm", "LayerNorm", "GroupNorm", "RMSNorm"),
-    "pool": ("MaxPool", "AvgPool", "AdaptiveAvgPool", "GlobalAvgPool", "Upsample"),
+    "pool": ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool", "GlobalAvgPool", "Upsample"),
     "activation": (
         "ReLU", "ReLU6", "LeakyReLU", "ELU", "GELU", "SiLU", "Sigmoid", "Tanh", "Hardswish", "Hardsigmoid", "Softplus",
-        "Mish", "Softmax", "PReLU",
+        "Mish", "SELU", "CELU", "Softsign", "LogSigmoid", "Hardtanh", "LogSoftmax", "Softmax", "PReLU",
     ),
 }  # fmt: skip
 """The files of specs/std and what they define; `conv` imports the others."""
