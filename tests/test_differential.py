@@ -262,7 +262,7 @@ def test_12_the_scale_of_an_adapter_is_the_one_that_it_was_trained_with(
 @pytest.mark.parametrize(
     ("tensors", "settings", "code"),
     [
-        ({}, {"modules_to_save": ["head"]}, "E623"),
+        ({"head.weight": torch.zeros(5, 4)}, {"modules_to_save": ["head"]}, "E4"),
         ({"conf.lora_A.weight": torch.zeros(2, 4, 3, 3), "conf.lora_B.weight": torch.zeros(4, 2, 1, 1)}, {}, "E4"),
         ({"conv.lora_C.weight": torch.zeros(2)}, {}, "E62"),
     ],

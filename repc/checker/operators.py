@@ -71,7 +71,7 @@ def operator(site: Site) -> Operator:
     if kind in FUNCTIONS:
         return Function(kind.lower())
     if kind in BINARY:
-        return Binary(BINARY[kind])
+        return Binary(BINARY[kind]) if len(site.proto.input) == 2 else Detach()
     if kind not in OPERATORS:
         raise site.unknown("it is not among those that repc writes")
     return OPERATORS[kind](site)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from repc.evaluate.defined import CUBIC, ROOT_2, ROOT_2_PI
+from repc.ir.expr import Apply, walk
 from repc.ir.graph import Graph
 
 
@@ -24,8 +25,9 @@ class Rationals:
 
     def __init__(self, graph: Graph) -> None:
         self._known = dict.fromkeys((ROOT_2, ROOT_2_PI, CUBIC))
-        for id in graph:
-            self._known.update(dict.fromkeys(_fractions(tuple(vars(graph[id].op).values()))))
+        weights = (expr for id in graph for expr in graph[id].weights.values())
+        for op in (*(graph[id].op for id in graph), *(part.op for part in walk(weights) if isinstance(part, Apply))):
+            self._known.update(dict.fromkeys(_fractions(tuple(vars(op).values()))))
 
     def of(self, value: Tensor) -> tuple[Fraction, ...]:
         """One for each element.  Raises `ValueError` or `OverflowError` where an element is not finite."""

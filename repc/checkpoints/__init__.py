@@ -6,11 +6,12 @@ tensors of a network; the labels of a spec are its authors' own keys, so that th
 `write` stores tensors, and `read_peft` turns an adapter into spec text and a layout, so that adapters need no code of
 their own anywhere else.
 
-To add a layout: one file with a `Layout`, and its place in `LAYOUTS`.
+To add a layout: one file with a `Layout`, and its place in `LAYOUTS`.  To add a method of PEFT: one entry of `METHODS`.
 """
 
 from repc.checkpoints.adapted import match_adapted
 from repc.checkpoints.checkpoint import Checkpoint
+from repc.checkpoints.errors import relative_after_another
 from repc.checkpoints.layout import OFFICIAL, Layout
 from repc.checkpoints.matching import Matched, match
 from repc.checkpoints.peft import AdapterImport, read_peft
@@ -34,5 +35,6 @@ __all__ = [
     "match_adapted",
     "read",
     "read_peft",
+    "relative_after_another",
     "write",
 ]

@@ -181,19 +181,23 @@ def bad_config(path: Path, reason: str) -> Diagnostic:
     return Diagnostic("E621", f"{path}: {reason}", help="give the adapter_config.json that PEFT wrote")
 
 
-def unknown_method(path: Path, method: str) -> Diagnostic:
-    """Another method than LoRA and its relatives."""
-    return Diagnostic("E622", f"{path}: adapters of type {method} cannot be imported, only LORA", help=MERGE_WITH_PEFT)
+def unknown_method(path: Path, method: str, known: Sequence[str]) -> Diagnostic:
+    """A method that is not in the table."""
+    return Diagnostic(
+        "E622",
+        f"{path}: adapters of type {method} cannot be imported",
+        help=f"repc imports {', '.join(known)}; else {MERGE_WITH_PEFT}",
+    )
 
 
-def refused_setting(path: Path, setting: str, value: str, meaning: str, remedy: str) -> Diagnostic:
+def refused_setting(path: Path, setting: str, value: str, meaning: str) -> Diagnostic:
     """A setting that changes what the adapter means in a way that repc does not model."""
     shown = value if len(value) <= 60 else value[:60] + "…"
-    return Diagnostic("E623", f"{path}: {setting} = {shown}: {meaning}", help=remedy)
+    return Diagnostic("E623", f"{path}: {setting} = {shown}: {meaning}", help=MERGE_WITH_PEFT)
 
 
 def unexpected_adapter_keys(name: str, lines: Sequence[str]) -> Diagnostic:
-    """Keys that are no part of a LoRA on a linear or convolution layer."""
+    """Keys that are no part of an adapter of this method and configuration."""
     return Diagnostic(
         "E624",
         f"{name} has {_count(len(lines), 'key')} that cannot be imported",
@@ -219,6 +223,26 @@ def unfit_factors(name: str, lines: Sequence[str]) -> Diagnostic:
         f"{name} has {_count(len(lines), 'fault')} in its factors",
         help=f"check that the two files are of one adapter; else {MERGE_WITH_PEFT}",
         notes=tuple(lines),
+    )
+
+
+def copies_differ(name: str, lines: Sequence[str]) -> Diagnostic:
+    """A tensor that all modules share is stored again with other values."""
+    return Diagnostic(
+        "E627",
+        f"{name} has {_count(len(lines), 'tensor')} that should repeat a shared one and does not",
+        help="save the adapter again: one set of projections belongs to all modules",
+        notes=tuple(lines),
+    )
+
+
+def relative_after_another(name: str, modules: Sequence[str]) -> Diagnostic:
+    """Several adapters, of which a later one is defined by the weight of the base itself."""
+    return Diagnostic(
+        "E628",
+        f"{name} is defined relative to the weights of the base, and comes after another adapter of them",
+        help="give this adapter first",
+        notes=tuple(modules),
     )
 
 

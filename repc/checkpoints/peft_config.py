@@ -1,128 +1,93 @@
-"""What an adapter_config.json of PEFT says about a LoRA.
+"""What an adapter_config.json of PEFT says: the method, and its settings for each module.
 
 A setting that repc does not model is an error and never passed over: most of them change what the stored factors mean,
-and the merged weights would be wrong without a sign.  Source: ``LoraConfig`` of PEFT 0.21.
+and the merged weights would be wrong without a sign.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from repc.checkpoints import errors
+from repc.checkpoints.peft_method import Method, Setting, Values
+from repc.checkpoints.peft_methods import IDLE, METHODS, REFUSED
 from repc.diagnostics import Diagnostic, Failure
 
-MODELLED = {
-    "peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias",
-    "fan_in_fan_out", "init_lora_weights", "auto_mapping",
-}  # fmt: skip
-
-WITHOUT_EFFECT = {
-    # where adapters were attached: the keys say it
-    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
-    # how they were trained
-    "lora_dropout", "eva_config", "inference_mode", "task_type",
-    # where they come from
-    "base_model_name_or_path", "revision", "peft_version",
-    # read only where a refused setting turns them on
-    "megatron_core", "qalora_group_size",
-}  # fmt: skip
-
-INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal")
-"""The initial values of the factors that leave the base weights as they are."""
-
 OFF: tuple[object, ...] = (None, False, "none", {}, [])
+"""Values that turn a setting off, whatever it means."""
 
-REFUSED = {
-    "bias": "biases of the base were trained and stored with the adapter",
-    "modules_to_save": "whole modules were trained and are stored with the adapter",
-    "trainable_token_indices": "rows of an embedding were trained and are stored with the adapter",
-    "target_parameters": "the factors belong to parameters that are no layer's weight",
-    "layer_replication": "layers of the base are repeated, each copy with an adapter of its own",
-    "ensure_weight_tying": "adapters are shared between tied modules",
-    "alora_invocation_tokens": "the adapter acts only after certain tokens, so that no merged weight equals it",
-    "arrow_config": "a router chooses between several adapters, so that no merged weight equals it",
-    "monteclora_config": "the factors are random variables",
-    "use_qalora": "inputs are pooled in groups before the first factor",
-    "use_bdlora": "the factors are block-diagonal",
-    "loftq_config": "the base weights were replaced by quantised ones",
-    "corda_config": "the base weights were changed when the adapter was attached",
-    "lora_ga_config": "the base weights were changed when the adapter was attached",
-    "kasa_config": "the base weights were changed when the adapter was attached",
-    "velora_config": "repc does not know what it changes",
-    "megatron_config": "the factors are split over devices",
+COMMON: Mapping[str, Setting] = {
+    "bias": Setting(
+        "none", lambda v: isinstance(v, str), lambda v: v in ("none", "all"), "the trained biases are not in the file"
+    ),
+    "modules_to_save": Setting(None, lambda v: v is None or _are_names(v)),
 }
-
-INIT_REMEDY = (
-    "save it as a plain LoRA (save_pretrained with path_initial_model_for_weight_conversion), or "
-    + errors.MERGE_WITH_PEFT
-)
+"""Settings of all methods: what was trained and stored besides the adapters."""
 
 
 @dataclass(frozen=True)
-class LoraConfig:
-    """The settings that decide what the factors mean.
+class Config:
+    """The settings that decide what the stored tensors mean; `base` is the class that PEFT noted."""
 
-    `ranks` and `alphas` are PEFT's patterns: the first that matches the end of a module's path counts, else `rank` and
-    `alpha`.  `transposed` says that the base keeps weights as (in, out).
-    """
-
-    rank: int
-    alpha: float
-    ranks: dict[str, int]
-    alphas: dict[str, float]
-    rank_stabilised: bool
-    dora: bool
-    bias: bool
-    transposed: bool
+    method: Method
+    settings: Mapping[str, Any]
     base: str | None
 
-    def rank_of(self, module: str) -> int:
-        return self.ranks.get(_pattern(self.ranks, module) or "", self.rank)
+    @property
+    def saved(self) -> list[str]:
+        """The modules that are stored whole, by the ends of their paths."""
+        return self.settings["modules_to_save"] or []
 
-    def alpha_of(self, module: str) -> float:
-        return self.alphas.get(_pattern(self.alphas, module) or "", self.alpha)
+    @property
+    def transposed(self) -> bool:
+        """Whether the base keeps linear weights as (in, out)."""
+        return bool(self.settings.get("fan_in_fan_out"))
+
+    def values(self, module: str) -> Values:
+        """The settings as they are for one module: the first pattern that matches the end of its path counts."""
+        own = dict(self.settings)
+        for name, patterns in self.method.patterns.items():
+            found = _pattern(self.settings[patterns] or {}, module)
+            if found is not None:
+                own[name] = self.settings[patterns][found]
+        return {**own, **self.method.derived(own, module)}
 
     def idle_patterns(self, modules: list[str]) -> list[str]:
         """The patterns that decide about no module."""
-        used = {(id(p), _pattern(p, module)) for p in (self.ranks, self.alphas) for module in modules}
-        return [pattern for p in (self.ranks, self.alphas) for pattern in p if (id(p), pattern) not in used]
+        tables: list[Mapping[str, object]] = [self.settings[name] or {} for name in self.method.patterns.values()]
+        return [
+            pattern
+            for table in tables
+            for pattern in table
+            if all(_pattern(table, module) != pattern for module in modules)
+        ]
 
 
-def read_config(path: Path) -> LoraConfig:
+def read_config(path: Path) -> Config:
     """The configuration in a file; raises `Failure` E620 to E623 with every setting that cannot be imported."""
-    settings = _settings(path)
-    method = settings.get("peft_type")
-    if method != "LORA":
-        raise Failure(errors.unknown_method(path, str(method)))
-    refused = list(_refused(path, settings))
-    if refused:
-        raise Failure(refused)
-    take = _Taker(path, settings)
-    mapping = settings.get("auto_mapping")
+    stored = _stored(path)
+    kind = stored.get("peft_type")
+    method = next((method for method in METHODS if method.kind == kind), None)
+    if method is None:
+        raise Failure(errors.unknown_method(path, str(kind), [method.kind for method in METHODS]))
+    known = {**COMMON, **method.settings}
+    settings = {name: stored.get(name, setting.default) for name, setting in known.items()}
+    faults = [*_refused(path, stored, method), *_senseless(path, settings, known)]
+    if faults:
+        raise Failure(faults)
+    mapping = stored.get("auto_mapping")
     base = cast("Mapping[str, object]", mapping).get("base_model_class") if isinstance(mapping, Mapping) else None
-    config = LoraConfig(
-        rank=take("r", 8, _is_rank),
-        alpha=take("lora_alpha", 8, _is_number),
-        ranks=take("rank_pattern", {}, _patterns_of(_is_rank)) or {},
-        alphas=take("alpha_pattern", {}, _patterns_of(_is_number)) or {},
-        rank_stabilised=take("use_rslora", False, _is_bool),
-        dora=take("use_dora", False, _is_bool),
-        bias=take("lora_bias", False, _is_bool),
-        transposed=take("fan_in_fan_out", False, _is_bool),
-        base=base if isinstance(base, str) and re.fullmatch(r"[A-Za-z_]\w*", base, re.ASCII) else None,
+    return Config(
+        method, settings, base if isinstance(base, str) and re.fullmatch(r"[A-Za-z_]\w*", base, re.A) else None
     )
-    if take.faults:
-        raise Failure(take.faults)
-    return config
 
 
-def _settings(path: Path) -> dict[str, Any]:
+def _stored(path: Path) -> dict[str, Any]:
     try:
         settings: object = json.loads(path.read_bytes())
     except OSError:
@@ -134,66 +99,25 @@ def _settings(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", settings)
 
 
-def _refused(path: Path, settings: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    for name, value in settings.items():
-        if name in MODELLED or name in WITHOUT_EFFECT or value in OFF:
-            continue
-        meaning = REFUSED.get(name, "this version of repc does not know the setting")
-        yield errors.refused_setting(path, name, json.dumps(value), meaning, errors.MERGE_WITH_PEFT)
-    init = settings.get("init_lora_weights", True)
-    if init not in INITIALISATIONS:
-        meaning = "the base weights were changed when the adapter was attached, and the factors fit the changed ones"
-        yield errors.refused_setting(path, "init_lora_weights", json.dumps(init), meaning, INIT_REMEDY)
-    if settings.get("lora_bias") and settings.get("use_dora"):
-        meaning = "a bias of the second factor is not defined together with use_dora"
-        yield errors.refused_setting(path, "lora_bias", "true", meaning, errors.MERGE_WITH_PEFT)
+def _refused(path: Path, stored: Mapping[str, Any], method: Method) -> Iterator[Diagnostic]:
+    known = {*COMMON, *method.settings, *method.idle, *IDLE}
+    for name, value in stored.items():
+        if name not in known and value not in OFF:
+            meaning = {**REFUSED, **method.refused}.get(name, "this version of repc does not know the setting")
+            yield errors.refused_setting(path, name, json.dumps(value), meaning)
 
 
-class _Taker:
-    """Takes settings one by one; what has no sensible value becomes a fault, and the default goes on."""
-
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self.path = path
-        self.settings = settings
-        self.faults: list[Diagnostic] = []
-
-    def __call__(self, name: str, default: Any, sensible: Callable[[Any], bool]) -> Any:
-        value = self.settings.get(name, default)
-        if sensible(value):
-            return value
-        self.faults.append(errors.bad_config(self.path, f"{name} = {json.dumps(value)[:60]} makes no sense"))
-        return default
+def _senseless(path: Path, settings: Mapping[str, Any], known: Mapping[str, Setting]) -> Iterator[Diagnostic]:
+    for name, setting in known.items():
+        value = settings[name]
+        if not setting.sensible(value):
+            yield errors.bad_config(path, f"{name} = {json.dumps(value)[:60]} makes no sense")
+        elif not setting.modelled(value):
+            yield errors.refused_setting(path, name, json.dumps(value), setting.meaning)
 
 
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_rank(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _patterns_of(sensible: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    def check(value: Any) -> bool:
-        if value is None:
-            return True
-        return isinstance(value, dict) and all(
-            _is_regex(pattern) and sensible(setting) for pattern, setting in cast("dict[str, Any]", value).items()
-        )
-
-    return check
-
-
-def _is_regex(text: str) -> bool:
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in cast("list[object]", value))
 
 
 def _pattern(patterns: Mapping[str, object], module: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from repc.cli import summary
 from repc.cli.arguments import DTYPES, LEVELS, add_input, add_json, add_target, add_weights, choices
 from repc.cli.build import write_certificate, writing
+from repc.cli.inputs import kind_of
 from repc.cli.recipe import Recipe
 from repc.cli.screen import Say, Screen
 
@@ -77,7 +78,7 @@ def run(args: Namespace, screen: Screen) -> int:
             say("writing", None)
             with writing(folder, recipe, record) as staging:
                 write(fused, wanted, staging)
-                if report is not None and "onnx" in wanted:
+                if report is not None and "onnx" in wanted and kind_of(recipe.input) == "spec":
                     write_certificate(staging, fused.certificate(report), recipe)
     if args.json:
         screen.json(record)

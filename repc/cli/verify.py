@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from repc.cli import errors
 from repc.cli.arguments import DTYPES, LEVELS, add_input, add_json, add_target, add_weights, choices
-from repc.cli.build import Build, read
+from repc.cli.build import CERTIFICATE, Build, read
 from repc.cli.compile import fold
 from repc.cli.layout import row
 from repc.cli.recipe import Recipe
@@ -16,7 +16,7 @@ from repc.cli.screen import GREEN, RED, Screen
 from repc.diagnostics import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from repc.driver import Fused
     from repc.verify import Options, Report
@@ -26,9 +26,12 @@ examples:
   repc verify build/a0
   repc verify repc:repvgg/RepVGG_A0 --weights repvgg_a0.pth --inputs 16
   repc verify build/a0 --against ort --json
+  repc verify build/a0/certificate.json --level sample
   repc verify net.onnx
+  repc verify repc:repvgg/RepVGG_A0 --weights repvgg_a0.pth --artifact other.onnx
 
-A folder that compile wrote is checked as it lies there, against its spec and checkpoint.
+A folder that compile wrote, or its certificate, is checked as it lies there, against its spec and checkpoint.  A file
+that something else made is proved to be the model where its weights and values can be told, else it is compared.
 Exit code 0 where all is equivalent, 1 where not."""
 
 AGAINST = ("ort", "torch")
@@ -44,6 +47,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--level", choices=LEVELS, default="certify", help="prove the fold, or compare on sample inputs only"
     )
+    parser.add_argument("--artifact", metavar="FILE", help="an ONNX file of the same model, whoever made it")
     parser.add_argument("--inputs", type=int, default=8, metavar="N", help="how many inputs; by default 8")
     add_json(parser)
 
@@ -54,6 +58,7 @@ def run(args: Namespace, screen: Screen) -> int:
 
     against = choices(args.against, AGAINST)
     folder = Path(args.input)
+    folder = folder.parent if folder.name == CERTIFICATE else folder
     build = read(folder) if folder.is_dir() else None
     changed = build.changed() if build else []
     if changed:
@@ -64,12 +69,30 @@ def run(args: Namespace, screen: Screen) -> int:
             _check_weights(build, fused)
         say("verifying", None)
         options = Options(level=args.level, samples=args.inputs)
-        report = _compare(fused, build, against, options, lambda text, share: say(f"verifying: {text}", share))
+
+        def told(text: str, share: float) -> None:
+            say(f"verifying: {text}", share)
+
+        if args.artifact:
+            report = fused.verify_file(args.artifact, options, told)
+        else:
+            report = _compare(fused, build, against, options, told)
     if args.json:
         screen.json(report.to_dict())
     else:
         screen.result(_painted(report, screen))
+        if build and not args.artifact:
+            screen.result("".join(_checker(build)))
     return 0 if report else 1
+
+
+def _checker(build: Build) -> Iterator[str]:
+    """How somebody else checks the certificate of the folder, if there is one."""
+    if build.file(CERTIFICATE):
+        options = {"spec": build.recipe.input, "weights": build.recipe.weights, "container": build.recipe.container}
+        options |= {"adapter": build.recipe.adapter, "artifact": str(build.folder / "model.onnx")}
+        words = [f"--{name} {value}" for name, value in options.items() if value]
+        yield f"  Re-check independently: python -m repc.checker {build.folder / CERTIFICATE} {' '.join(words)}"
 
 
 def _refuse(folder: Path, changed: list[str], json: bool, screen: Screen) -> int:

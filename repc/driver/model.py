@@ -33,6 +33,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
+from repc.ops.arithmetic import Sum
 from repc.ops.norm import BatchNorm
 from repc.ops.opaque import Opaque
 from repc.ops.work import multiply_adds, nominal_sizes
@@ -41,6 +42,8 @@ from repc.semantics import bind
 from repc.verify import Options as Checks
 from repc.verify import Report, check_spec
 from repc.verify import verify as check_equal
+from repc.verify import verify_file as check_file
+from repc.verify.subject import quiet
 
 OPSET = 18
 
@@ -255,8 +258,7 @@ class Fused:
         """Compare train form, folded form, torch module and ONNX Runtime; see `repc.verify`.
 
         `against` names the runtimes, of which those are used that can express the model.  `file` is an ONNX file and
-        `tensors` are deployed weights that were written
-        earlier, to be compared instead of new ones.
+        `tensors` are deployed weights that were written earlier, to be compared instead of new ones.
         """
         on_file = "ort" in against and "onnx" in self.expressible
         on_module = "torch" in against and "torch" in self.expressible
@@ -271,6 +273,19 @@ class Fused:
             steps=self.trace.steps,
             progress=progress,
         )
+
+    def verify_file(
+        self, file: str | Path, checks: Checks | None = None, progress: Callable[[str, float], None] = quiet
+    ) -> Report:
+        """Whether an ONNX file that somebody else made is this model with these weights; see `repc.verify`.
+
+        It may be folded as here, not at all, or as exporters do: each batch norm into the convolution before it.
+        """
+        sums = {node.path for node in map(self.model.graph.__getitem__, self.model.graph) if isinstance(node.op, Sum)}
+        apart, _ = self.model.fold(replace(self.target, keep=tuple(sums)))
+        graphs = [self.graph, apart]
+        given = self.parameters.values
+        return check_file(self.model.graph, graphs, given, Path(file), options=checks, progress=progress)
 
     def certificate(self, report: Report) -> dict[str, Any] | None:
         """What `python -m repc.checker` needs to prove a report again; None where nothing was proved of an ONNX file.

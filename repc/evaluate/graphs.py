@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from repc.diagnostics import Diagnostic, Failure
 from repc.evaluate import errors
-from repc.evaluate.expressions import evaluate
+from repc.evaluate.expressions import Values
 from repc.ir.dims import Dim, free_dimension, symbols
 from repc.ir.dims import evaluate as size_at
 from repc.ir.expr import Expr
@@ -72,9 +72,7 @@ def compute(
     """
     keep = set(wanted)
     order = between(graph, keep, given)
-    weights = evaluate(
-        {(id, name): expr for id in order for name, expr in graph[id].weights.items()}, field, parameters
-    )
+    weights = Values({(id, name): expr for id in order for name, expr in graph[id].weights.items()}, field, parameters)
     uses = Counter(source for id in order for source in graph[id].inputs)
     values = {id: field.lift(value) for id, value in given.items() if id in uses or id in keep}
     known = dict(bound)
@@ -83,7 +81,7 @@ def compute(
     for id in order:
         node = graph[id]
         operands = {
-            name: values[source] if isinstance(source, int) else weights.pop((id, name))
+            name: values[source] if isinstance(source, int) else weights.take((id, name))
             for name, source in node.operands().items()
         }
         values[id] = node.op.at(known).apply(field, operands)

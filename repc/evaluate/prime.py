@@ -15,9 +15,9 @@ axis, so that every one is valid.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from hashlib import sha256
 from itertools import product
 from math import prod
@@ -214,14 +214,10 @@ class PrimeField:
         return self._tables[key][_places(x)]
 
     def sqrt(self, x: Tensor) -> Tensor:
-        """With signs, x^((p + 1) / 4), the root that is positive; where there is none, that of −x."""
+        """With signs, the root that is positive; where there is none, that of −x."""
         if not self.signs:
             return self._inverse(self.table("rsqrt", (), x))
-        root = x
-        for bit in f"{(P + 1) // 4:b}"[1:]:
-            root = self.mul(root, root)
-            root = self.mul(root, x) if bit == "1" else root
-        return root
+        return powers((P + 1) // 4)[_places(x)]
 
     def absolute(self, x: Tensor) -> Tensor:
         """x times its sign, or an even table."""
@@ -229,11 +225,11 @@ class PrimeField:
 
     def sign(self, x: Tensor) -> Tensor:
         """1, −1, or 0 for zero: the Legendre symbol, whatever the signs of other functions are."""
-        return legendre()[_places(x)]
+        return powers((P - 1) // 2)[_places(x)]
 
     def _inverse(self, x: Tensor) -> Tensor:
         self.divided_by_zero |= bool((x == 0).any())
-        return inverses()[_places(x)]
+        return powers(P - 2)[_places(x)]
 
     def _generator(self, name: str) -> torch.Generator:
         digest = sha256(f"{self.seed}\n{name}".encode()).digest()
@@ -265,28 +261,13 @@ def _places(x: Tensor) -> Tensor:
     return (x + LARGEST).to(torch.int64)
 
 
-@lru_cache(maxsize=1)
-def legendre() -> Tensor:
-    """1 for every square, −1 for every other residue, and 0 for zero."""
-    roots = torch.arange(1, LARGEST + 1, dtype=torch.float64)
-    symbols = torch.full((P,), -1.0, dtype=torch.float64)
-    symbols[_places(_reduced(roots * roots))] = 1.0
-    symbols[LARGEST] = 0.0
-    return symbols
-
-
-@lru_cache(maxsize=1)
-def inverses() -> Tensor:
-    """The inverse of every residue, by Fermat: x to the power of p − 2; of zero, zero."""
+@cache
+def powers(exponent: int) -> Tensor:
+    """Every residue to that power: to p − 2 its inverse (Fermat), to (p − 1) / 2 its Legendre symbol (Euler)."""
     base = torch.arange(-LARGEST, LARGEST + 1, dtype=torch.float64)
     power = torch.ones_like(base)
-    for bit in _bits(P - 2):
+    for digit in f"{exponent:b}":
         power = _reduced(power * power)
-        if bit:
+        if digit == "1":
             power = _reduced(power * base)
     return power
-
-
-def _bits(number: int) -> Iterator[bool]:
-    """Binary digits, the highest first."""
-    return (digit == "1" for digit in f"{number:b}")

@@ -86,26 +86,15 @@ def prove(
     with torch.no_grad(), _one_thread():
         for segment in waiting:
             progress(len(found) / len(waiting))
-            found.append(_verdict(train, fused, same, segment, facts, fields, seed))
+            found.append(_verdict(_Sides(train, fused, segment, facts, fields), same, seed))
     return found
 
 
-def _verdict(
-    train: Graph,
-    fused: Graph,
-    same: Mapping[NodeId, NodeId],
-    segment: Segment,
-    facts: Sequence[Fact],
-    fields: Callable[[str, bool], PrimeField],
-    seed: int,
-) -> Verdict:
+def _verdict(sides: _Sides, same: Mapping[NodeId, NodeId], seed: int) -> Verdict:
     """Sides that differ are looked at again from further back, until nothing that they start from is related."""
-    while True:
-        found = _Sides(train, fused, segment, facts, fields).verdict(seed)
-        further = None if found.equal else wider(train, fused, same, segment)
-        if further is None:
-            return found
-        segment = further
+    found = sides.verdict(seed)
+    further = None if found.equal else sides.wider(same)
+    return _verdict(further, same, seed) if further else found
 
 
 @contextmanager
@@ -130,10 +119,16 @@ class _Sides:
         facts: Sequence[Fact],
         fields: Callable[[str, bool], PrimeField],
     ) -> None:
-        self._train, self._fused, self._segment, self._fields = train, fused, segment, fields
+        self._train, self._fused, self._segment = train, fused, segment
+        self._known, self._fields = facts, fields
         exprs = [*_weights(train, segment.train), *_weights(fused, segment.fused)]
         self._parameters = parameters(exprs)
         self._facts = [fact for fact in facts if parameters([fact.expr]).keys() <= self._parameters.keys()]
+
+    def wider(self, same: Mapping[NodeId, NodeId]) -> _Sides | None:
+        """The same result from earlier values, where some of those that it is computed from depend on others."""
+        further = wider(self._train, self._fused, same, self._segment)
+        return further and _Sides(self._train, self._fused, further, self._known, self._fields)
 
     def verdict(self, seed: int) -> Verdict:
         train, fused, segment = self._train, self._fused, self._segment
@@ -166,38 +161,39 @@ class _Sides:
 
     def _values(self, field: PrimeField, sizes: Mapping[str, int]) -> tuple[Tensor, Tensor]:
         segment = self._segment
-        drawn = {path: _drawn(field, expr.type, f"parameter {path}", {}) for path, expr in self._parameters.items()}
+        made = {path: drawn(field, expr.type, f"parameter {path}", {}) for path, expr in self._parameters.items()}
         for fact in self._facts:
-            _impose(fact, field, drawn)
+            _impose(fact, field, made)
         starts = {
-            twin: _drawn(field, self._train[id].type, f"value {twin}", sizes) for id, twin in segment.given.items()
+            twin: drawn(field, self._train[id].type, f"value {twin}", sizes) for id, twin in segment.given.items()
         }
         given = {id: starts[twin] for id, twin in segment.given.items()}
         read = {source for id in segment.fused for source in self._fused[id].inputs}
         for id in read.intersection(self._fused.inputs.values()).difference(starts):
-            starts[id] = _drawn(field, self._fused[id].type, f"value {id}", sizes)
-        expected = compute(self._train, field, given, drawn, [segment.result], sizes)
-        found = compute(self._fused, field, starts, drawn, [segment.twin], sizes)
+            starts[id] = drawn(field, self._fused[id].type, f"value {id}", sizes)
+        expected = compute(self._train, field, given, made, [segment.result], sizes)
+        found = compute(self._fused, field, starts, made, [segment.twin], sizes)
         return expected[segment.result], found[segment.twin]
 
 
-def _drawn(field: PrimeField, type: TensorType, name: str, sizes: Mapping[str, int]) -> Tensor:
-    drawn = field.draw([size_at(dim, sizes) for dim in type.shape], name)
-    return field.cast(drawn.remainder(2) if type.dtype == "bool" else drawn, type.dtype)
+def drawn(field: PrimeField, type: TensorType, name: str, sizes: Mapping[str, int]) -> Tensor:
+    """A random value of a type, its free dimensions having these sizes; always the same for one name."""
+    value = field.draw([size_at(dim, sizes) for dim in type.shape], name)
+    return field.cast(value.remainder(2) if type.dtype == "bool" else value, type.dtype)
 
 
 def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
     """Change what was drawn so that a fact holds, by a parameter each element of which is a factor of one of the fact.
 
-    Which is found by scaling all elements of a parameter differently, and looking at what that does.
+    Which is found by scaling all elements of a parameter differently, by squares, and looking at what that does; the
+    smallest parameters first, since a vector is what a person would have set.
     """
     value = evaluate({"": fact.expr}, field, drawn)[""].flatten()
-    for path in parameters([fact.expr]):
-        # Squares of different numbers: no two are the same factor, and none is negative.
-        roots = torch.arange(2, drawn[path].numel() + 2, dtype=torch.float64)
-        if len(roots) > P // 2 - 2:
-            continue
-        scale = field.mul(roots, roots).reshape(drawn[path].shape)
+    for path in sorted(parameters([fact.expr]), key=lambda path: drawn[path].numel()):
+        if drawn[path].numel() >= P // 2:
+            return
+        roots = torch.arange(1, drawn[path].numel() + 1, dtype=torch.float64).reshape(drawn[path].shape)
+        scale = field.mul(field.mul(roots, roots), field.draw_positive((), f"scale {path}"))
         scaled = {**drawn, path: field.mul(drawn[path], scale)}
         ratio = field.div(evaluate({"": fact.expr}, field, scaled)[""].flatten(), value)
         factors = {float(s): i for i, s in enumerate(scale.flatten())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from repc.evaluate.graphs import between
@@ -157,12 +157,13 @@ def tile(train: Graph, fused: Graph, segment: Segment, shift: int) -> dict[str, 
         wanted += [(dim, extent + (axis + shift) % 2) for axis, dim in enumerate(train[id].type.shape)]
     for graph, nodes in ((train, segment.train), (fused, segment.fused)):
         wanted += [(dim, 1) for id in nodes for dim in graph[id].type.shape]
-    front = symbols(dim for id in train.inputs.values() for dim in train[id].type.shape[:1])
-    return _least(wanted, dict.fromkeys(front, BATCH))
+    return least(train, wanted)
 
 
-def _least(wanted: list[tuple[Dim, int]], bound: dict[str, int]) -> dict[str, int]:
-    """The least sizes, one after another by name, at which every dimension has its extent."""
+def least(graph: Graph, wanted: Iterable[tuple[Dim, int]]) -> dict[str, int]:
+    """The least free dimensions, one after another by name, at which every size has its extent; batches have two."""
+    front = symbols(dim for id in graph.inputs.values() for dim in graph[id].type.shape[:1])
+    bound = dict.fromkeys(front, BATCH)
     free = [(dim, least, symbols([dim])) for dim, least in wanted if symbols([dim])]
     for name in sorted(set[str]().union(*(names for _, _, names in free)) - bound.keys()):
         known = bound.keys() | {name}

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from repc.backends.torch import inference_module
+from repc.backends.torch import Network, inference_module
 from repc.diagnostics import Failure
 from repc.evaluate.dtypes import DTYPES
 from repc.evaluate.stored import deployed

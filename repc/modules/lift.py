@@ -19,7 +19,7 @@ def lift(
     kwargs: Mapping[str, Any] | None = None,
     dynamic: Mapping[str, Any] | None = None,
 ) -> Lifted:
-    """A module in evaluation mode as the text of a spec: blocks have the names of its classes, labels are its keys.
+    """A module in evaluation mode as the text of a spec: blocks named after its classes, labels as in its state_dict.
 
     It is called with `args` and `kwargs`; `dynamic` says which sizes stay free besides the batch, as in `fold`.  The
     text is checked to mean the same network.  Raises `Failure` where the module trains or cannot be exported.

@@ -19,8 +19,8 @@ class Chain:
 
     `row` are the operators that follow each other, the last one first, and `links` how each is seen; `nodes` are all
     that the map would do away with: these, and the branches of those that are sums.  `base` is the one whose name the
-    map would keep.  `view` is the map, with blanks for weight and bias where `whole` has yet to make them.  `fault` says
-    why the map is not what the operators compute.
+    map would keep.  `view` is the map, with blanks for weight and bias where `whole` has yet to make them.  `fault`
+    says why the map is not what the operators compute.
     """
 
     row: tuple[NodeId, ...]

@@ -1,8 +1,8 @@
 """Two linear operators in a row as one: the composed kernel, and where it would differ from the two.
 
 Output y of a convolution reads x at ``s·y + d·j − p``, so that of two in a row reads it at ``s₁s₂·y + (d₁·i + s₁d₂·j) −
-(p₁ + s₁p₂)``: tap (i, j) lands at ``d₁·i + s₁d₂·j``, and the kernels multiply like polynomials.  Their product is itself
-a transposed convolution, of the outer kernel with the inner one.  Two transposed convolutions compose as the
+(p₁ + s₁p₂)``: tap (i, j) lands at ``d₁·i + s₁d₂·j``, and the kernels multiply like polynomials.  Their product is
+itself a transposed convolution, of the outer kernel with the inner one.  Two transposed convolutions compose as the
 convolutions that they are the transposes of, in the other order.
 """
 
@@ -98,7 +98,9 @@ def fault(outer: LinearView, inner: LinearView) -> Fault | None:
 
 def _transposed_fault(outer: LinearView, inner: LinearView) -> Fault | None:
     found = outline(outer, inner)
-    if any(window.extra >= max(stride, window.dilation) for window, stride in zip(found.frame, found.stride, strict=True)):
+    if any(
+        window.extra >= max(stride, window.dilation) for window, stride in zip(found.frame, found.stride, strict=True)
+    ):
         return Fault("{outer} and {inner} in one would need more output padding than there is", "use less in {outer}")
     reaches = (window.before + window.last for window in outer.frame)
     cuts = (min(window.before, window.after - window.extra) for window in outer.frame)

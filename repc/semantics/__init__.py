@@ -11,6 +11,7 @@ from repc.semantics.check import check
 from repc.semantics.elaborate import block_of, elaborate, elaborate_block
 from repc.semantics.library import FileLibrary, OpenedSpec, open_spec, shipped_names, shipped_source
 from repc.semantics.modules import Library, Module, load
+from repc.semantics.stored import Stored, adapt_stored
 from repc.semantics.targets import targets
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Library",
     "Module",
     "OpenedSpec",
+    "Stored",
+    "adapt_stored",
     "bind",
     "block_of",
     "check",

@@ -8,12 +8,14 @@ meets the adapter's own weights.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
-from repc.ir.expr import Apply, Param
+from repc.ir.expr import Apply, Param, apply
 from repc.ir.paths import Pattern
+from repc.ops.constant import Fill
 from repc.semantics import errors
 from repc.semantics.context import Context, Env
 from repc.semantics.errors import Rejected
@@ -59,18 +61,36 @@ def use_on_weight(ctx: Context, param: Param, env: Env) -> Value:
     return value
 
 
-def use_on_layer(ctx: Context, env: Env, definition: tree.Definition) -> None:
-    """Attachments to a layer as a whole replace its weight and bias; a missing bias may be made."""
-    names = {w.key or w.name: w.name for w in definition.body.statements if isinstance(w, tree.Weight)}
+def use_on_layer(ctx: Context, env: Env, names: Mapping[str, str]) -> None:
+    """Attachments to a layer as a whole replace its weight and bias; a missing bias may be made.
+
+    `names` leads from the keys of the layer's weights to their names in its body.
+    """
     keys = [key for key in ("weight", "bias") if key in names]
     if "weight" not in names or not ctx.path:
         return
     for attachment in _verb(ctx, "use"):
         if attachment.fits(ctx, ctx.dotted, env):
             weights = tuple(value for value in (env.names[names[key]] for key in keys) if value is not None)
+            if len(weights) < len(keys) and _own_ports(attachment) == len(keys):
+                weights = (*weights, *_zero_bias(weights))
             results = _use(ctx, attachment, ctx.dotted, weights, most=len(keys))
             for key, result in zip(keys, results, strict=False):
                 env.names[names[key]] = ctx.parts[-1][key] = result
+
+
+def _own_ports(attachment: Attachment) -> int:
+    """How many ports of an attached block are for the weights of a layer."""
+    layer = attachment.layer
+    ports = layer.definition.ports if isinstance(layer, BlockLayer) else ()
+    return sum(port.name not in attachment.shared for port in ports)
+
+
+def _zero_bias(weights: tuple[Value, ...]) -> Iterator[Value]:
+    """The bias of a layer that has none."""
+    for weight in weights:
+        if isinstance(weight, EXPRS):
+            yield apply(Fill(weight.type.concrete()[:1], Fraction(0), weight.type.dtype))
 
 
 def _use(ctx: Context, attachment: Attachment, path: str, weights: tuple[Value, ...], most: int) -> tuple[Value, ...]:

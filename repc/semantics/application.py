@@ -135,7 +135,7 @@ def run_body(ctx: Context, definition: tree.Definition, env: Env) -> list[tuple[
     for statement in body.statements:
         if not _run_statement(ctx, statement, env):
             return []
-    adapters.use_on_layer(ctx, env, definition)
+    adapters.use_on_layer(ctx, env, _keys(body))
     values, exprs = tuple(ctx.evaluate(ctx, result, env) for result in body.results), body.results
     if len(values) == 1 and isinstance(values[0], tuple) and values[0]:
         values, exprs = values[0], exprs * len(values[0])
@@ -148,6 +148,11 @@ def run_body(ctx: Context, definition: tree.Definition, env: Env) -> list[tuple[
             raise Rejected(errors.rank(span, what, span.text, describe(tuple(value for value, _ in results))))
         bind_type(ctx, definition.result, results[0][0], env, span, what, new=False)
     return results
+
+
+def _keys(body: tree.Body) -> dict[str, str]:
+    """The weights of a body: their keys, and their names in it."""
+    return {w.key or w.name: w.name for w in body.statements if isinstance(w, tree.Weight)}
 
 
 def _run_statement(ctx: Context, statement: tree.Statement, env: Env) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import prod
 
 from repc.ir.types import DTYPES
 from repc.ops.constant import Constant, Fill
@@ -12,7 +11,7 @@ from repc.semantics.values import Value, as_number
 
 
 def tensor(c: Call) -> Value:
-    """The numbers of a list, or of lists of equal length; a `shape` gives them another."""
+    """The numbers of a list, or of lists of equal length."""
     rows, shape = [c.attributes["values"]], list[int]()
     while rows and all(isinstance(row, tuple) for row in rows):
         lists = [row for row in rows if isinstance(row, tuple)]
@@ -23,10 +22,7 @@ def tensor(c: Call) -> Value:
     numbers = [number for number in map(as_number, rows) if number is not None]
     if len(numbers) < len(rows):
         raise c.wrong("values", "a list of numbers, or of such lists")
-    given = tuple(shape) if c.attributes["shape"] is None else c.sizes("shape")
-    if prod(given) != len(numbers):
-        raise c.wrong("shape", f"sizes of {len(numbers)} elements in all")
-    return c.emit(Constant(given, tuple(map(Fraction, numbers))))
+    return c.emit(Constant(tuple(shape), tuple(map(Fraction, numbers))))
 
 
 def fill(c: Call) -> Value:

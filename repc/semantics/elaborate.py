@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from repc.diagnostics import Failure
 from repc.ir.graph import Graph
@@ -22,6 +23,9 @@ from repc.semantics.modules import Module, Named
 from repc.semantics.values import Activation, Tensor, Value, describe
 from repc.semantics.weights import declare
 from repc.syntax import tree
+
+Layers: TypeAlias = list[tuple[tree.Adapt, Module]]
+"""Adapters with the modules that they stand in."""
 
 _STACK = 20_000
 """Frames that nested calls of blocks may need: the limit on their depth times what one level takes, and room."""
@@ -94,18 +98,40 @@ def _unwrap(
     ctx: Context, named: Named, home: Module, given: Mapping[str, Value]
 ) -> tuple[tree.Definition, Module, dict[str, Value]]:
     """The model behind adapters, its parameters, and the attachments on the way (innermost first)."""
-    layers: list[tuple[tree.Adapt, Module]] = []
+    layers, found = unwrapped(named, home)
+    if found is None:
+        adapt, place = layers[-1]
+        raise Rejected(errors.unknown_name(adapt.span, adapt.base, place.visible()))
+    definition, place = found
+    if definition.kind != "model":
+        raise Rejected(errors.not_a_model(layers[-1][0].span if layers else definition.span, definition.name))
+    rest = attach_all(ctx, layers, given)
+    names = [parameter.name for parameter in definition.parameters]
+    unknown = [key for key in rest if key not in names]
+    if unknown:
+        raise Rejected(errors.unknown_keyword(definition.span, definition.name, unknown[0], names))
+    return definition, place, _parameters(ctx, definition, rest, place).names
+
+
+def unwrapped(named: Named, home: Module) -> tuple[Layers, tuple[tree.Definition, Module] | None]:
+    """The adapters of a model, outermost first, and what they adapt in the end, None where no spec defines it.
+
+    Raises `Rejected` for one that adapts itself.
+    """
+    layers: Layers = []
     while isinstance(named, tree.Adapt):
         layers.append((named, home))
         found = home.find(named.base)
         if found is None:
-            raise Rejected(errors.unknown_name(named.span, named.base, home.visible()))
+            return layers, None
         if any(found[0] is adapt for adapt, _ in layers):
             raise Rejected(errors.adapts_itself(named.span, named.name))
         named, home = found
-    if named.kind != "model":
-        place = layers[-1][0].span if layers else named.span
-        raise Rejected(errors.not_a_model(place, named.name))
+    return layers, (named, home)
+
+
+def attach_all(ctx: Context, layers: Layers, given: Mapping[str, Value]) -> dict[str, Value]:
+    """Enter the weights and attachments of adapters, the innermost first; what is left of the given parameters."""
     rest = dict(given)
     for adapt, place in reversed(layers):
         own = {p.name: rest.pop(p.name) for p in adapt.parameters if p.name in rest}
@@ -113,10 +139,7 @@ def _unwrap(
         env.names.update({weight.name: declare(ctx, weight, env) for weight in adapt.weights})
         ctx.attachments.extend(_attachment(ctx, item, env, adapt) for item in adapt.attachments)
         ctx.frozen = True
-    unknown = [key for key in rest if key not in [p.name for p in named.parameters]]
-    if unknown:
-        raise Rejected(errors.unknown_keyword(named.span, named.name, unknown[0], [p.name for p in named.parameters]))
-    return named, home, _parameters(ctx, named, rest, home).names
+    return rest
 
 
 def _parameters(ctx: Context, named: Named, given: Mapping[str, Value], home: Module) -> Env:

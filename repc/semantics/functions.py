@@ -144,7 +144,7 @@ _REDUCE: Mapping[str, Value] = {"axis": REQUIRED, "keep": False}
 _EPS = Fraction(1, 100_000)
 
 _TABLE = (
-    Function("tensor", (), constants.tensor, {"values": REQUIRED, "shape": None}, positional=1),
+    Function("tensor", (), constants.tensor, {"values": REQUIRED}, positional=1),
     Function("fill", (), constants.fill, {"shape": REQUIRED, "value": REQUIRED, "dtype": "f32"}, positional=2),
     Function("eye", (), lambda c: c.emit(Eye(c.integer("size", least=1))), {"size": REQUIRED}, positional=1),
     Function("arange", (), constants.arange, {"size": REQUIRED}, positional=1),

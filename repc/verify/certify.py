@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from repc.evaluate.proof import Verdict, prove
 from repc.ir.graph import Graph
-from repc.ir.trace import Step
+from repc.ir.trace import Fact, Step
 from repc.verify.cuts import Correspondence, Cut, correspondence
 from repc.verify.subject import Progress, quiet
 
@@ -46,9 +46,21 @@ def certify(
     `steps` are the rewrites that led from one to the other: what they rely on is imposed on the random values.  No
     weights are needed, and the answer holds for all of them.
     """
-    same = correspondence(train, fused)
+    facts = [fact for step in steps for fact in step.facts]
+    return prove_at(train, fused, correspondence(train, fused), facts, seed=seed, progress=progress)
+
+
+def prove_at(
+    train: Graph,
+    other: Graph,
+    same: Correspondence,
+    facts: Sequence[Fact] = (),
+    *,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> Proof:
+    """The same for any graph that is said to have these values in common with the training graph."""
     labels = {id: cut for cut, id in same.train.items()}
     pairs = {id: same.fused[cut] for cut, id in same.train.items()}
-    facts = [fact for step in steps for fact in step.facts]
-    verdicts = prove(train, fused, pairs, facts, seed=seed, progress=lambda share: progress("algebra", share))
+    verdicts = prove(train, other, pairs, facts, seed=seed, progress=lambda share: progress("algebra", share))
     return Proof(same, seed, tuple((labels[verdict.result], verdict) for verdict in verdicts))

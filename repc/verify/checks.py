@@ -20,7 +20,7 @@ SHOWN = 3  # segments that are named in a row
 TOLERANCE = 1e-11  # what two ways to compute a network in float64 may differ by
 
 
-def algebra(proof: Proof) -> Check:
+def algebra(proof: Proof, name: str = "algebra (train = folded)") -> Check:
     """Both graphs compute the same for all weights and inputs."""
     figures = [Figure(cut.label, cut.place, "", 0.0 if v.equal else 1.0, 1.0, 0.0) for cut, v in proof.segments]
     equal, trials = sum(figure.passed for figure in figures), max((v.trials for _, v in proof.segments), default=0)
@@ -32,7 +32,13 @@ def algebra(proof: Proof) -> Check:
         detail += f"; at the sizes tried: {', '.join(partial[:SHOWN])}" + (", …" if len(partial) > SHOWN else "")
     wrong = proof.first_wrong
     reason = f"{wrong[0]} is not what is trained: {wrong[1].reason}" if wrong else ""
-    return _check("algebra (train = folded)", "equal", detail, reason, figures)
+    return _check(name, "equal", detail, reason, figures)
+
+
+def matched(count: int, far: float, allowed: float) -> Check:
+    """So many initializers of a file were taken for weights of the network."""
+    figures = [Figure("initializers", "", "", far, allowed, allowed)]
+    return _check("weights (matched)", "close", f"{count} initializers, rel {far:.1e}", "", figures)
 
 
 def _power_of_ten(chance: float) -> str:

@@ -49,7 +49,7 @@ def compare(
         check = agreement("reference (float64)", oracle)
     else:
         unit = torch.finfo(dtype).eps
-        slack = {} if isinstance(b, nn.Module) else dict.fromkeys(outputs, limit * unit * sqrt(_positions(sample)))
+        slack = {} if isinstance(b, nn.Module) else dict.fromkeys(outputs, limit * unit * sqrt(positions(sample)))
         check = accuracy(found.name, found, Noise(noise, unit, limit, slack))
     return Report(type(a).__name__, describe(sample, "given"), (check,), NOT_COVERED)
 
@@ -59,7 +59,7 @@ def _dtype(b: nn.Module | onnx.ModelProto | str | Path) -> torch.dtype:
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
 
-def _positions(sample: Sequence[Batch]) -> int:
+def positions(sample: Sequence[Batch]) -> int:
     """How many values a pool over all of an input would add up, which ONNX Runtime does one after another."""
     return max(prod(x.shape[2:]) for batch in sample for x in batch.inputs.values())
 

@@ -75,7 +75,12 @@ def correspondence(train: Graph, fused: Graph) -> Correspondence:
     """
     given = set(train.inputs.values())
     results = {id: fused.outputs[name] for name, id in train.outputs.items()}
-    pairs = {id: results.get(id, id) for id in train.order() if id in results or (id in fused and id not in given)}
+    ids = (id for id in train.order() if id in results or (id in fused and id not in given))
+    return corresponding(train, {id: results.get(id, id) for id in ids})
+
+
+def corresponding(train: Graph, pairs: Mapping[NodeId, NodeId]) -> Correspondence:
+    """The cuts between these nodes of the training graph, in its order, and those of another."""
     borders = _borders(train, pairs)
     labels = _labels(train, pairs)
     cuts = {id: Cut(labels[id], place(train[id].origin), borders[id]) for id in pairs}

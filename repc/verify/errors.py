@@ -26,3 +26,21 @@ def unknown_size(name: str, free: Sequence[str]) -> Diagnostic:
 def no_data() -> Diagnostic:
     """Networks are to be compared on nothing."""
     return Diagnostic("E813", "there is no data to compare on", help="give at least one batch")
+
+
+def other_inputs(found: Sequence[str], wanted: Sequence[str]) -> Diagnostic:
+    """A file takes other inputs than the network, or inputs of another size."""
+    return Diagnostic(
+        "E814",
+        f"the file takes {', '.join(found) or 'nothing'}, and the network {', '.join(wanted) or 'nothing'}",
+        help="give a file of this network, or pin the sizes that it was made for: --size h=224",
+    )
+
+
+def other_outputs(found: Sequence[str], wanted: Sequence[str]) -> Diagnostic:
+    """A file gives other outputs than the network."""
+    return Diagnostic(
+        "E815",
+        f"the file gives {', '.join(found) or 'nothing'}, and the network {', '.join(wanted) or 'nothing'}",
+        help="give a file of this network",
+    )

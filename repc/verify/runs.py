@@ -169,11 +169,25 @@ def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> Any:
         options.graph_optimization_level = _runtime().GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     if isinstance(model, Path):
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
-    data = model.read_bytes() if isinstance(model, Path) else model.SerializeToString()
-    # Protocol buffers merge when they are concatenated, so outputs are added without a copy of the weights.
-    added = onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in further])
-    data += onnx.ModelProto(graph=added).SerializeToString()
+    data = model.read_bytes() if isinstance(model, Path) else _serialized(model, further)
+    if isinstance(model, Path) and further:
+        # Protocol buffers merge when they are concatenated.
+        data += onnx.ModelProto(graph=_outputs(further)).SerializeToString()
     return _runtime().InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _serialized(model: onnx.ModelProto, further: Sequence[str]) -> bytes:
+    """With more outputs, which the model has for that moment only: its weights are not copied."""
+    count = len(model.graph.output)
+    model.graph.output.extend(_outputs(further).output)
+    try:
+        return model.SerializeToString()
+    finally:
+        del model.graph.output[count:]
+
+
+def _outputs(names: Sequence[str]) -> onnx.GraphProto:
+    return onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in names])
 
 
 def read_model(path: Path, *, external: bool) -> onnx.ModelProto:

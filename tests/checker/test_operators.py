@@ -30,7 +30,7 @@ def proved(net: Network, opset: int) -> list[Verdict]:
 @pytest.mark.parametrize(
     "family", [*test_operators.FAMILIES, *test_selection.FAMILIES], ids=lambda family: family.__name__
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_what_is_written_is_read_as_it_was_meant(family: Family, data: st.DataObject) -> None:
     net = Network(0)

@@ -255,6 +255,14 @@ def test_an_exported_program(repc: Repc) -> None:
     assert "E946" in repc("show", "net.pt2", "--size", "b=2").err
 
 
+@pytest.mark.parametrize(("content", "code"), [(None, "E511"), (b"", "E512"), (b"PK\x03\x04rubbish", "E512")])
+def test_a_file_that_is_no_exported_program(repc: Repc, content: bytes | None, code: str) -> None:
+    if content is not None:
+        Path("net.pt2").write_bytes(content)
+    ran = repc("compile", "net.pt2")
+    assert (ran.code, ran.out, f"error[{code}]" in ran.err) == (2, "", True)
+
+
 @pytest.mark.parametrize("option", ["--set", "--adapter", "--input"])
 def test_options_that_an_onnx_file_does_not_take(repc: Repc, file: Path, option: str) -> None:
     ran = repc("compile", file, option, "x=1" if option == "--set" else "x=f32[1]")

@@ -167,12 +167,17 @@ def keeping(pen: Pen, x: Shape) -> Layer:
 
 
 def any_layer(pen: Pen, x: Shape) -> Layer:
-    kind = pen.among("conv", "conv", "point", "transposed", "affine", "pointwise", "pool", "pad", "shuffle")
-    if kind == "conv":
-        return conv(pen, x, pen.among(*CHANNELS), surpluses(pen, x), pen.integer(1, 2))
-    if kind == "point":
-        return point(pen, x, pen.among(*CHANNELS))
-    if kind == "transposed":
-        return conv_transpose(pen, x, pen.among(*CHANNELS), surpluses(pen, x), pen.integer(1, 2))
-    makers = {"affine": affine, "pointwise": pointwise, "pool": pool, "pad": padding, "shuffle": shuffle}
+    kind = pen.among("linear", "linear", "affine", "pointwise", "space", "pad", "shuffle")
+    if kind == "linear":
+        layer = _linear(pen, x)
+        return layer.then(affine(pen, layer.out)) if pen.maybe() else layer
+    makers = {"affine": affine, "pointwise": pointwise, "space": pool, "pad": padding, "shuffle": shuffle}
     return makers[kind](pen, x)
+
+
+def _linear(pen: Pen, x: Shape) -> Layer:
+    channels, kind = pen.among(*CHANNELS), pen.among("conv", "point", "transposed")
+    if kind == "point":
+        return point(pen, x, channels)
+    make = conv if kind == "conv" else conv_transpose
+    return make(pen, x, channels, surpluses(pen, x), pen.integer(1, 2))

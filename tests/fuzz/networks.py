@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from hypothesis import strategies as st
 
@@ -116,9 +117,9 @@ def chain(pen: Pen, x: Value) -> Value:
 
 def branches(pen: Pen, x: Value) -> Value:
     """Branches that read one value and make values of one size, added or averaged."""
-    channels = pen.among(x.shape.channels, x.shape.channels, *layers.CHANNELS)
-    surplus = pen.among([0] * len(x.shape.sizes), layers.surpluses(pen, x.shape))
-    stride = pen.among(1, 1, 2)
+    channels, surplus, stride = x.shape.channels, [0] * len(x.shape.sizes), 1
+    if pen.maybe():
+        channels, surplus, stride = pen.among(*layers.CHANNELS), layers.surpluses(pen, x.shape), pen.among(1, 2)
     found = [_branch(pen, x, channels, surplus, stride) for _ in range(pen.integer(2, 4))]
     sizes = [layers.strided(size, extra, stride) for size, extra in zip(x.shape.sizes, surplus, strict=True)]
     merge = pen.among("sum", "sum", f"sum as {pen.name('merged')}", "mean")
@@ -127,11 +128,12 @@ def branches(pen: Pen, x: Value) -> Value:
 
 def _branch(pen: Pen, x: Value, channels: int, surplus: Sequence[int], stride: int) -> str:
     keeps = channels == x.shape.channels and stride == 1 and not any(surplus)
-    kinds = ["conv", "conv", "normed", "prepared", "point first", "point last", "two", "nonlinear"]
+    kinds = ["conv", "normed", "normed", "prepared", "point first", "point last", "two", "nonlinear"]
     kinds += ["transposed"] if stride == 1 else []
     kinds += ["pool"] if channels == x.shape.channels and max(surplus) <= 1 else []
-    kinds += ["plain", "affine", "affine", "pointwise"] if keeps else []
     kind = pen.among(*kinds)
+    if keeps and pen.maybe():
+        kind = pen.among("plain", "affine", "affine", "affine", "pointwise")
     text = x.name if kind == "plain" else f"{x.name} >> {_path(pen, kind, x.shape, channels, surplus, stride).text}"
     coefficient = pen.among("", "", "", "2 * ", "-", "1 / 3 * ")
     return f"{coefficient}({text})" if coefficient else text
@@ -184,8 +186,46 @@ def residual(pen: Pen, x: Value) -> Value:
 def numbers(pen: Pen, x: Value) -> Value:
     """Arithmetic with numbers and with vectors along the channels."""
     weight = pen.weight(x.shape.channels)
-    form = pen.among("2 * {x}", "{x} / 3", "{x} + 1", "-{x}", "{x} * along({w}, 1)", "{x} - along({w}, 1)", "{x} - {x}")
+    form = pen.among(
+        *("2 * {x}", "{x} / 3", "{x} + 1", "-{x}", "{x} * along({w}, 1)", "{x} - along({w}, 1)", "{x} - {x}"),
+        *("({x} + tanh({x})) + {x}", "relu({x}) / 3", "leaky_relu({x}) * along(exp({w}), 1)"),
+    )
     return pen.let(form.format(x=x.name, w=weight), x.shape)
+
+
+def moved(pen: Pen, x: Value) -> Value:
+    """Two values that are moved alike, added; or one that is moved twice."""
+    first, second = (layers.keeping(pen, x.shape) for _ in range(2))
+    move = layers.shuffle(pen, x.shape)
+    if pen.maybe():
+        return pen.let(f"{x.name} >> {move.text} >> {layers.shuffle(pen, move.out).text}", move.out)
+    term = f"({x.name} >> {second.text} >> {move.text})"
+    return pen.let(f"({x.name} >> {first.text} >> {move.text}) {pen.among('+', '-')} {term}", move.out)
+
+
+def siblings(pen: Pen, x: Value) -> Value:
+    """Convolutions of one value, side by side."""
+    surplus, stride = layers.surpluses(pen, x.shape), pen.integer(1, 2)
+    make = pen.among(layers.conv, layers.conv_transpose)
+    parts = [make(pen, x.shape, pen.among(*layers.CHANNELS), surplus, stride) for _ in range(2)]
+    texts = [part.then(layers.affine(pen, part.out)) if pen.maybe() else part for part in parts]
+    channels = sum(part.out.channels for part in parts)
+    value = " | ".join(f"{x.name} >> {part.text}" for part in texts)
+    return pen.let(f"concat {{ {value} }}", Shape(channels, parts[0].out.sizes))
+
+
+def tile(pen: Pen, x: Value) -> Value:
+    """A convolution beside a layer over all elements, where their number is known and small."""
+    size = prod(x.shape.sizes)
+    if pen.free or x.shape.channels * size > 64:
+        return chain(pen, x)
+    groups = layers.groups(pen, x.shape.channels, x.shape.channels)
+    elements, one = size * x.shape.channels, ", ".join("1" * len(x.shape.sizes))
+    flat = f"reshape({x.name}, [b, {elements}, {one}])"
+    layer = f"{flat} >> {pen.name('fc')}: Conv({elements}, 1, groups={groups})"
+    whole = f"reshape({layer}, [b, {x.shape.channels}, {', '.join(map(str, x.shape.sizes))}])"
+    beside = layers.conv(pen, x.shape, x.shape.channels, [0] * len(x.shape.sizes))
+    return pen.let(f"{whole} + ({x.name} >> {beside.text})", x.shape)
 
 
 def repeated(pen: Pen, x: Value) -> Value:
@@ -268,4 +308,7 @@ def _undone(weight: str, symmetry: str, scale: str) -> str:
     return forms[symmetry].format(w=weight, s=scale)
 
 
-STAGES = (chain, chain, branches, branches, branches, residual, numbers, repeated, tied, again, hidden)
+STAGES = (
+    *(chain, chain, branches, branches, branches, branches),
+    *(residual, numbers, moved, siblings, tile, repeated, tied, again, hidden),
+)

@@ -131,9 +131,8 @@ def test_a_module_that_trains_is_refused() -> None:
 
 
 def test_free_sizes_stay_free(tmp_path: Path) -> None:
-    module = nn.Sequential(
-        ConvNorm(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
-    ).eval()
+    layers = ConvNorm(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    module = nn.Sequential(*layers).eval()
     lifted = repc.lift(module, (torch.randn(2, 3, 16, 20),), dynamic={"input": {2: "height", 3: "width"}})
     assert "f32[batch, 3, height, width]" in lifted.text
     (tmp_path / "net.rep").write_text(lifted.text, encoding="utf-8")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,12 +72,19 @@ class Mutant:
         return f"{self.rule} {self.fault}"
 
 
-def mutated(graph: Graph, patches: Sequence[Patch], options: Options | None = None) -> tuple[Graph, Trace]:
-    """The graph folded while the patches are in place."""
+@contextmanager
+def patched(patches: Iterable[Patch]) -> Iterator[None]:
+    """Meanwhile the patches are in place."""
     with pytest.MonkeyPatch.context() as patching:
         for patch in patches:
             if isinstance(patch.owner, Mapping):
                 patching.setitem(patch.owner, patch.name, patch.wrong)
             else:
                 patching.setattr(patch.owner, patch.name, patch.wrong)
+        yield
+
+
+def mutated(graph: Graph, patches: Iterable[Patch], options: Options | None = None) -> tuple[Graph, Trace]:
+    """The graph folded while the patches are in place."""
+    with patched(patches):
         return fold(graph, options)

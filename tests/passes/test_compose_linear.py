@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from math import gcd
+from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repc.ir.expr import Expr
-from repc.ops import build
 from tests.passes import draw as d
 from tests.passes.build import EXACT, Folded, Net, folded
 
 CHANNELS = (4, 6)
 
 
-def window(data: st.DataObject, rank: int, *, pads: bool, small: bool = False) -> dict[str, object]:
+def window(data: st.DataObject, rank: int, *, pads: bool, small: bool = False) -> dict[str, Any]:
     """A kernel of its own along each axis."""
     taps = [data.draw(st.integers(1, 2 if small else 3)) for _ in range(rank)]
     widths = st.integers(0, 2)
@@ -33,7 +30,7 @@ def groups(data: st.DataObject, channels: int, out: int) -> int:
     return data.draw(st.sampled_from([n for n in (1, 2, 3, 4, 6) if gcd(channels, out) % n == 0]))
 
 
-def operators(net: Net, **options: object) -> Folded:
+def operators(net: Net, **options: Any) -> Folded:
     return folded(net, objective="operators", **options)
 
 

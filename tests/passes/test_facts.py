@@ -13,6 +13,7 @@ from repc.ir.expr import Expr
 from repc.ir.node import NodeId
 from repc.ir.operator import Operator
 from repc.ops import Affine, Function, Multiply, PRelu, build
+from repc.verify import certify
 from tests.passes.build import EXACT, Folded, Net, folded
 
 
@@ -53,6 +54,7 @@ def test_a_scale_passes_where_its_values_are_not_negative(op: Operator) -> None:
     assert [fact.kind for fact in found.trace.facts] == ["nonnegative"]
     assert holds(found)
     assert found.error() < EXACT
+    assert certify(net.graph, found.graph, found.trace.steps)
 
 
 def test_one_negative_channel_is_enough_to_refuse() -> None:
@@ -141,6 +143,25 @@ def test_with_zero_padding_only_zeros_go() -> None:
     assert [fact.kind for fact in found.trace.facts] == ["zero", "zero"]
     assert holds(found)
     assert found.error() < EXACT
+
+
+def test_merged_branches_are_zero_one_by_one() -> None:
+    """So that each fact is about a product, on which a proof can impose it."""
+    net = Net()
+    x = image(net)
+    wide = net.batch_norm(net.conv(x, "a", 8, padding=1), "bn")
+    point = net.batch_norm(net.conv(x, "p", 8, (1, 1)), "p.bn")
+    dead(net, 1, 2)
+    net.values["p.bn.weight"][1] = 0
+    net.values["p.bn.weight"][4] = 0.4
+    net.output(net.conv(net.relu(net.sum(wide, point)), "b", 5))
+    found = folded(net, values=looking(net))
+    assert found.trace.steps[-1].detail == "1 of 8 channels are constant"
+    assert len(found.trace.facts) == 2
+    assert holds(found)
+    assert found.error() < EXACT
+    assert certify(net.graph, found.graph, found.trace.steps)
+    assert not certify(net.graph, found.graph)
 
 
 def test_linear_layers_lose_features() -> None:

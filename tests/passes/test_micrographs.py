@@ -209,7 +209,7 @@ IDEAL: dict[Callable[[Net], int], dict[str, int]] = {
     m27: CONV,
     m28: CONV,
 }
-OBJECTIVE = {m16: "operators"}
+OBJECTIVE: dict[Callable[[Net], int], str] = {m16: "operators"}
 
 
 def fold_network(make: Callable[[Net], int]) -> Folded:

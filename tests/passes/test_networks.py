@@ -129,7 +129,7 @@ def ghostnet(net: Net) -> NodeId:
     both = part(net, concat(net, first, cheap), 1, 0, 7)
     gate = conv_norm(net, net.node(AvgPool((2, 2), (2, 2), ((0, 0), (0, 0))), x=x), "g", 7)
     gate = conv_norm(net, conv_norm(net, gate, "h", 7, (1, 5), 7), "v", 7, (5, 1), 7)
-    gate = net.node(Upsample((2, 2)), x=net.node(Function("sigmoid"), x=gate))
+    gate = net.node(Upsample((Fraction(2), Fraction(2))), x=net.node(Function("sigmoid"), x=gate))
     return net.node(Multiply(), a=both, b=gate)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,9 +108,8 @@ def one_bias_only(net: Net) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("make", [other_stride, other_source, other_padding, grouped, shared, one_bias_only])
-def test_what_does_not_stack(make: object) -> None:
+def test_what_does_not_stack(make: Callable[[Net], tuple[int, ...]]) -> None:
     net = Net()
-    assert callable(make)
     found = folded(net.output(concat(net, *make(net))))
     assert found.count()["conv"] == 2
     assert found.trace.steps == []

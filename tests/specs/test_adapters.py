@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -46,7 +48,7 @@ def test_shipped_adapted_models_are_the_same_as_imported_ones(name: str, case: s
     for key, tensor in load_file(folder / "adapter_model.safetensors").items():
         path = key.removeprefix("base_model.model.")
         state[path.replace(".lora_", ".lora.lora_")] = tensor
-    ours = repc.load(f"repc:tuned/{name}").fuse(state).state_dict()
+    ours = repc.load(f"repc:tuned/{name}").fuse(state, "official").state_dict()
     merged = load_file(folder / "merged.safetensors")
     assert max(relative(ours[key], merged[key]) for key in merged) < 1e-6
 
@@ -68,3 +70,25 @@ def test_adapters_on_every_branch_fold_away() -> None:
     (before,) = run(model.graph, double, {"image": image}, state).values()
     (after,) = run(fused.graph, double, {"image": image}, state).values()
     assert relative(after, before) < 1e-11
+
+
+@pytest.mark.parametrize("block", ["IA3()", "LoRABias(r=2)"])
+def test_a_layer_without_a_bias_takes_an_adapter_that_has_one(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.rep"
+    path.write_text(
+        "repc 1\n\nimport adapters.diagonal\nimport adapters.lora\nimport std.linear\n\n"
+        "model Net(x: f32[b, 5]) = x >> fc: Linear(3, bias=false)\n\n"
+        f"adapt Net as Adapted {{\n  at fc expect 1 use own: {block}\n}}\n"
+    )
+    model = repc.load(path, "Adapted")
+    torch.manual_seed(0)
+    state = {key: torch.randn(p.type.concrete()) for key, p in model.graph.parameters.items()}
+    x = torch.randn(4, 5)
+    wanted = x @ state["fc.weight"].T
+    if block == "IA3()":
+        wanted = wanted * state["fc.own.ia3_l"].T
+    else:
+        low = x @ state["fc.own.lora_A.weight"].T @ state["fc.own.lora_B.weight"].T
+        wanted = wanted + 8 * (low + state["fc.own.lora_B.bias"])
+    with torch.no_grad():
+        torch.testing.assert_close(model.fuse(state).module()(x), wanted, rtol=1e-5, atol=1e-5)

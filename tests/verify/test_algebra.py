@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from fractions import Fraction
 from functools import cache
 
 import pytest
@@ -14,12 +12,14 @@ from torch import Tensor
 import repc
 from repc.backends.torch import initial_values
 from repc.diagnostics import Source
-from repc.ir.expr import Apply, Expr, Param, walk
 from repc.ir.graph import Graph
-from repc.ops import Fill, Multiply, Reshape, build
 from repc.passes import fold
+from repc.passes.views import AffineView, LinearView
 from repc.semantics import FileLibrary, elaborate, load
 from repc.verify import Options, Report, certify, verify
+from tests.mutants import faults
+from tests.mutants.catalogue import norm
+from tests.mutants.mutant import Patch, mutated
 from tests.specs.official import CASES, spec
 from tests.verify.networks import stored
 
@@ -31,7 +31,6 @@ import std.conv
 model M(x: f32[b, 4, h, w]) =
   x >> conv: Conv(4, 3, pad=1, bias=false) >> bn: BatchNorm() >> ssf: SSF() >> ReLU() >> last: Conv(4, 1)
 """
-Change = Callable[[Expr], Expr]
 
 
 @cache
@@ -54,74 +53,26 @@ def failed(found: Report) -> list[str]:
 # ------------------------------------------------------------------------------------------------ wrong folds
 
 
-def changed(graph: Graph, change: Change) -> Graph:
-    """A graph whose weight expressions have their parts replaced."""
-    wrong = graph.copy()
-    for id in graph:
-        weights = {name: rebuilt(expr, change) for name, expr in graph[id].weights.items()}
-        wrong.replace(id, replace(graph[id], weights=weights))
-    return wrong
-
-
-def rebuilt(root: Expr, change: Change) -> Expr:
-    made: dict[Expr, Expr] = {}
-    for expr in walk([root]):
-        same = (
-            replace(expr, args={name: made[arg] for name, arg in expr.args.items()})
-            if isinstance(expr, Apply)
-            else expr
-        )
-        made[expr] = change(same)
-    return made[root]
-
-
-def dropped(path: str, value: int) -> Change:
-    """The parameter is not used: its initial value stands in its place."""
-    return lambda expr: build.fill([4], value) if isinstance(expr, Param) and expr.path == path else expr
-
-
-def is_scale(expr: Expr) -> bool:
-    return isinstance(expr, Param) and expr.path == "ssf.scale"
-
-
-def along_the_inputs(expr: Expr) -> Expr:
-    """The scale multiplies the input channels of the kernel."""
-    if isinstance(expr, Apply) and isinstance(expr.op, Reshape) and is_scale(expr.args["x"]):
-        return build.along(expr.args["x"], 1, 4)
-    return expr
-
-
-def unscaled_bias(expr: Expr) -> Expr:
-    """The bias of the batch norm passes by the scale."""
-    if isinstance(expr, Apply) and isinstance(expr.op, Multiply) and expr.type.rank == 1:
-        return next(
-            (arg for arg in expr.args.values() if any(map(is_scale, expr.args.values())) and not is_scale(arg)), expr
-        )
-    return expr
-
-
-def without_eps(expr: Expr) -> Expr:
-    if isinstance(expr, Apply) and isinstance(expr.op, Fill) and expr.op.value == Fraction(1, 100_000):
-        return build.fill(expr.op.shape, 0)
-    return expr
-
-
 HIDDEN = {
-    "no shift": dropped("ssf.shift", 0),
-    "no scale": dropped("ssf.scale", 1),
-    "no beta": dropped("bn.bias", 0),
-    "no gamma": dropped("bn.weight", 1),
-    "no mean": dropped("bn.running_mean", 0),
-    "scale along the inputs": along_the_inputs,
-    "unscaled bias": unscaled_bias,
+    "no shift": Patch(AffineView, "shifted", faults.lost_shift),
+    "no beta": norm("beta"),
+    "no gamma": norm("gamma"),
+    "no mean": norm("mean"),
+    "unscaled mean": norm("scale of mean"),
+    "scale along the inputs": Patch(LinearView, "scale_out", LinearView.scale_in),
+    "unscaled bias": Patch(AffineView, "shifted", faults.unscaled_bias),
 }
+
+
+def wrong(train: Graph, patch: Patch) -> Graph:
+    return mutated(train, [patch])[0]
 
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_a_wrong_fold_is_refuted_at_initial_weights(name: str) -> None:
     """No other row sees it."""
     train = elaborated(SSF)
-    found = report(train, changed(fold(train)[0], HIDDEN[name]), initial(train))
+    found = report(train, wrong(train, HIDDEN[name]), initial(train))
     assert failed(found) == [ALGEBRA]
     check = next(check for check in found.checks if check.name == ALGEBRA)
     assert check.reason.startswith("ssf (repc:adapters/ssf:")
@@ -132,7 +83,7 @@ def test_a_wrong_fold_is_refuted_where_trained_weights_hide_it() -> None:
     """Next to a large variance eps is lost in rounding."""
     train = elaborated(SSF)
     parameters = initial(train) | {"bn.running_var": torch.full((4,), 1e12)}
-    assert failed(report(train, changed(fold(train)[0], without_eps), parameters)) == [ALGEBRA]
+    assert failed(report(train, wrong(train, norm("eps")), parameters)) == [ALGEBRA]
 
 
 # ------------------------------------------------------------------------------------------------ right folds
@@ -163,7 +114,7 @@ def test_right_folds_are_proved(name: str) -> None:
 
 def test_a_sample_proves_nothing() -> None:
     train = elaborated(SSF)
-    found = report(train, changed(fold(train)[0], HIDDEN["no beta"]), initial(train), Options(level="sample"))
+    found = report(train, wrong(train, HIDDEN["no beta"]), initial(train), Options(level="sample"))
     assert found
     assert "other weights" in found.not_covered
     assert ALGEBRA not in [check.name for check in found.checks]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from repc.backends.spec.slots import REQUIRED, Form, Slot
 from repc.backends.spec.terms import Literal
 from repc.ir.dims import Dim, Polynomial, Shape, volume
 from repc.ir.operator import Operator
@@ -25,41 +26,6 @@ from repc.ops.reduce import Reduce
 from repc.ops.resample import Upsample
 from repc.ops.select import CumSum, Gather, Roll, Take
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
-
-REQUIRED = "<required>"
-"""Marks an argument without default."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """An argument with its value here, left out where that is the default.
-
-    `by_place` arguments come first and have no name in the call.  A `width` is a size, or a number of channels, and so
-    may follow from other sizes; of the sizes of a `whole`, one may be left to be found.
-    """
-
-    name: str
-    value: Any
-    default: Any = REQUIRED
-    by_place: bool = False
-    width: bool = False
-    whole: Dim | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What an operator is written as.
-
-    `kind` is one of: block, function, binary, times, minus, along, merge, slice, entry, opaque; `name` says which.
-    `operands` are what a function takes, in order, `detail` is whatever else has to be equal.
-    """
-
-    kind: str
-    name: str
-    slots: tuple[Slot, ...] = ()
-    operands: tuple[str, ...] = ("x",)
-    detail: Hashable = None
-
 
 Types = Mapping[str, TensorType]
 
@@ -104,13 +70,6 @@ def _pads(pairs: Pairs) -> Literal:
 
 def _whole(value: Fraction) -> int | Fraction:
     return int(value) if value.denominator == 1 else value
-
-
-def _constant(op: Constant) -> tuple[Slot, ...]:
-    """The values as lists of lists, which without elements do not tell the shape."""
-    if op.values:
-        return (Slot("values", _nested(op.shape, op.values), by_place=True),)
-    return (Slot("values", (), by_place=True), Slot("shape", op.shape))
 
 
 def _nested(shape: Sequence[int], values: Sequence[Fraction]) -> Literal:
@@ -357,7 +316,7 @@ _FORMS: Mapping[type[Operator], Callable[[Any, Types], Form]] = {
             Slot("dtype", op.dtype, "f32"),
         ),
     ),
-    Constant: _function("tensor", _constant),
+    Constant: _function("tensor", lambda op: (Slot("values", _nested(op.shape, op.values), by_place=True),)),
     Eye: _function("eye", lambda op: (Slot("size", op.size, by_place=True),)),
     AdaptiveMaxPool: _function("adaptive_max_pool", lambda op: (Slot("size", _compact(op.output), by_place=True),)),
     Reduce: lambda op, types: _reduce(op),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from repc.backends.spec.forms import Form, Slot
+from repc.backends.spec.slots import Form, Slot
 from repc.ir.expr import Apply
 from repc.ir.node import Parameter
 from repc.ops.constant import Eye, Fill, Random

@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import isfinite
 from typing import TypeAlias, cast
 
-from repc.backends.spec.forms import Form, Slot
+from repc.backends.spec.slots import Form, Slot
 from repc.backends.spec.terms import NOWHERE, literal, negative
 from repc.ir.dims import Polynomial
 from repc.ir.foreign import Call, Dtype, Hole, Named, OnnxCall, Seed, Template, TorchCall

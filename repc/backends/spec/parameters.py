@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from repc.backends.spec.forms import REQUIRED, Slot
 from repc.backends.spec.names import unused, variable
 from repc.backends.spec.repeats import Series
 from repc.backends.spec.sizes import express
+from repc.backends.spec.slots import REQUIRED, Slot
 from repc.backends.spec.steps import Declared, Step
 from repc.backends.spec.templates import Parameter, Template, slotted
 from repc.backends.spec.terms import LOOP, NOWHERE, binary, integer, is_symbolic, literal, name

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from repc.backends.spec.forms import Slot
+from repc.backends.spec.slots import Slot
 from repc.backends.spec.steps import Body, Ref, Step, Value
 from repc.backends.spec.terms import is_symbolic
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from repc.backends.spec.forms import Form, block_form
+from repc.backends.spec.forms import block_form
+from repc.backends.spec.slots import Form
 from repc.ir.expr import Param, walk
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
-from repc.backends.spec.forms import Form, Slot, along_form, form
+from repc.backends.spec.forms import along_form, form
 from repc.backends.spec.initial import initial_form
 from repc.backends.spec.opaque import opaque_form
 from repc.backends.spec.regions import Cell, Key, Region, Regions, is_constant, key
+from repc.backends.spec.slots import Form, Slot
 from repc.backends.spec.standard import place
 from repc.backends.spec.terms import Literal
 from repc.ir.expr import Apply

@@ -8,7 +8,7 @@
 - What exporters compute on shapes is followed while reading (`known`), so that sizes are polynomials over the free
   sizes of the inputs.
 - repc's types are held against ONNX's own shape inference, node by node, with sizes as their text.
-- A float attribute is the shortest decimal that it stands for: 1e-05, as the author wrote it.
+- A single float is the number that it stands for: 1e-05, as the author wrote it, or the root of two.
 """
 
 from __future__ import annotations

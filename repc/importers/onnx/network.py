@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from repc.diagnostics import Source, Span
+from repc.evaluate.defined import ROOT_2, ROOT_2_PI
 from repc.importers.onnx.elements import Types
 from repc.importers.onnx.places import KEY
 from repc.importers.onnx.values import Known, Misfit, Operand, Value
@@ -27,6 +28,7 @@ from repc.ir.types import REAL, TensorType
 from repc.ops.arithmetic import Sum
 from repc.ops.constant import Fill, Input
 
+ROOTS = (ROOT_2, 1 / ROOT_2, ROOT_2_PI)
 FEW = 8  # numbers: scales of a Resize, bounds, an exponent
 
 
@@ -108,9 +110,9 @@ class Network:
         if isinstance(value, Param) and value.type.rank == 1:
             return replace(value)
         if isinstance(value, Known) and value.dtype in REAL and len(numbers := set(value.array.flat)) == 1:
-            number = float(numbers.pop())
+            (number,) = numbers
             if isfinite(number):
-                return constant(Fraction(number), value)
+                return constant(meant(number), value)
         return self.tensor(name)
 
     def tensor(self, name: str) -> Operand:
@@ -187,6 +189,13 @@ def constant(number: Fraction, like: Known) -> Apply:
     """One number in the shape and type of a constant of the file."""
     type = TensorType(like.array.shape, like.dtype)
     return Apply(Fill(type.concrete(), number, type.dtype), {}, type)
+
+
+def meant(number: np.generic) -> Fraction:
+    """The number that a float of a file stands for: a root that GELU is made of, or the shortest decimal."""
+    kind = type(number)
+    decimal = Fraction(str(number))
+    return next((root for root in ROOTS if kind(float(root)) == number), decimal)
 
 
 def tensor_of(proto: onnx.TensorProto) -> Tensor:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import nn
@@ -71,11 +72,26 @@ def import_program(program: str | Path | ExportedProgram) -> Imported:
     name = "program"
     if not isinstance(program, ExportedProgram):
         name = Path(program).stem
-        program = torch.export.load(program)
+        program = _read(Path(program))
     try:
         return translate(functional(program), name)
     except Unrepresentable as size:
         raise Failure(errors.free_size(str(size))) from size
+
+
+def _read(path: Path) -> ExportedProgram:
+    """The program of a file.  Raises `Failure`: E511, E512."""
+    try:
+        with path.open("rb") as file:
+            packed = is_zipfile(file)
+    except OSError as error:
+        raise Failure(errors.unreadable(path, (error.strerror or str(error)).lower())) from error
+    if not packed:
+        raise Failure(errors.no_program(path, "it is no archive"))
+    try:
+        return torch.export.load(path)
+    except Exception as error:  # whatever torch raises of an archive of something else
+        raise Failure(errors.no_program(path, _first_line(error))) from error
 
 
 def _attempt(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from repc.diagnostics import Diagnostic, Label, Span, nearest
 
@@ -98,3 +99,14 @@ def unknown_argument(name: str, known: Sequence[str]) -> Diagnostic:
     close = nearest(name, known)
     remedy = f"did you mean {close}?" if close else f"the arguments are {', '.join(known)}"
     return Diagnostic("E510", f"dynamic names {name}, which is no argument of the example", help=remedy)
+
+
+def unreadable(path: Path, reason: str) -> Diagnostic:
+    """E511: the file does not exist, or the system does not let it be read."""
+    return Diagnostic("E511", f"cannot read {path}: {reason}", help="check the path")
+
+
+def no_program(path: Path, reason: str) -> Diagnostic:
+    """E512: a file that `torch.export.save` did not write, or that this version of torch cannot read."""
+    help = "export it again, with the torch that reads it: torch.export.save(torch.export.export(module, args), path)"
+    return Diagnostic("E512", f"{path} is no exported program: {reason}", help=help)

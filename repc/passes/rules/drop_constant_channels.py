@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from repc.ir.expr import Expr, apply
+from repc.ir.expr import Apply, Expr, apply
 from repc.ir.node import NodeId
 from repc.ir.trace import Fact, Step, Trace
 from repc.ops import build
+from repc.ops.arithmetic import Sum
 from repc.ops.function import Function
+from repc.ops.shape import Pad
 from repc.passes import legality
 from repc.passes.absorb import absorbed
 from repc.passes.rule import Lemma
@@ -60,7 +62,7 @@ class DropConstantChannels(Lemma):
     def _drop(self, work: Workspace, pair: Pair, dropped: Sequence[int]) -> Step:
         (first, *between, last), one, two = pair.chain, pair.first, pair.second
         kept = [c for c in range(one.out_channels) if c not in dropped]
-        facts = [Fact("zero", build.pick(one.weight, _rows(one), dropped))]
+        facts = [Fact("zero", build.pick(term, _rows(one), dropped)) for term in _terms(one)]
         constants = build.pick(pair.constants, 0, dropped)
         if reads_everything(two):
             removed = replace(two, weight=build.pick(two.weight, _columns(two), dropped))
@@ -110,13 +112,28 @@ def _pair(work: Workspace, last: NodeId) -> Pair | None:
 
 def _constant(values: Callable[[Expr], Sequence[float]], pair: Pair) -> list[int]:
     """The channels that may go, at least one being left."""
-    weight, rows = pair.first.weight, _rows(pair.first)
-    others = [axis for axis in range(weight.type.rank) if axis != rows]
-    found = [c for c, size in enumerate(values(build.reduce(weight, "norm", others))) if size == 0]
+    one = pair.first
+    others = [axis for axis in range(one.weight.type.rank) if axis != _rows(one)]
+    sizes = [values(build.reduce(term, "norm", others)) for term in _terms(one)]
+    found = [c for c in range(one.out_channels) if not any(size[c] for size in sizes)]
     if found and not reads_everything(pair.second):
         always = values(pair.constants)
         found = [c for c in found if always[c] == 0]
-    return found[len(found) == pair.first.out_channels :]
+    return found[len(found) == one.out_channels :]
+
+
+def _terms(view: LinearView) -> list[Expr]:
+    """What the weight is the sum of: each is zero by itself where it is for a reason, and not by chance."""
+    found: list[Expr] = []
+    waiting = [view.weight]
+    while waiting:
+        expr = waiting.pop()
+        parts = list(expr.args.values()) if isinstance(expr, Apply) and isinstance(expr.op, Sum | Pad) else []
+        if parts and all(part.type.shape[:2] == view.weight.type.shape[:2] for part in parts):
+            waiting.extend(parts)
+        else:
+            found.append(expr)
+    return found
 
 
 def _rows(view: LinearView) -> int:

@@ -51,6 +51,7 @@ from repc.semantics.errors.kinds import (
 from repc.semantics.errors.names import (
     adapted_as_block,
     adapts_itself,
+    adapts_no_checkpoint,
     ambiguous_import,
     argument_count,
     bad_hole,
@@ -114,6 +115,7 @@ __all__ = [
     "adapter_ports",
     "adapter_result",
     "adapts_itself",
+    "adapts_no_checkpoint",
     "alias_of_nothing",
     "ambiguous_import",
     "argument_count",

@@ -102,6 +102,17 @@ def adapts_itself(span: Span, name: str) -> Diagnostic:
     )
 
 
+def adapts_no_checkpoint(span: Span, name: str) -> Diagnostic:
+    """An adapter for a checkpoint without a spec whose base is a spec."""
+    return error(
+        "E409",
+        f"`{name}` is defined by a spec",
+        span,
+        "this is to adapt the tensors of a checkpoint",
+        "name a base that no spec defines",
+    )
+
+
 def duplicate_path(span: Span, path: str, first: Span) -> Diagnostic:
     """Two parameters with the same path."""
     return error(

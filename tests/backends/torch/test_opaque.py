@@ -92,7 +92,7 @@ def test_all_calls_of_onnx_are_refused_at_once() -> None:
     x, k = b.input("x", N, 5), b.input("k", dtype="i64")
     other = onnx_call("com.other")
     top = [b.node(Opaque(onnx_call(), i), "top", **{"0": x, "1": k}) for i in (0, 1)]
-    graph = b.output(a=top[0], b=top[1], c=b.node(Opaque(other), **{"0": x, "1": k}))
+    graph = b.output(a=top[0], b=top[1], c=b.node(Opaque(other), "", **{"0": x, "1": k}))
     with pytest.raises(
         Failure, match=r"E724 torch has no form of the opaque operators TopK, com.other.TopK"
     ) as failure:

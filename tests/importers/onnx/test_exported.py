@@ -20,7 +20,7 @@ from tests.importers.onnx.test_opaque import folded
 
 
 class Branches(nn.Module):
-    """RepVGG's block, twice, with a resize between."""
+    """RepVGG's block, twice, with a resize between, and a nonlinearity that a file writes with a rounded root."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Branches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         for dense, point, skip in zip(self.dense, self.point, self.skip, strict=True):
-            x = torch.relu(dense(x) + point(x) + skip(x))
+            x = functional.gelu(dense(x) + point(x) + skip(x))
             x = functional.interpolate(x, scale_factor=2.0, mode="bilinear")
         return self.head(x.mean((2, 3)))
 

@@ -106,7 +106,7 @@ def fill(draw: Draw) -> Case:
 
 @st.composite
 def constant(draw: Draw) -> Case:
-    shape = several(draw, integers(draw, 0, 3), 0, 4)
+    shape = several(draw, integers(draw, 0, 3), 1, 4)
     values = draw(st.lists(st.fractions(-3, 3, max_denominator=10**6), min_size=prod(shape), max_size=prod(shape)))
     expected = torch.tensor([float(value) for value in values], dtype=torch.float64).reshape(shape)
     return Case(Constant(shape, tuple(values)), {}, expected)

@@ -1,0 +1,121 @@
+"""The keys of an adapter's file, sorted by what they are: every key has one place, or is named in an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from repc.checkpoints import errors
+from repc.checkpoints.checkpoint import Checkpoint
+from repc.checkpoints.peft_config import Config
+from repc.checkpoints.peft_method import named_by
+from repc.diagnostics import Diagnostic, Failure
+
+PREFIX, SHARED = "base_model.model.", "base_model."
+UNCALLED = "nothing that the configuration calls for"
+COUNTER = "num_batches_tracked"
+WRAPPER = ".token_adapter"
+INNER = ".base_layer.out_proj"
+"""The output of a multi-head attention is a layer inside the adapted one; what is adapted beside it are the inputs."""
+
+
+@dataclass(eq=False)
+class Keys:
+    """Where every key belongs.
+
+    `modules` maps an adapted module to its tensors, part → key; `shared` the name of a tensor that all use to its key;
+    `replaced` the key of a base tensor to that of its successor.  `copies` are keys that repeat a shared tensor,
+    `counters` those that mean nothing in evaluation mode.  `outputs` are the modules inside a multi-head attention.
+    """
+
+    modules: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    shared: dict[str, str] = field(default_factory=dict[str, str])
+    replaced: dict[str, str] = field(default_factory=dict[str, str])
+    copies: dict[str, str] = field(default_factory=dict[str, str])
+    counters: list[str] = field(default_factory=list[str])
+    outputs: set[str] = field(default_factory=set[str])
+
+    def attends(self, module: str) -> bool:
+        """Whether a module is a multi-head attention, which keeps the weights of its inputs under their own name."""
+        return f"{module}.out_proj" in self.outputs
+
+
+def sort_keys(checkpoint: Checkpoint, config: Config) -> Keys:
+    """The keys of a file by what they are, `layers.2` before `layers.10`.
+
+    Raises `Failure` E624 for keys that the configuration does not explain, E625 where a shared tensor is missing, and
+    E627 where its copies differ.
+    """
+    keys = Keys()
+    unexpected = [key for key in sorted(checkpoint, key=_natural) if not _sort(key, keys, config)]
+    faults = [*_copies_that_differ(checkpoint, keys)]
+    if unexpected:
+        lines = [f"{key} {list(checkpoint[key].shape)}: {_what(key)}" for key in unexpected]
+        faults.append(errors.unexpected_adapter_keys(checkpoint.name, lines))
+    missing = [f"{SHARED}{name}" for name in config.method.shared if name not in keys.shared]
+    if missing:
+        faults.append(errors.missing_adapter_keys(checkpoint.name, missing))
+    if faults:
+        raise Failure(faults)
+    return keys
+
+
+def _sort(key: str, keys: Keys, config: Config) -> bool:
+    """Put a key in its place, if there is one that is free."""
+    rest = key.removeprefix(PREFIX)
+    if rest == key:
+        name = key.removeprefix(SHARED)
+        return name in config.method.shared and _put(keys.shared, name, key)
+    for part in config.method.parts:
+        module = rest.removesuffix(f".{part}")
+        if module != rest:
+            if config.method.kind == "LORA" and module.endswith(INNER):
+                module = module.removesuffix(INNER) + ".out_proj"
+                keys.outputs.add(module)
+            module = module.removesuffix(WRAPPER)
+            return "base_layer" not in module.split(".") and _put(keys.modules.setdefault(module, {}), part, key)
+    module, _, leaf = rest.rpartition(".")
+    if leaf in config.method.shared:
+        return _put(keys.copies, key, leaf)
+    if config.method.replaced and module.endswith(f".{config.method.replaced}"):
+        module = module.removesuffix(f".{config.method.replaced}")
+    elif leaf == "bias" and config.settings["bias"] == "all":
+        module = module.removesuffix(".base_layer")
+    elif not any(named_by(outer, name) for outer in _ancestors(module) for name in config.saved):
+        return False
+    if leaf == COUNTER:
+        keys.counters.append(key)
+        return True
+    return _put(keys.replaced, f"{module}.{leaf}", key)
+
+
+def _put(places: dict[str, str], place: str, key: str) -> bool:
+    return places.setdefault(place, key) == key
+
+
+def _ancestors(module: str) -> Iterator[str]:
+    """A module and those that it lies in."""
+    segments = module.split(".")
+    return (".".join(segments[:end]) for end in range(1, len(segments) + 1))
+
+
+def _copies_that_differ(checkpoint: Checkpoint, keys: Keys) -> Iterator[Diagnostic]:
+    lines = [
+        f"{key} differs from {keys.shared[name]}"
+        for key, name in keys.copies.items()
+        if name in keys.shared and not torch.equal(checkpoint[key], checkpoint[keys.shared[name]])
+    ]
+    if lines:
+        yield errors.copies_differ(checkpoint.name, lines)
+
+
+def _natural(key: str) -> list[tuple[int, str]]:
+    return [(int(segment), "") if segment.isdecimal() else (-1, segment) for segment in key.split(".")]
+
+
+def _what(key: str) -> str:
+    if ".base_layer." in key:
+        return "a layer inside an adapted layer, which is not known"
+    return UNCALLED

@@ -1,0 +1,385 @@
+"""The methods of PEFT: how each stores a module, which block that is, and what its configuration changes.
+
+Sources: the papers named in specs/adapters, and for names, settings and their defaults PEFT 0.21.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+
+from repc.checkpoints.peft_method import (
+    Form,
+    Method,
+    Setting,
+    Values,
+    count,
+    flag,
+    is_count,
+    is_flag,
+    is_number,
+    is_rows,
+    is_rows_of_modules,
+    named_by,
+    number,
+    one_of,
+    patterns,
+    spelled,
+)
+
+TRANSPOSED = {"fan_in_fan_out": flag()}
+
+REFUSED = {
+    "layer_replication": "layers of the base are repeated, each copy with an adapter of its own",
+    "ensure_weight_tying": "adapters are shared between tied modules",
+    "megatron_config": "the factors are split over devices",
+    "target_parameters": "the factors belong to parameters that are no layer's weight",
+}
+"""Settings that more than one method has, and what is not modelled about them."""
+
+IDLE = frozenset((
+    # where adapters were attached: the keys say it
+    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
+    # how they were trained
+    "inference_mode", "task_type", "init_weights",
+    # where they come from
+    "base_model_name_or_path", "revision", "peft_version", "peft_type", "auto_mapping",
+))  # fmt: skip
+"""Settings of all methods that change nothing that is merged."""
+
+_MUTATED = "the base weights were changed when the adapter was attached"
+
+_LINEAR = {"lora_A.weight": "r i", "lora_B.weight": "o r"}
+_CONV = {"lora_A.weight": "r i ...k", "lora_B.weight": "o r ...1"}
+_PLAIN = {"use_dora": False, "lora_bias": False, "base": "kept"}
+_DORA = {"use_dora": True, "lora_bias": False, "base": "kept"}
+_SCALED = "(r={r}, alpha={alpha})"
+
+
+def _lora(values: Values, module: str) -> Values:
+    """Rank stabilisation, alpha / sqrt(r), is a matter of alpha, since every block divides by r."""
+    init = values["init_lora_weights"]
+    alpha = spelled(values["lora_alpha"]) + (f" * sqrt({values['r']})" if values["use_rslora"] else "")
+    base = init if init in ("pissa", "olora") else "kept"
+    return {"alpha": alpha, "base": base, "rows": _rows(values["trainable_token_indices"], module)}
+
+
+def _rows(given: object, module: str) -> object:
+    """The rows of an embedding that were trained, from a list for all modules or for each by its name."""
+    if not isinstance(given, dict):
+        return given
+    named = cast("dict[str, object]", given)
+    return next((rows for name, rows in named.items() if named_by(module, name)), None)
+
+
+def _ia3(values: Values, module: str) -> Values:
+    """Of feed-forward modules the inputs are scaled."""
+    wanted: object = values["feedforward_modules"] or []
+    if isinstance(wanted, str):
+        return {"feedforward": re.fullmatch(wanted, module) is not None}
+    return {"feedforward": any(named_by(module, name) for name in cast("list[str]", wanted))}
+
+
+LORA = Method(
+    "LORA",
+    "lora",
+    (
+        Form(f"LoRA{_SCALED}", _LINEAR, _PLAIN),
+        Form(f"LoRAConv{_SCALED}", _CONV, _PLAIN, turned=False),
+        Form(f"LoRAEmbedding{_SCALED}", {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}, _PLAIN, turned=False),
+        Form(f"DoRA{_SCALED}", {**_LINEAR, "lora_magnitude_vector": "o"}, _DORA, relative=True),
+        Form(f"DoRAConv{_SCALED}", {**_CONV, "lora_magnitude_vector": "1 o ...1"}, _DORA, turned=False, relative=True),
+        Form(f"LoRABias{_SCALED}", {**_LINEAR, "lora_B.bias": "o"}, {**_PLAIN, "lora_bias": True}, layer=True),
+        Form(f"PiSSA{_SCALED}", _LINEAR, {**_PLAIN, "base": "pissa"}, relative=True),
+        Form(f"OLoRA{_SCALED}", _LINEAR, {**_PLAIN, "base": "olora"}, relative=True),
+        Form("Rows({rows})", {"trainable_tokens_delta": "count d"}, turned=False),
+    ),
+    {
+        "r": count(),
+        "lora_alpha": number(8),
+        "rank_pattern": patterns(is_count),
+        "alpha_pattern": patterns(is_number),
+        "use_rslora": flag(),
+        "use_dora": flag(),
+        "lora_bias": flag(),
+        "init_lora_weights": one_of(
+            True,
+            (True, False, "gaussian", "eva", "orthogonal", "pissa", "olora"),
+            f"{_MUTATED}, in a way that cannot be computed again",
+        ),
+        "trainable_token_indices": Setting(None, is_rows_of_modules),
+        **TRANSPOSED,
+    },
+    frozenset(("lora_dropout", "eva_config", "megatron_core", "qalora_group_size")),
+    {
+        "alora_invocation_tokens": "the adapter acts only after certain tokens, so that no merged weight equals it",
+        "arrow_config": "a router chooses between several adapters, so that no merged weight equals it",
+        "monteclora_config": "the factors are random variables",
+        "use_qalora": "inputs are pooled in groups before the first factor",
+        "use_bdlora": "the factors are block-diagonal",
+        "loftq_config": "the base weights were replaced by quantised ones",
+        "corda_config": _MUTATED,
+        "lora_ga_config": _MUTATED,
+        "kasa_config": _MUTATED,
+        "velora_config": "repc does not know what it changes",
+    },
+    {"r": "rank_pattern", "lora_alpha": "alpha_pattern"},
+    _lora,
+)
+
+ADALORA = Method(
+    "ADALORA",
+    "lora",
+    (
+        Form(
+            "AdaLoRA(r={r}, alpha={lora_alpha}, init_r={init_r})",
+            {"lora_A": "r i", "lora_B": "o r", "lora_E": "r 1"},
+        ),
+    ),
+    {
+        "init_r": count(12),
+        "lora_alpha": number(8),
+        "use_dora": Setting(False, is_flag, lambda value: not value, "it has no meaning for AdaLoRA"),
+        **TRANSPOSED,
+    },
+    # the pattern says which ranks were kept: the tensors have them alone, and the divisor stays that of the beginning
+    LORA.idle | {"r", "rank_pattern", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2", "orth_reg_weight",
+                 "total_step", "init_lora_weights", "alpha_pattern"},
+    {**LORA.refused, "lora_bias": "a bias of the second factor is not stored", "use_rslora": "it is not defined here"},
+)  # fmt: skip
+
+_LYCORIS = {
+    "r": count(),
+    "alpha": number(8),
+    "rank_pattern": patterns(is_count),
+    "alpha_pattern": patterns(is_number),
+}
+_LYCORIS_IDLE = frozenset(("rank_dropout", "module_dropout", "rank_dropout_scale", "use_effective_conv2d"))
+_LYCORIS_PATTERNS = {"r": "rank_pattern", "alpha": "alpha_pattern"}
+
+LOHA = Method(
+    "LOHA",
+    "hadamard",
+    (
+        Form(
+            "LoHa(r={r}, alpha={alpha})",
+            {"hada_w1_a": "o r", "hada_w1_b": "r n", "hada_w2_a": "o r", "hada_w2_b": "r n"},
+        ),
+        Form(
+            "LoHaTucker(r={r}, alpha={alpha})",
+            {"hada_t1": "r r ...k", "hada_w1_a": "r o", "hada_w1_b": "r i",
+             "hada_t2": "r r ...k", "hada_w2_a": "r o", "hada_w2_b": "r i"},
+        ),
+    ),
+    _LYCORIS,
+    _LYCORIS_IDLE,
+    patterns=_LYCORIS_PATTERNS,
+)  # fmt: skip
+
+HIRA = Method(
+    "HIRA",
+    "hadamard",
+    (Form("HiRA(r={r})", {"hira_A": "r i", "hira_B": "o r"}),),
+    {"r": count(32), "rank_pattern": patterns(is_count), **TRANSPOSED},
+    frozenset(("hira_dropout",)),
+    patterns={"r": "rank_pattern"},
+)
+
+DELORA = Method(
+    "DELORA",
+    "lora",
+    (
+        Form(
+            "DeLoRA(r={r})",
+            {"delora_A": "r i", "delora_B": "o r", "delora_lambda": "1", "delora_w_norm": "i"},
+        ),
+    ),
+    {"r": count(8), "rank_pattern": patterns(is_count)},
+    frozenset(("delora_lambda", "lambda_pattern", "module_dropout")),
+    patterns={"r": "rank_pattern"},
+)
+
+_FIRST, _FIRST_LOW = {"lokr_w1": "p q"}, {"lokr_w1_a": "p r", "lokr_w1_b": "r q"}
+_SECOND, _SECOND_LOW = {"lokr_w2": "m n ...k"}, {"lokr_w2_a": "m r", "lokr_w2_b": "r n"}
+_SECOND_TUCKER = {"lokr_t2": "r r ...k", "lokr_w2_a": "r m", "lokr_w2_b": "r n"}
+
+LOKR = Method(
+    "LOKR",
+    "kronecker",
+    (
+        Form("LoKr({p}, {q}, scale={alpha} / {r})", {**_FIRST, **_SECOND}),
+        Form("LoKrLow({p}, {q}, r={r}, alpha={alpha})", {**_FIRST, **_SECOND_LOW}),
+        Form("LoKrFirst({p}, {q}, r={r}, alpha={alpha})", {**_FIRST_LOW, **_SECOND}),
+        Form("LoKrBoth({p}, {q}, r={r}, alpha={alpha})", {**_FIRST_LOW, **_SECOND_LOW}),
+        Form("LoKrTucker({p}, {q}, r={r}, alpha={alpha})", {**_FIRST, **_SECOND_TUCKER}),
+        Form("LoKrBothTucker({p}, {q}, r={r}, alpha={alpha})", {**_FIRST_LOW, **_SECOND_TUCKER}),
+    ),
+    _LYCORIS,
+    _LYCORIS_IDLE | {"decompose_both", "decompose_factor"},
+    patterns=_LYCORIS_PATTERNS,
+)
+
+OFT = Method(
+    "OFT",
+    "orthogonal",
+    (
+        Form("OFT({blocks})", {"oft_R.weight": "blocks n"}, {"use_cayley_neumann": False, "block_share": False}),
+        Form(
+            "OFTNeumann({blocks}, terms={num_cayley_neumann_terms})",
+            {"oft_R.weight": "blocks n"},
+            {"use_cayley_neumann": True, "block_share": False},
+        ),
+    ),
+    {
+        "use_cayley_neumann": flag(True),
+        "num_cayley_neumann_terms": Setting(5, is_count, lambda n: n >= 4, "the library's own series needs at least 4"),
+        "block_share": Setting(False, is_flag, lambda value: not value, "one rotation is shared by all blocks"),
+        **TRANSPOSED,
+    },
+    frozenset(("r", "oft_block_size", "module_dropout", "eps")),
+    {"coft": "rotations are projected into a ball"},
+)
+
+BOFT = Method(
+    "BOFT",
+    "orthogonal",
+    (Form("BOFT({blocks})", {"boft_R": "1 blocks n n", "boft_s": "o 1"}),),
+    {
+        "boft_n_butterfly_factor": Setting(1, is_count, lambda n: n == 1, "repc knows rotations of one factor"),
+        **TRANSPOSED,
+    },
+    frozenset(("boft_block_size", "boft_block_num", "boft_dropout")),
+)
+
+HRA = Method(
+    "HRA",
+    "orthogonal",
+    (
+        Form("HRA(r={r})", {"hra_u": "i r"}, {"apply_GS": False}),
+        Form("HRAOrthogonal(r={r})", {"hra_u": "i r"}, {"apply_GS": True}),
+    ),
+    {"r": count(), "apply_GS": flag()},
+)
+
+ROAD = Method(
+    "ROAD",
+    "orthogonal",
+    tuple(
+        Form(f"{block}(group={{group_size}})", {"road_theta": "n", "road_alpha": "n"}, {"variant": variant}, layer=True)
+        for variant, block in (("road_1", "RoAd"), ("road_2", "RoAd2"), ("road_4", "RoAd4"))
+    ),
+    {
+        "group_size": count(64),
+        "variant": one_of("road_1", ("road_1", "road_2", "road_4"), "repc does not know it"),
+    },
+)
+
+IA3 = Method(
+    "IA3",
+    "diagonal",
+    (
+        Form("IA3()", {"ia3_l": "o 1"}, {"feedforward": False, "fan_in_fan_out": False}, layer=True),
+        Form("IA3Transposed()", {"ia3_l": "o 1"}, {"feedforward": False}, layer=True, turned=False),
+        Form("IA3Conv()", {"ia3_l": "1 o ...1"}, {"feedforward": False}, layer=True, turned=False),
+        Form("IA3Input()", {"ia3_l": "1 i ...1"}, {"feedforward": True}),
+    ),
+    {"feedforward_modules": Setting(None, lambda value: value is None or isinstance(value, list | str)), **TRANSPOSED},
+    frozenset(("init_ia3_weights",)),
+    derived=_ia3,
+)
+
+VERA = Method(
+    "VERA",
+    "random",
+    (Form("VeRA()", {"vera_lambda_b": "o", "vera_lambda_d": "r"}),),
+    {
+        "r": count(256),
+        "save_projection": Setting(True, is_flag, bool, "the projections are not stored, only their seed"),
+        **TRANSPOSED,
+    },
+    frozenset(("projection_prng_key", "vera_dropout", "d_initial")),
+    shared={"vera_A": "r n", "vera_B": "m r"},
+)
+
+RANDLORA = Method(
+    "RANDLORA",
+    "random",
+    (Form("RandLoRA(alpha={randlora_alpha})", {"randlora_lambda": "r n", "randlora_gamma": "n s"}),),
+    {
+        "r": count(32),
+        "randlora_alpha": number(640),
+        "save_projection": Setting(True, is_flag, bool, "the projections are not stored, only their seed"),
+        **TRANSPOSED,
+    },
+    frozenset(("projection_prng_key", "randlora_dropout", "sparse", "very_sparse")),
+    shared={"randlora_A": "r 1 n", "randlora_B": "m bases r"},
+)
+
+VBLORA = Method(
+    "VBLORA",
+    "random",
+    (Form("VBLoRA(r={r}, k={topk})", {"vblora_logits_A": "r a count", "vblora_logits_B": "b r count"}),),
+    {
+        "r": count(4),
+        "topk": count(2),
+        "save_only_topk_weights": Setting(False, is_flag, lambda v: not v, "logits are stored by their places"),
+        **TRANSPOSED,
+    },
+    frozenset(("num_vectors", "vector_length", "vblora_dropout", "init_vector_bank_bound", "init_logits_std")),
+    shared={"vblora_vector_bank": "count v"},
+)
+
+SHIRA = Method(
+    "SHIRA",
+    "structured",
+    (Form("SHiRA({count})", {"shira_weight": "count", "shira_indices": "2 count"}),),
+    {**TRANSPOSED},
+    frozenset(("r", "mask_type", "random_seed")),
+)
+
+C3A = Method(
+    "C3A",
+    "structured",
+    (Form("C3A({n})", {"c3a_kernel": "p q n"}),),
+    idle=frozenset(("block_size", "block_size_pattern")),
+)
+
+FOURIERFT = Method(
+    "FOURIERFT",
+    "structured",
+    (Form("FourierFT({count}, scaling={scaling}, seed={random_loc_seed})", {"fourierft_spectrum": "count"}),),
+    {
+        "scaling": number(150),
+        "random_loc_seed": Setting(777, lambda value: isinstance(value, int) and value >= 0),
+        **TRANSPOSED,
+    },
+    frozenset(("n_frequency", "n_frequency_pattern")),
+)
+
+MISS = Method(
+    "MISS",
+    "structured",
+    (
+        Form("MiSS({r})", {"miss_block": "r o"}, {"init_weights": True}),
+        Form("MiSS({r})", {"miss_block": "r o"}, {"init_weights": False}),
+        Form("MiSSMini({r}, {m})", {"miss_block": "r m"}, {"init_weights": "mini"}),
+        Form("MiSSBat({r})", {"miss_block": "p r r"}, {"init_weights": "bat"}),
+    ),
+    {"r": count(64), "init_weights": one_of(True, (True, False, "mini", "bat"), "repc does not know it")},
+    frozenset(("miss_dropout", "mini_r")),
+)
+
+LN_TUNING = Method("LN_TUNING", "replaced", replaced="ln_tuning_layers")
+
+TRAINABLE_TOKENS = Method(
+    "TRAINABLE_TOKENS",
+    "replaced",
+    (Form("Rows({token_indices})", {"trainable_tokens_delta": "count d"}, turned=False),),
+    {"token_indices": Setting([], is_rows)},
+)
+
+METHODS = (
+    LORA, ADALORA, DELORA, LOHA, HIRA, LOKR, OFT, BOFT, HRA, ROAD, IA3, VERA, RANDLORA, VBLORA, SHIRA, C3A, FOURIERFT,
+    MISS, LN_TUNING, TRAINABLE_TOKENS,
+)  # fmt: skip
+"""The types of adapters that are imported."""
