@@ -73,6 +73,7 @@ def _whole(value: Fraction) -> int | Fraction:
 
 
 def _nested(shape: Sequence[int], values: Sequence[Fraction]) -> Literal:
+    """The values as lists of lists."""
     if not shape:
         return _whole(values[0])
     size = len(values) // shape[0]
