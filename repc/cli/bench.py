@@ -18,6 +18,7 @@ from repc.cli.compile import fold
 from repc.cli.layout import row, table
 from repc.cli.recipe import Recipe
 from repc.cli.screen import Screen
+from repc.cli.summary import named
 from repc.ir.dims import evaluate
 from repc.ir.types import REAL
 from repc.ops.work import nominal_sizes
@@ -81,7 +82,7 @@ def run(args: Namespace, screen: Screen) -> int:
     else:
         sizes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
         screen.result(
-            row("Model", f"{fused.model.spec}:{fused.model.name} · {sizes} · {torch.get_num_threads()} threads")
+            row("Model", f"{named(fused.model.spec, fused.model.name)} · {sizes} · {torch.get_num_threads()} threads")
         )
         screen.result("\n" + _table(timings))
     return 0

@@ -10,11 +10,11 @@ from typing import Any
 from repc.cli import errors
 from repc.cli.arguments import add_input, add_json, add_target
 from repc.cli.build import read
-from repc.cli.layout import amount, listed, place, plural, row, table
+from repc.cli.layout import amount, listed, place, plural, row, size, table
 from repc.cli.recipe import Recipe
 from repc.cli.screen import BOLD, Screen
 from repc.cli.sites import Site, kind, names, sites
-from repc.cli.summary import label, refusal_record, relied_on, step_record
+from repc.cli.summary import label, named, refusal_record, relied_on, step_record
 from repc.diagnostics import Failure
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
@@ -22,6 +22,7 @@ from repc.ir.paths import pattern
 from repc.ir.printer import expression
 from repc.ir.trace import Refusal
 from repc.ops.work import multiply_adds, nominal_sizes
+from repc.passes.cost import stored
 
 EXAMPLES = """\
 examples:
@@ -65,7 +66,7 @@ def run(args: Namespace, screen: Screen) -> int:
         screen.result("\n\n".join("\n".join(_page(site, model.graph, folded, before, screen)) for site in found))
     else:
         count = f"{len(before) - len(model.graph.inputs)} operators -> {len(found)}"
-        head = f"{model.spec}:{model.name} · target {target.name} · {count}"
+        head = f"{named(model.spec, model.name)} · target {target.name} · {count}"
         screen.result("\n".join([row(label(model.spec), head), *_overview(found, trace.refusals)]))
     return 0
 
@@ -121,6 +122,13 @@ def _refusal(refusal: Refusal) -> Iterator[str]:
 # ---------------------------------------------------------------- one site
 
 
+def _cost(graph: Graph, ids: Sequence[NodeId]) -> str:
+    """How many operators there are, what they multiply and add at nominal sizes, and what they store."""
+    macs = multiply_adds(graph, nominal_sizes(graph), ids)
+    weights = stored(expr for id in ids for expr in graph[id].weights.values())
+    return f"{plural(len(ids), 'operator')}, {amount(macs)} multiply-adds, {size(weights)}" if macs or weights else ""
+
+
 def _page(site: Site, train: Graph, folded: Graph, before: Mapping[NodeId, str], screen: Screen) -> Iterator[str]:
     title = f"{plural(max(1, len(site.was)), 'operator')} -> {kind(site.node)}"
     yield f"  {screen.paint(site.name, BOLD)}   {title}   {place(site.node.origin)}"
@@ -140,11 +148,9 @@ def _page(site: Site, train: Graph, folded: Graph, before: Mapping[NodeId, str],
         yield row("Relies on", relied_on(fact).replace("\n", "\n    "))
     for name, expr in site.node.weights.items():
         yield f"    {name} = " + expression(expr).replace("\n", "\n    ")
-    sizes = nominal_sizes(train)
-    cost = multiply_adds(train, sizes, site.was), multiply_adds(folded, sizes, [site.id])
-    if any(cost):
-        count = f"{plural(max(1, len(site.was)), 'operator')}, {amount(cost[0])} multiply-adds"
-        yield "\n" + row("Cost", f"{count} -> 1 operator, {amount(cost[1])} multiply-adds")
+    cost = _cost(train, site.was), _cost(folded, [site.id])
+    if cost[0]:
+        yield "\n" + row("Cost", " -> ".join(filter(None, cost)))
     for refusal in site.refusals:
         yield from _refusal(refusal)
     beside = [*site.node.inputs, *folded.users(site.id)]

@@ -125,7 +125,7 @@ def _stored(fused: Fused) -> int:
 
 def text(record: Record, folding: float, screen: Screen) -> str:
     """The summary down to what was checked."""
-    spec = f"{record['spec']}:{record['model']} · target {record['target']}"
+    spec = f"{named(record['spec'], record['model'])} · target {record['target']}"
     rules = {step["rule"] for step in record["steps"]}
     by = plural(len(rules), "rule") if rules else "weights alone"
     folded = f"{plural(len(record['sites']), 'site')}, {by}" if record["sites"] else "nothing"
@@ -139,6 +139,11 @@ def text(record: Record, folding: float, screen: Screen) -> str:
         *(row(label, content) for label, content in _findings(record, screen)),
     ]
     return "\n".join(parts)
+
+
+def named(source: str, model: str) -> str:
+    """Where a model is from, with its own name, which that of a factory is."""
+    return source if source.endswith(f":{model}") else f"{source}:{model}"
 
 
 def label(source: str) -> str:

@@ -145,7 +145,9 @@ class Model:
     def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
         """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
         values = partial(flat, parameters=weights.values) if weights is not None and target.facts else None
-        options = Options(target.keep, target.objective, target.overrides, values)
+        options = Options(
+            target.keep, target.objective, target.overrides, values=values, border_maps=target.border_maps
+        )
         return fold(self.bound(target.bind).graph, options)
 
 

@@ -42,6 +42,7 @@ class Target:
     `keep` lists path patterns that folding leaves alone.  `objective` says what a fold may cost: "default" never makes
     multiply-adds or bytes dearer, "operators" wants few operators.  `opset` applies to ONNX, None is the default.
     `bind` pins inputs.  `facts` lets folding rely on what is true of the weights at hand, and of others perhaps not.
+    `border_maps` lets it add a constant of the size of a value, where pinned sizes allow.
     """
 
     name: str
@@ -54,3 +55,4 @@ class Target:
     span: Span | None = None
     bind: Mapping[str, Bound] = field(default_factory=dict[str, Bound])
     facts: bool = False
+    border_maps: bool = False

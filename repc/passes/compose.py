@@ -1,9 +1,9 @@
 """Two linear operators in a row as one: the composed kernel, and where it would differ from the two.
 
-Output y of a convolution reads x at ``s·y + d·j − p``, so that of two in a row reads it at ``s₁s₂·y + (d₁·i + s₁d₂·j) −
-(p₁ + s₁p₂)``: tap (i, j) lands at ``d₁·i + s₁d₂·j``, and the kernels multiply like polynomials.  Their product is
-itself a transposed convolution, of the outer kernel with the inner one.  Two transposed convolutions compose as the
-convolutions that they are the transposes of, in the other order.
+Output y of a convolution reads x at ``s·y + d·j − p``, so that of two in a row reads it at
+``s₁s₂·y + (d₁·i + s₁d₂·j) − (p₁ + s₁p₂)``: tap (i, j) lands at ``d₁·i + s₁d₂·j``, and the kernels multiply like
+polynomials.  Their product is itself a transposed convolution, of the outer kernel with the inner one.  Two transposed
+convolutions compose as the convolutions that they are the transposes of, in the other order.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from repc.passes.views import LinearView, plus
 
 
 class Fault(NamedTuple):
-    """Why a composition is not what the two operators compute; `outer` and `inner` stand for their names."""
+    """Why a composition is not what the two operators compute; `outer` and `inner` stand for their names.
+
+    `constant` says that the difference is the same for every input.
+    """
 
     reason: str
     remedy: str
+    constant: bool = False
 
 
 def aligned(outer: LinearView, inner: LinearView) -> tuple[LinearView, LinearView] | None:
@@ -91,16 +95,15 @@ def fault(outer: LinearView, inner: LinearView) -> Fault | None:
         return None
     if outer.fill is None:
         reason = "{outer} reads zeros beyond the border, where {inner} would have put its bias"
-        return Fault(reason + _reach(outer), "pad before {inner}, pad with its bias, or leave its bias out")
+        remedy = "pad before {inner} or with its bias, leave its bias out, or pin the sizes and set border_maps = true"
+        return Fault(reason + _reach(outer), remedy, constant=True)
     reason = "{outer} pads with another value than the bias of {inner}, which is what it makes of zeros"
     return Fault(reason + _reach(outer), "pad before {inner}, or with its bias")
 
 
 def _transposed_fault(outer: LinearView, inner: LinearView) -> Fault | None:
     found = outline(outer, inner)
-    if any(
-        window.extra >= max(stride, window.dilation) for window, stride in zip(found.frame, found.stride, strict=True)
-    ):
+    if any(w.extra >= max(stride, w.dilation) for w, stride in zip(found.frame, found.stride, strict=True)):
         return Fault("{outer} and {inner} in one would need more output padding than there is", "use less in {outer}")
     reaches = (window.before + window.last for window in outer.frame)
     cuts = (min(window.before, window.after - window.extra) for window in outer.frame)

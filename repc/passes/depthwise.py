@@ -28,7 +28,7 @@ def depthwise(node: Node, affine: AffineView | None, x: TensorType) -> LinearVie
 
 
 def averaged(op: AvgPool, node: Node, channels: int) -> LinearView | None:
-    """F6.  One that counts fewer values at the border, or in a last window that ends early, is no convolution."""
+    """F6.  What counts fewer values at the border, or in a last window that ends early, is no convolution."""
     padded = any(any(pair) for pair in op.padding)
     if (padded and not op.count_include_pad) or (op.ceil and set(op.stride) != {1}):
         return None

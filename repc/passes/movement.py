@@ -147,9 +147,13 @@ def _into_factor(work: Workspace, node: Node, map: Map) -> Distributed | None:
 
 
 def _has_axes(work: Workspace, source: NodeId, node: Node, map: Map) -> bool:
-    """Whether a factor has the axes of a map of the product, and is not repeated along them."""
+    """Whether a factor that occurs once has the axes of a map of the product, and is not repeated along them."""
     shape = work.graph[source].type.shape
-    return len(shape) == node.type.rank and all(shape[axis] == node.type.shape[axis] for axis in map.axes)
+    return (
+        node.inputs.count(source) == 1
+        and len(shape) == node.type.rank
+        and all(shape[axis] == node.type.shape[axis] for axis in map.axes)
+    )
 
 
 def _made_by_linear(work: Workspace, id: NodeId) -> bool:

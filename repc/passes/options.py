@@ -15,7 +15,8 @@ class Options:
     """`keep`: path patterns of what stays as it is; `objective` and `overrides`: what a fold may cost, and where.
 
     `values` computes a weight, flat, from the parameters that are to be deployed: with it folding may rely on what is
-    true of these values alone.  Without `pin`, no fold may hold for the sizes at hand alone.
+    true of these values alone.  Without `pin`, no fold may hold for the sizes at hand alone; with `border_maps` a
+    border may be made up for by a constant of the size of a value.
     """
 
     keep: tuple[str, ...] = ()
@@ -23,6 +24,7 @@ class Options:
     overrides: tuple[Override, ...] = ()
     values: Callable[[Expr], Sequence[float]] | None = None
     pin: bool = True
+    border_maps: bool = False
 
     def keeps(self, path: str) -> bool:
         """Whether a pattern is the path or one of its ancestors."""

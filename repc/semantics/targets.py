@@ -13,7 +13,8 @@ from repc.semantics.modules import Module
 from repc.semantics.values import Poison, Value, as_integer, describe, numbers
 from repc.syntax import tree
 
-SETTINGS = ("objective", "opset", "facts")
+FLAGS = ("facts", "border_maps")
+SETTINGS = ("objective", "opset", *FLAGS)
 
 
 def targets(module: Module) -> dict[str, dict[str, Target]]:
@@ -67,7 +68,7 @@ class _Resolver:
             opset if isinstance(opset, int) else None,
             item.span,
             self.bind,
-            self.values.get("facts") is True,
+            *(self.values.get(flag) is True for flag in FLAGS),
         )
 
     def setting(self, setting: tree.SettingTree) -> None:
@@ -122,7 +123,7 @@ class _Resolver:
             return name
         value = evaluate(self.ctx, setting.value, self.env)
         expected, fits = "a positive integer", (as_integer(value) or 0) >= 1
-        if setting.name == "facts":
+        if setting.name in FLAGS:
             expected, fits = "true or false", isinstance(value, bool)
         if not isinstance(value, Poison) and not fits:
             self.report(errors.bad_setting(setting.span, setting.name, expected, describe(value)))

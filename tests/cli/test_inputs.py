@@ -43,6 +43,13 @@ def named():
 def listed():
     return Net(), [torch.randn(2, 3, 8, 6)]
 
+class Best(Net):
+    def forward(self, image):
+        return super().forward(image).flatten(1).topk(3).values
+
+def best():
+    return Best(), torch.randn(2, 3, 8, 6)
+
 def wrong():
     return "a string"
 
@@ -207,6 +214,18 @@ def test_what_a_factory_makes_is_compiled_and_made_again_to_be_checked(repc: Rep
     report = json.loads(Path("build/net/report.json").read_text())
     assert report["operators"]["after"] == {"Conv": 1, "Relu": 1}
     assert repc("verify", "build/net", "--level", "sample", "--inputs", 2).code == 0
+
+
+def test_what_only_torch_expresses_is_written_as_torch(repc: Repc, code: str) -> None:
+    ran = repc("compile", f"{code}:best", "-o", "build/net")
+    assert ran.code == 0, ran.out + ran.err
+    assert f"  Model     {code}:best · target deploy\n" in ran.out
+    assert (
+        "1 operator as in the original: aten.topk.default 1\n            so that there is no form for onnx" in ran.out
+    )
+    assert set(json.loads(Path("build/net/report.json").read_text())["files"]) == {"model.py", "model.safetensors"}
+    assert repc("verify", "build/net").code == 0
+    assert "error[E714]" in repc("export", f"{code}:best", "-o", "net.onnx").err
 
 
 @pytest.mark.parametrize(

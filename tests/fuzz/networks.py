@@ -188,7 +188,8 @@ def numbers(pen: Pen, x: Value) -> Value:
     weight = pen.weight(x.shape.channels)
     form = pen.among(
         *("2 * {x}", "{x} / 3", "{x} + 1", "-{x}", "{x} * along({w}, 1)", "{x} - along({w}, 1)", "{x} - {x}"),
-        *("({x} + tanh({x})) + {x}", "relu({x}) / 3", "leaky_relu({x}) * along(exp({w}), 1)"),
+        *("({x} + tanh({x})) + {x}", "relu({x}) / 3", "relu({x}) * along({w}, 1)"),
+        "leaky_relu({x}) * along(exp({w}), 1)",
     )
     return pen.let(form.format(x=x.name, w=weight), x.shape)
 

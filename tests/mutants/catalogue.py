@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from repc.ops import BatchNorm
-from repc.passes import chains, depthwise, families, kernels, movement, parallel, views, workspace
+from repc.passes import chains, compose, depthwise, families, kernels, movement, parallel, views, workspace
 from repc.passes.maps import Map
 from repc.passes.rules import (
+    border_map,
     centre_writers,
     collect_terms,
     conv_as_linear,
@@ -86,6 +87,13 @@ MUTANTS = (
     twin("F4", "bias lost", w.NORMED_IDENTITY, families, "diagonal", f.identity_without_shift),
     twin("F5", "bias read by one tap", w.BIASED_ROW, LinearView, "response", f.centre_response),
     twin("F5", "border of a biased 1x1 ignored", w.BIASED_POINT, chains, "fault", lambda *_: None),
+    twin("F5", "padding in between ignored", w.PADDED_ROW, chains, "fault", lambda *_: None),
+    twin("F5", "another border than the bias", w.BORDERED_POINT, compose, "equal", lambda *_: True),
+    twin("F5", "stride taken for dilation", w.STRIDED_ROW, compose, "_product", f.steps_exchanged),
+    twin("F5", "kernel reflected", w.STRIDED_ROW, compose, "_product", f.reflected),
+    twin("F5", "first group for all", w.GROUPED_ROW, compose, "_product", f.first_group_only),
+    twin("F5", "taps not turned", w.UP_ROW, compose, "flip", lambda weight: weight),
+    twin("F16", "border forgotten", w.MAPPED_POINT, border_map, "_map", f.map_without_border),
     twin("F6", "a sum for a mean", w.AVERAGED, depthwise, "averaged", f.doubled_average),
     twin("F7", "matrix transposed", w.LOCALITY, conv_as_linear, "_columns", f.transposed_columns),
     twin("F8", "β not scaled", w.NORM_AFFINE, AffineView, "shifted", f.unscaled_bias),

@@ -12,7 +12,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ops import BatchNorm, Permute, build
 from repc.ops.conv import Conv
-from repc.passes import absorb, depthwise, kernels, movement, parallel, trail, views
+from repc.passes import absorb, compose, depthwise, kernels, movement, parallel, trail, views
 from repc.passes.frames import Placement, Window
 from repc.passes.maps import Map
 from repc.passes.parallel import Kernel
@@ -239,6 +239,33 @@ def doubled_average(*given: Any) -> LinearView | None:
 
 
 RIGHT_AVERAGE = depthwise.averaged
+RIGHT_PRODUCT = compose._product
+
+
+def steps_exchanged(outer: LinearView, inner: LinearView, groups: int, steps: Any) -> Expr:
+    """The stride of the first operator taken for the dilation of the second."""
+    return RIGHT_PRODUCT(outer, inner, groups, [(step, between, apart) for step, apart, between in steps])
+
+
+def reflected(outer: LinearView, inner: LinearView, groups: int, steps: Any) -> Expr:
+    """As of a convolution that is no correlation."""
+    return kernels.flip(RIGHT_PRODUCT(outer, inner, groups, steps))
+
+
+def first_group_only(outer: LinearView, inner: LinearView, groups: int, steps: Any) -> Expr:
+    """The kernel of the first group in the place of all."""
+    right = RIGHT_PRODUCT(outer, inner, groups, steps)
+    rows, *rest = right.type.concrete()
+    one = build.reshape(build.take(right, 0, 0, rows // groups), (1, rows // groups, *rest))
+    return build.reshape(build.expand(one, (groups, rows // groups, *rest)), (rows, *rest))
+
+
+def map_without_border(outer: LinearView, bias: Expr, between: Any, result: Any) -> Expr:
+    """The bias as it is in the interior, everywhere."""
+    channels, *sizes = result.shape[1:]
+    vector = plus(outer.response(bias), outer.bias)
+    assert vector is not None
+    return build.expand(build.reshape(vector, (channels, *[1] * len(sizes))), (channels, *sizes))
 
 
 # ------------------------------------------------------------------------------------------------ maps on their way

@@ -43,6 +43,16 @@ def cheapest(train: Graph) -> Options:
     return Options(objective="macs")
 
 
+def fewest(train: Graph) -> Options:
+    """Operators count, and not what they cost."""
+    return Options(objective="operators")
+
+
+def mapping(train: Graph) -> Options:
+    """A border may be made up for by a constant map."""
+    return Options(objective="macs", border_maps=True)
+
+
 def looking(train: Graph) -> Options:
     """Folding may look at the values of the weights."""
     return Options(values=weights_of(train))
@@ -145,6 +155,24 @@ MOVED = witness("difference of permuted values", "permute(relu(x), [0, 1, 3, 2])
 
 
 BIASED_POINT = witness("biased 1x1, padded conv", "x >> a: Conv(6, 1) >> b: Conv(4, 3, pad=1)", options=cheapest)
+MAPPED_POINT = witness(
+    "biased 1x1, padded conv, pinned",
+    "x >> a: Conv(6, 1) >> b: Conv(4, 3, pad=1)",
+    port="x: f32[b, 4, 6, 7]",
+    options=mapping,
+)
+GROUPED_ROW = witness("grouped convs in a row", "x >> a: Conv(8, 1, groups=2) >> b: Conv(4, 1, groups=2)")
+STRIDED_ROW = witness("strided conv, conv", "x >> a: Conv(4, 2, stride=2) >> b: Conv(4, 2)", options=fewest)
+PADDED_ROW = witness(
+    "conv padded twice", "x >> a: Conv(4, 3, pad=1, bias=false) >> b: Conv(4, 3, pad=1)", options=fewest
+)
+UP_ROW = witness("transposed conv, conv", "x >> a: ConvTranspose(4, 3, stride=2) >> b: Conv(4, 2)", options=fewest)
+BORDERED_POINT = witness(
+    "1x1 padded with its bias, conv",
+    "pad(y, [[0, 0], [0, 0], [1, 1], [1, 1]], value=a.bias + a.bias) >> b: Conv(4, 3)",
+    "let y = x >> a: Conv(6, 1)",
+    options=cheapest,
+)
 BIASED_ROW = witness("biased convs in a row", "x >> a: Conv(4, 1) >> b: Conv(4, 3)", options=cheapest)
 AVERAGED = witness(
     "conv beside an average",

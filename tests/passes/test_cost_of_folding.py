@@ -11,6 +11,7 @@ from repc.evaluate.expressions import evaluate
 from repc.evaluate.floating import TorchField
 from repc.ir.expr import walk
 from repc.ir.storage import storage
+from repc.passes import chains
 from repc.passes.rules import RULES
 from tests.passes.build import EXACT, Folded, Net, folded
 
@@ -52,6 +53,24 @@ def unlabelled(count: int) -> Net:
     return net.output(x)
 
 
+def in_a_row(count: int) -> Net:
+    """Layers that become one."""
+    net = Net()
+    x = net.input(2, 4)
+    for i in range(count):
+        x = net.linear(x, f"{i}", 4)
+    return net.output(x)
+
+
+def apart(count: int) -> Net:
+    """Rows and columns, of which no two are cheaper as one."""
+    net = Net()
+    x = net.input(1, 2, 2 * count + 2, 2 * count + 2)
+    for i in range(count):
+        x = net.conv(x, f"{i}", 2, (1, 5) if i % 2 else (5, 1), groups=2)
+    return net.output(x)
+
+
 def tried(make: Callable[[int], Net], count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Folded]:
     """How often a rule was tried at a node."""
     calls = 0
@@ -71,12 +90,20 @@ def tried(make: Callable[[int], Net], count: int, monkeypatch: pytest.MonkeyPatc
     return calls, found
 
 
-@pytest.mark.parametrize("make", [blocks, residual, wide, unlabelled])
+@pytest.mark.parametrize("make", [blocks, residual, wide, unlabelled, in_a_row, apart])
 def test_steps_grow_with_the_nodes(make: Callable[[int], Net], monkeypatch: pytest.MonkeyPatch) -> None:
     small, _ = tried(make, 10, monkeypatch)
     large, found = tried(make, 100, monkeypatch)
     assert large <= 12 * small
     assert large <= 4 * len(RULES) * len(found.net.graph)
+
+
+def test_a_chain_is_looked_at_a_few_operators_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    right = chains.outline
+    monkeypatch.setattr(chains, "outline", lambda *pair: found.append(1) or right(*pair))
+    assert folded(apart(50)).count() == {"conv": 50}
+    assert len(found) <= 2 * chains.REACH * 50
 
 
 def test_weights_do_not_blow_up() -> None:

@@ -147,7 +147,12 @@ def divisor(net: Net) -> int:
     return net.affine(net.node(Divide(), "div", a=net.relu(x), b=net.conv(x, "conv", 4, (1, 1))), "affine", shift=False)
 
 
-@pytest.mark.parametrize("make", [shifted_product, broadcast_gate, scaled_rows, divisor])
+def squared(net: Net) -> int:
+    y = net.conv(net.input(2, 4, 5, 6), "conv", 4)
+    return net.affine(net.node(Multiply(), "mul", a=y, b=y), "affine", shift=False)
+
+
+@pytest.mark.parametrize("make", [shifted_product, broadcast_gate, scaled_rows, divisor, squared])
 def test_what_no_factor_takes(make: Callable[[Net], int]) -> None:
     net = Net()
     found = folded(net.output(make(net)))

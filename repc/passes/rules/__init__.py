@@ -9,6 +9,7 @@ from typing import Any
 
 from repc.passes.rule import Lemma, Rule
 from repc.passes.rules.average_as_conv import AverageAsConv
+from repc.passes.rules.border_map import BorderMap
 from repc.passes.rules.centre_writers import CentreWriters
 from repc.passes.rules.collect_terms import CollectTerms
 from repc.passes.rules.compose_linear import ComposeLinear
@@ -40,6 +41,7 @@ RULES: tuple[Rule[Any], ...] = (
     SumAffine(),
     StackSiblings(),
     ComposeLinear(),
+    BorderMap(),
     ConvAsLinear(),
     HoistMovement(),
 )

@@ -54,16 +54,12 @@ class ComposeLinear(Rule[ChainMatch]):
 
     def check(self, work: Workspace, match: ChainMatch) -> Refusal | None:
         chain, at = match.chain, match.subject
-        edge, after = chain.row[::-1], running(chain.view)
         if chain.fault is not None:
+            edge = chain.row[::-1]
             inner, outer = (work.name(id) for id in edge[:2])
-            reason, remedy = (text.format(outer=outer, inner=inner) for text in chain.fault)
+            reason, remedy = (text.format(outer=outer, inner=inner) for text in chain.fault[:2])
             return work.refusal(self.id, edge, at, reason, remedy)
-        if after.dearer(chain.cost, work.options.objective_at(work.graph[at].path)):
-            reason = f"{' and '.join(map(work.name, edge))} in one would cost {after.against(chain.cost)}"
-            return work.refusal(self.id, edge, at, reason, "set objective = operators to compose them anyway")
-        refused = (legality.shared(work, self.id, id, set(chain.nodes), edge, at) for id in chain.nodes)
-        return next((refusal for refusal in refused if refusal is not None), None)
+        return site_refusal(work, self.id, match)
 
     def rewrite(self, work: Workspace, match: ChainMatch) -> list[Step]:
         chain, view, id = match.chain, match.chain.whole(), match.subject
@@ -73,6 +69,17 @@ class ComposeLinear(Rule[ChainMatch]):
         averages = AverageAsConv.steps(work, node.path, chain.nodes)
         work.replace(id, replace(node, inputs=(view.source,), type=work.graph[id].type))
         return [*averages, Step(self.id, node.path, names, detail, origin=node.origin)]
+
+
+def site_refusal(work: Workspace, rule: str, match: ChainMatch) -> Refusal | None:
+    """Why operators that are one map stay several: the cost, or a weight that is stored elsewhere too."""
+    chain, at = match.chain, match.subject
+    edge, after = chain.row[::-1], running(chain.view)
+    if after.dearer(chain.cost, work.options.objective_at(work.graph[at].path)):
+        reason = f"{' and '.join(map(work.name, edge))} in one would cost {after.against(chain.cost)}"
+        return work.refusal(rule, edge, at, reason, "set objective = operators to compose them anyway")
+    shared = (legality.shared(work, rule, id, set(chain.nodes), edge, at) for id in chain.nodes)
+    return next((refusal for refusal in shared if refusal is not None), None)
 
 
 def _several(work: Workspace, chain: Chain) -> bool:
