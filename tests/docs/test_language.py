@@ -94,10 +94,10 @@ def test_the_functions_are_those_of_the_compiler() -> None:
 def test_the_static_functions_and_initial_values_are_those_of_the_compiler() -> None:
     numbers, _, initial = section("Functions").partition("Of numbers and lists")[2].partition("Initial values")
     assert {name for part in code(numbers) for name in part.partition("(")[0].split()} == set(statics.STATIC_FUNCTIONS)
-    expected = [
-        f"{name}({', '.join(key if value is None else f'{key}={value}' for key, value in known.items())})" if known else name
-        for name, known in INITIALISERS.items()
-    ]
+    expected: list[str] = []
+    for name, known in INITIALISERS.items():
+        arguments = ", ".join(key if value is None else f"{key}={value}" for key, value in known.items())
+        expected.append(f"{name}({arguments})" if known else name)
     assert code(initial) == expected
 
 
