@@ -34,34 +34,34 @@ class _Kernel:
 
 
 def fragility(
-    train: Graph, fused: Graph, given: Mapping[str, Tensor], exact: Mapping[str, Tensor], tally: Tally
+    train: Graph, fused: Graph, given: Mapping[str, Tensor], stored: Mapping[str, Tensor], tally: Tally
 ) -> tuple[Remark, ...]:
     """Remarks on float16, on variances that amplify, and on eight bits.
 
-    `given` are the trained parameters, `exact` the stored tensors in float64, `tally` has the values on the sample.
+    `given` are the trained parameters, `stored` the deployed tensors, `tally` has the values on the sample.
     """
-    kernels = list(_kernels(fused, given, exact))
-    return (_half(kernels, exact, tally), *_variance(train, given), *_eight_bits(kernels))
+    kernels = list(_kernels(fused, given, stored))
+    return (_half(kernels, stored, tally), *_variance(train, given), *_eight_bits(kernels))
 
 
-def _kernels(graph: Graph, given: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> Iterator[_Kernel]:
+def _kernels(graph: Graph, given: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> Iterator[_Kernel]:
     names = storage(graph).names
     for id in graph.order():
         node = graph[id]
         expr = node.weights.get("weight")
         if isinstance(node.op, (Conv, ConvTranspose, Linear)) and expr is not None and not isinstance(expr, Param):
-            kernel = exact[names[id, "weight"]].abs()
+            kernel = stored[names[id, "weight"]].abs()
             sources = [given[path] for path, param in parameters([expr]).items() if param.type.rank > 1]
             before = max((float(source.abs().max()) for source in sources), default=1.0)
             rows = kernel.transpose(0, 1) if isinstance(node.op, ConvTranspose) else kernel
             yield _Kernel(node.path, before, float(kernel.max()), rows.flatten(1).amax(1))
 
 
-def _half(kernels: list[_Kernel], exact: Mapping[str, Tensor], tally: Tally) -> Remark:
+def _half(kernels: list[_Kernel], stored: Mapping[str, Tensor], tally: Tally) -> Remark:
     """Weights and values must be below the largest number of float16."""
     grown = max(kernels, key=lambda kernel: kernel.after / (kernel.before or 1.0), default=None)
     text = f"max|K| grew {grown.before:.2g} -> {grown.after:.2g} ({grown.path})" if grown else "no kernel was folded"
-    sizes = {name: float(value.abs().max()) for name, value in exact.items() if value.is_floating_point()}
+    sizes = {name: float(value.abs().max()) for name, value in stored.items() if value.is_floating_point()}
     sizes |= {cut.label: size for cut, size in tally.magnitudes.items()}
     largest = max(sizes, key=lambda name: sizes[name], default="")
     if largest and sizes[largest] > HALF:
