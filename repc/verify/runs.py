@@ -5,7 +5,7 @@ Each takes the inputs by name and gives the values at the cuts that can be seen 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
@@ -177,7 +177,7 @@ def _session(model: onnx.ModelProto | Path, further: Sequence[str] = ()) -> Any:
 
 
 @contextmanager
-def _file(model: onnx.ModelProto | Path, further: Sequence[str]) -> Iterator[Path]:
+def _file(model: onnx.ModelProto | Path, further: Sequence[str]) -> Generator[Path]:
     """The model as a file, with more outputs: a session of one needs half the memory of a session of its bytes."""
     if isinstance(model, Path) and not further:
         yield model
