@@ -17,7 +17,7 @@ from torch import Tensor
 
 from repc.checker import errors
 from repc.checker.reader import Artifact, read
-from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted, read_peft
+from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted, modules_of, read_adapter
 from repc.checkpoints import read as read_checkpoint
 from repc.diagnostics import Failure, Source
 from repc.evaluate import evaluate
@@ -125,7 +125,8 @@ def _training(
     name = opened.choose(module) if opened.model or adapter else str(record["model"])
     attached = None
     if adapter is not None:
-        attached = read_peft(adapter, name, opened.import_name)
+        base = elaborate(module, name, settings, record["size"])
+        attached = read_adapter(adapter, modules_of(base.parameters), name, opened.import_name)
         module, name = load(Source(f"{adapter}", attached.spec), library), attached.name
     return bind(elaborate(module, name, settings, record["size"]), pinned), attached, None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from repc.checkpoints.adapted import match_adapted
 from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.errors import relative_after_another
-from repc.checkpoints.kohya import read_kohya
+from repc.checkpoints.kohya import modules_of, read_kohya
 from repc.checkpoints.layout import OFFICIAL, Layout
 from repc.checkpoints.matching import Matched, match
 from repc.checkpoints.peft import AdapterImport, read_peft
@@ -43,6 +43,7 @@ __all__ = [
     "from_memory",
     "match",
     "match_adapted",
+    "modules_of",
     "read",
     "read_adapter",
     "read_kohya",

@@ -7,7 +7,7 @@ configuration: ranks are read off the shapes, and alpha is a tensor, which where
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,11 @@ class _Module:
 
     path: str
     keys: Mapping[str, str]
+
+
+def modules_of(keys: Iterable[str]) -> list[str]:
+    """The modules that tensors of these names lie in."""
+    return list(dict.fromkeys(key.rpartition(".")[0] for key in keys))
 
 
 def read_kohya(

@@ -38,10 +38,16 @@ def _zeros(weight: Tensor) -> float:
 def _values(weight: Tensor) -> int | None:
     """How many values it has, None where that is no small number."""
     flat = weight.flatten()
-    if flat[:PROBE].unique().numel() > min(FEW, len(flat) // 8):
+    few = min(FEW, len(flat) // 8)
+    if _different(flat[:PROBE]) > few:
         return None
-    count = flat.unique().numel()
-    return count if count <= min(FEW, len(flat) // 8) else None
+    count = _different(flat)
+    return None if count > few else count
+
+
+def _different(flat: Tensor) -> int:
+    ordered = flat.sort().values
+    return 1 + int((ordered[1:] != ordered[:-1]).sum())
 
 
 def _is_orthogonal(weight: Tensor) -> bool:

@@ -33,13 +33,14 @@ import adapters.lora
 import adapters.ssf
 import models.decoder
 
-adapt Decoder as Tuned {
+model Net(ids: i64[b, n]) = ids >> Decoder(words=20, width=24, depth=2, heads=6, groups=2, hidden=32)
+
+adapt Net as Tuned {
   at **.self_attn.*.weight expect 8 use lora: LoRA(r=2, alpha=6)
   at **.mlp.down_proj.weight expect 2 use lora: DoRA(r=2, alpha=6)
   at **.mlp.up_proj expect 2 then ssf: SSFTokens()
 }
 """
-SIZES = {"words": 20, "width": 24, "depth": 2, "heads": 6, "groups": 2, "hidden": 32}
 
 
 def adapted(weight: str, p: dict[str, Tensor]) -> Tensor:
@@ -121,7 +122,7 @@ def networks(folder: Path, kind: str) -> tuple[repc.Model, type[ViT] | type[Llam
         return repc.load(folder / "net.rep", "Tuned"), ViT, image
     (folder / "net.rep").write_text(DECODER)
     ids = torch.randint(20, (2, 7), generator=generator)
-    return repc.load(folder / "net.rep", "Tuned", **SIZES), Llama, ids
+    return repc.load(folder / "net.rep", "Tuned"), Llama, ids
 
 
 @pytest.mark.parametrize("kind", ["vit", "decoder"])
