@@ -43,6 +43,10 @@ lift: $(READY) ## models of timm as specs, and whether they are the same network
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.lift
 
+adapters: $(READY) ## merged adapters against PEFT: lines of spec, error, time, memory
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.adapters
+
 mutants: $(READY) ## wrong folds, and which checks refute them; N right folds
 	$(BIN)/python -m benchmarks.mutants $(N) $(SEED)
 

@@ -114,3 +114,33 @@ def test_what_a_merge_destroys_is_told(tmp_path: Path) -> None:
         state["ends.again"] = state["ends.weight"]
         state["fc.weight"][::2] = 0
         assert model.fuse(state).lost == told
+
+
+def test_several_adapters_on_one_weight_apply_in_order(tmp_path: Path) -> None:
+    """Differences add up, whatever their order; what scales comes before or behind them."""
+    head = (
+        "repc 1\n\nimport adapters.diagonal\nimport adapters.lora\nimport std.linear\n\n"
+        "model Net(x: f32[b, 5]) = x >> layers: repeat 4 { Linear(5) >> tanh }\n\n"
+    )
+    lines = {
+        "one": "at layers.2.weight expect 1 use one: LoRA(r=2, alpha=2)",
+        "two": "at layers.*.weight where ci == 5 expect 4 use two: LoRA(r=1, alpha=3)",
+        "last": "at **.3.weight expect 1 use last: IA3Input()",
+    }
+    for order in (["one", "two", "last"], ["last", "two", "one"]):
+        text = "".join(f"  {lines[name]}\n" for name in order)
+        (tmp_path / "net.rep").write_text(f"{head}adapt Net as Tuned {{\n{text}}}\n")
+        model = repc.load(tmp_path / "net.rep", "Tuned")
+        torch.manual_seed(0)
+        state = {path: torch.randn(p.type.concrete()) for path, p in sorted(model.graph.parameters.items())}
+
+        def low(k: int, name: str, scale: float, state: dict[str, torch.Tensor] = state) -> torch.Tensor:
+            part = f"layers.{k}.{name}.lora_"
+            return scale * state[f"{part}B.weight"] @ state[f"{part}A.weight"]
+
+        ours = model.fuse(state, dtype="f64").values
+        wanted = state["layers.2.weight"] + low(2, "one", 1) + low(2, "two", 3)
+        assert relative(ours["layers.2.weight"], wanted) < 1e-6
+        scale, w, two = state["layers.3.last.ia3_l"], state["layers.3.weight"], low(3, "two", 3)
+        wanted = (w + two) * scale if order[-1] == "last" else w * scale + two
+        assert relative(ours["layers.3.weight"], wanted) < 1e-6
