@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--spec", required=True, help="FILE.rep[:MODEL], repc:NAME[/MODEL], FILE.onnx or FILE.pt2")
     parser.add_argument("--weights", help="checkpoint; without one, the file's own weights, or initial values")
     parser.add_argument("--container", metavar="NAME", help="which state_dict of the checkpoint")
-    parser.add_argument("--adapter", metavar="FOLDER", help="the PEFT folder that was attached")
+    parser.add_argument("--adapter", metavar="PATH", help="the adapter that was attached")
     parser.add_argument("--artifact", required=True, help="the ONNX file")
     args = parser.parse_args(argv)
     try:

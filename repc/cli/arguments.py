@@ -53,7 +53,7 @@ def add_weights(parser: ArgumentParser) -> None:
         "--weights", metavar="FILE", help="checkpoint; without one, the model's own weights, or initial values"
     )
     parser.add_argument("--container", metavar="NAME", help="which state_dict of the file, such as model_ema")
-    parser.add_argument("--adapter", metavar="FOLDER", help="attach what PEFT's save_pretrained wrote")
+    parser.add_argument("--adapter", metavar="PATH", help="attach a folder of PEFT, or a file of kohya's scripts or LyCORIS")
 
 
 def add_target(parser: ArgumentParser) -> None:
