@@ -113,6 +113,16 @@ CASES = {
     "repmode_mode_task1": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
     "repmode_mode_final": ("blocks.repmode", "x: f32[b, 4, d, h, w], task: f32[b, 3]", "MoDEConv(2)"),
     "repmode_mixed_batch_defect": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
+    "levit_timm_tiny": (
+        "models.levit",
+        "image: f32[b, 3, 96, 128]",
+        "LeViT([16, 24, 32], [1, 1, 1], [2, 3, 4], 8, classes=10)",
+    ),
+    "efficientvit_m_timm_tiny": (
+        "models.efficientvit_m",
+        "image: f32[b, 3, 112, 128]",
+        "EfficientViT([16, 24, 32], [1, 1, 1], [2, 2, 2], [4, 4, 4], [5, 3], key=[4, 4, 4], classes=10)",
+    ),
     "riformer_block": ("models.riformer", "x: f32[b, 8, h, w]", "RIFormerBlock(3, 0.1)"),
     "riformer_tiny": ("models.riformer", "image: f32[b, 3, h, w]", "RIFormer([1, 2, 1, 1], [8, 12, 16, 24], 4, 0.1)"),
 }
@@ -140,6 +150,8 @@ KEEP = {
     "unireplknet_tiny": ("norm", "downsample_layers", "**.gain"),
     "riformer_block": ("layer_scale_1", "layer_scale_2", "norm2"),
     "riformer_tiny": ("**.layer_scale_1", "**.layer_scale_2", "**.norm2"),
+    "levit_timm_tiny": ("logits", "**.attention_biases"),
+    "efficientvit_m_timm_tiny": ("**.residual", "**.attention_biases"),
     "repmlpnet_tiny": ("conv_embedding", "embeds", "**.prebn1", "**.prebn2", "**.ffn_block", "head_norm"),
 }
 """What the authors' conversion leaves alone."""
