@@ -17,9 +17,10 @@ from repc.checkpoints.matching import Matched, match
 from repc.checkpoints.peft import AdapterImport, read_peft
 from repc.checkpoints.reading import from_memory, read
 from repc.checkpoints.timm import TIMM
+from repc.checkpoints.timm import LAYOUTS as _TIMM
 from repc.checkpoints.writing import write
 
-LAYOUTS = (OFFICIAL, TIMM)
+LAYOUTS = (OFFICIAL, *_TIMM)
 """The layouts that are recognised; where two fit equally well, the first is meant."""
 
 __all__ = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from repc.checkpoints.timm import TIMM_FASTVIT, TIMM_GHOSTNET, TIMM_REPVIT
+
 CASES = {
     "repvgg_a_tiny": (
         "models.repvgg",
@@ -109,6 +111,23 @@ CASES = {
         "GhostNetV3(8, [[3, 8, 8, 0, 1], [3, 24, 12, 0, 2], [3, 36, 12, 0, 1], [5, 36, 20, 0.25, 2], "
         "[5, 36, 20, 0.25, 1]], 36, classes=10)",
     ),
+    "repvit_timm_tiny": (
+        "models.repvit",
+        "image: f32[b, 3, h, w]",
+        "RepViT([[3, 16, 1, 1], [3, 16, 0, 1], [3, 16, 0, 1], [3, 24, 0, 2], [3, 24, 1, 1], [3, 24, 0, 1], "
+        "[3, 32, 0, 2], [3, 32, 1, 1]], classes=10)",
+    ),
+    "fastvit_timm_tiny": (
+        "models.fastvit",
+        "image: f32[b, 3, h, w]",
+        "FastViT([1, 1, 2, 1], [8, 8, 16, 32], [3, 3, 3, 2], attention=true, classes=10)",
+    ),
+    "ghostnetv3_timm_tiny": (
+        "models.ghostnetv3",
+        "image: f32[b, 3, 48, 80]",
+        "GhostNetV3(8, [[3, 8, 8, 0, 1], [3, 24, 12, 0, 2], [3, 36, 12, 0, 1], [5, 36, 20, 0.25, 2], "
+        "[5, 36, 20, 0.25, 1]], 36, classes=10)",
+    ),
     "repmode_mode_task0": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
     "repmode_mode_task1": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
     "repmode_mode_final": ("blocks.repmode", "x: f32[b, 4, d, h, w], task: f32[b, 3]", "MoDEConv(2)"),
@@ -142,7 +161,16 @@ KEEP = {
     "repghost_module_bn_id": ("primary_conv",),
     "repghostnet_tiny": GHOST,
     "ghostnetv3_tiny": ("conv_stem", "bn1", "**.shortcut", "blocks.*.*.conv", "blocks.*.*.bn1", "**.short_conv"),
+    "ghostnetv3_timm_tiny": (
+        "conv_stem",
+        "bn1",
+        "**.shortcut",
+        "blocks.*.*.conv",
+        "blocks.*.*.bn1",
+        "**.short_conv",
+    ),
     "fastvit_tiny": ("**.convffn", "network.7.0.norm", "network.*.*.layer_scale*", "**.scale"),
+    "fastvit_timm_tiny": ("**.convffn", "network.7.0.norm", "network.*.*.layer_scale*", "**.scale"),
     "yolov6_qarepvgg_v2_block": ("bn",),
     "repmode_mode_task0": ("subsequent_layer",),
     "repmode_mode_task1": ("subsequent_layer",),
@@ -161,6 +189,13 @@ DYNAMIC = ("repmode_mixed_batch_defect",)
 
 NAMES = {"routed_weight": "routed.weight"}
 """What the recorded conversion calls a tensor that has no name in the authors' state_dict."""
+
+LAYOUTS = {
+    "repvit_timm_tiny": TIMM_REPVIT,
+    "fastvit_timm_tiny": TIMM_FASTVIT,
+    "ghostnetv3_timm_tiny": TIMM_GHOSTNET,
+}
+"""Where a library has other keys than the authors."""
 
 BIND = {
     "repmode_mode_task0": "[1, 0, 0]",
