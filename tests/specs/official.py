@@ -6,6 +6,11 @@ import re
 
 from repc.checkpoints.timm import TIMM_FASTVIT, TIMM_GHOSTNET, TIMM_REPVIT
 
+GHOSTNET_V3 = (
+    "GhostNetV3(8, [[[3, 8, 8, 0, 1]], [[3, 24, 12, 0, 2]], [[3, 36, 12, 0, 1]], [[5, 36, 20, 0.25, 2]], "
+    "[[5, 36, 20, 0.25, 1]]], 36, classes=10)"
+)
+
 CASES = {
     "repvgg_a_tiny": (
         "models.repvgg",
@@ -108,8 +113,7 @@ CASES = {
     "ghostnetv3_tiny": (
         "models.ghostnetv3",
         "image: f32[b, 3, 48, 80]",
-        "GhostNetV3(8, [[3, 8, 8, 0, 1], [3, 24, 12, 0, 2], [3, 36, 12, 0, 1], [5, 36, 20, 0.25, 2], "
-        "[5, 36, 20, 0.25, 1]], 36, classes=10)",
+        GHOSTNET_V3,
     ),
     "repvit_timm_tiny": (
         "models.repvit",
@@ -125,8 +129,7 @@ CASES = {
     "ghostnetv3_timm_tiny": (
         "models.ghostnetv3",
         "image: f32[b, 3, 48, 80]",
-        "GhostNetV3(8, [[3, 8, 8, 0, 1], [3, 24, 12, 0, 2], [3, 36, 12, 0, 1], [5, 36, 20, 0.25, 2], "
-        "[5, 36, 20, 0.25, 1]], 36, classes=10)",
+        GHOSTNET_V3,
     ),
     "repmode_mode_task0": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
     "repmode_mode_task1": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
