@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint types contracts fmt bench mutants fuzz clean
+.PHONY: help demo test quick lint types contracts fmt bench norms mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -38,6 +38,10 @@ fmt: $(READY) ## format, and mend what can be mended
 bench: $(READY) ## compile time and latency against a hand-written conversion
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.run
+
+norms: $(READY) ## batch norms left, against the conversions of others
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.norms
 
 mutants: $(READY) ## wrong folds, and which checks refute them; N right folds
 	$(BIN)/python -m benchmarks.mutants $(N) $(SEED)

@@ -107,5 +107,3 @@ def _replaced(path: str, names: dict[str, str]) -> str:
 
 
 TIMM_REPVIT = Layout("timm repvit", _repvit)
-
-LAYOUTS = (TIMM, TIMM_GHOSTNET, TIMM_FASTVIT, TIMM_REPVIT)

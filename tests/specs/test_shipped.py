@@ -33,7 +33,7 @@ def test_expectations_of_every_target_hold(model: str) -> None:
     for target in opened.targets:
         fused = opened.fuse(UNUSED, target)
         assert fused.missed() == []
-        assert len(storage(fused.graph).tensors) < len(opened.graph.parameters) or "models/mlp/MLP" == model
+        assert len(storage(fused.graph).tensors) < len(opened.graph.parameters) or model == "models/mlp/MLP"
 
 
 @pytest.mark.parametrize(
