@@ -115,6 +115,7 @@ CASES = {
         "image: f32[b, 3, 48, 80]",
         GHOSTNET_V3,
     ),
+    "mpbn_lif": ("blocks.mpbn", "x: f32[4, b, 6, h, w]", "LIF()"),
     "repvit_timm_tiny": (
         "models.repvit",
         "image: f32[b, 3, h, w]",
@@ -189,6 +190,9 @@ KEEP = {
 
 DYNAMIC = ("repmode_mixed_batch_defect",)
 """Where the task is a runtime input; the authors' conversion, which takes that of the first sample, is wrong."""
+
+CONVERTED = tuple(case for case in CASES if case not in (*DYNAMIC, "mpbn_lif"))
+"""What the authors' code converts rightly; that of MPBN has no conversion."""
 
 NAMES = {"routed_weight": "routed.weight"}
 """What the recorded conversion calls a tensor that has no name in the authors' state_dict."""

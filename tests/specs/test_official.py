@@ -15,7 +15,7 @@ from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ops.norm import BatchNorm
 from tests.fixtures import structural
-from tests.specs.official import CASES, DYNAMIC, LAYOUTS, NAMES, spec
+from tests.specs.official import CASES, CONVERTED, DYNAMIC, LAYOUTS, NAMES, spec
 
 DOUBLE = TorchField(torch.float64)
 
@@ -73,7 +73,7 @@ def test_folded_form(case: str, target: str, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in DYNAMIC])
+@pytest.mark.parametrize("case", CONVERTED)
 def test_official_keys_and_values(case: str, tmp_path: Path) -> None:
     """Target `official` gives the keys and values of the official conversion."""
     folder, model = structural(case), opened(case, tmp_path)

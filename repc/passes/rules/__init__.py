@@ -20,6 +20,7 @@ from repc.passes.rules.fold_affine_forward import FoldAffineForward
 from repc.passes.rules.fold_homogeneous import FoldHomogeneous
 from repc.passes.rules.fold_norm_affine import FoldNormAffine
 from repc.passes.rules.fold_norm_forward import FoldNormForward
+from repc.passes.rules.fold_threshold import FoldThreshold
 from repc.passes.rules.hoist_movement import HoistMovement
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.rules.merge_affine import MergeAffine
@@ -37,6 +38,7 @@ RULES: tuple[Rule[Any], ...] = (
     FoldAffineForward(),
     FoldNormForward(),
     FoldHomogeneous(),
+    FoldThreshold(),
     SumParallel(),
     SumAffine(),
     StackSiblings(),
