@@ -152,6 +152,10 @@ NORM_THRESHOLD = witness(
     'cast(greater(relu(x) >> bn: BatchNorm(), fill([], 0.5)), "f32")',
     port="x: f32[b, 24, h, w]",
 )
+TWO_HIDDEN = witness(
+    "two hidden layers",
+    "sum { x >> a: Conv(3, 1) >> ReLU() >> b: Conv(2, 1) | x >> c: Conv(5, 1) >> ReLU() >> d: Conv(2, 1) }",
+)
 DROPOUT_SCALE = witness("dropout, scale", "relu(x) >> Dropout() >> scale: Scale() >> ReLU()")
 TWO_AFFINE = witness("two shifts", "relu(x) >> a: SSF() >> b: SSF()")
 NESTED = witness("sum of sums", "(a + sigmoid(x)) + a", "let a = relu(x)")

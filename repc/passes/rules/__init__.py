@@ -26,6 +26,7 @@ from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.rules.merge_affine import MergeAffine
 from repc.passes.rules.merge_movement import MergeMovement
 from repc.passes.rules.remove_identity import RemoveIdentity
+from repc.passes.rules.stack_hidden import StackHidden
 from repc.passes.rules.stack_siblings import StackSiblings
 from repc.passes.rules.sum_affine import SumAffine
 from repc.passes.rules.sum_parallel import SumParallel
@@ -42,6 +43,7 @@ RULES: tuple[Rule[Any], ...] = (
     SumParallel(),
     SumAffine(),
     StackSiblings(),
+    StackHidden(),
     ComposeLinear(),
     BorderMap(),
     ConvAsLinear(),
