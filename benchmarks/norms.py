@@ -35,8 +35,8 @@ NETWORKS: dict[str, tuple[str, str | int]] = {
 def main() -> None:
     warnings.filterwarnings("ignore")
     lines = [
-        "Made by `make norms`. The reference is timm's `reparameterize_model`, or, where timm lacks the network, what was",
-        "recorded (r) of the authors' own conversion.",
+        "Made by `make norms`. The reference is timm's `reparameterize_model`, or, where timm lacks the network, what",
+        "was recorded (r) of the authors' own conversion.",
         "",
         "| network | batch norms in training | left by the reference | left by repc |",
         "|---|---|---|---|",

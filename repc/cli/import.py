@@ -55,7 +55,7 @@ def run(args: Namespace, screen: Screen) -> int:
         lifted = model.lift()
         say("writing", None)
         if model.own:
-            write(weights, model.own.parameters)
+            write(weights, lifted.parameters)
         write_whole(output, lifted.text.encode())
     screen.result(_text(model, lifted, output, weights))
     command = f"repc compile {output} --weights {weights}" if model.own else f"repc compile {output}"
@@ -77,7 +77,7 @@ def _text(model: Model, lifted: Lifted, output: Path, weights: Path) -> str:
     if model.own:
         constants = model.own.constants
         besides = f" · {plural(len(constants), 'constant')} that no state_dict holds" if constants else ""
-        tensors = plural(len(model.own.parameters), "tensor")
+        tensors = plural(len(lifted.parameters), "tensor")
         rows.append(row("Weights", f"{weights} · {tensors} · {size(weights.stat().st_size)}{besides}"))
         rows += [row("Note", note) for note in model.own.notes]
     return "\n".join([*rows, row("Checked", "the spec means the same graph")])

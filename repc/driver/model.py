@@ -90,7 +90,8 @@ class Model:
 
     def lift(self) -> Lifted:
         """The model as the text of a spec, which is checked to mean the same graph."""
-        return check_spec(to_spec.lift(self.graph, self.own.classes if self.own else None))
+        own = self.own or Imported(self.graph, {})
+        return check_spec(to_spec.lift(self.graph, own.classes, own.parameters))
 
     def counts(self) -> dict[str, int]:
         """How many operators of each kind the train form has, in the names of ONNX."""

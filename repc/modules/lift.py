@@ -25,4 +25,4 @@ def lift(
     text is checked to mean the same network.  Raises `Failure` where the module trains or cannot be exported.
     """
     imported = import_module(module, args, kwargs, dynamic)
-    return check_spec(lift_graph(imported.graph, imported.classes))
+    return check_spec(lift_graph(imported.graph, imported.classes, imported.parameters))

@@ -9,7 +9,7 @@ from typing import Any
 
 from repc.backends.spec.slots import REQUIRED, Form, Slot
 from repc.backends.spec.terms import Literal
-from repc.ir.dims import Dim, Shape, volume
+from repc.ir.dims import Dim, Polynomial, Shape, volume
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
@@ -76,7 +76,7 @@ def _nested(shape: Sequence[int], values: Sequence[Fraction]) -> Literal:
     """The values as lists of lists."""
     if not shape:
         return _whole(values[0])
-    size = len(values) // shape[0] if shape[0] else 0
+    size = len(values) // shape[0]
     return tuple(_nested(shape[1:], values[i * size : (i + 1) * size]) for i in range(shape[0]))
 
 
@@ -346,7 +346,19 @@ ACTIVATIONS = {
     "hardsigmoid": "Hardsigmoid",
     "softplus": "Softplus",
     "mish": "Mish",
+    "selu": "SELU",
+    "celu": "CELU",
+    "softsign": "Softsign",
+    "logsigmoid": "LogSigmoid",
 }
+
+
+def _embedding(op: Gather, types: Types) -> Form | None:
+    """Rows of a matrix that is the module's own."""
+    if op.axis or types["x"].rank != 2 or isinstance(types["x"].shape[0], Polynomial):
+        return None
+    names = zip(("count", "width"), types["x"].shape, strict=True)
+    return Form("block", "Embedding", tuple(Slot(name, size, by_place=True, width=True) for name, size in names))
 
 
 def _activation(op: Function, types: Types) -> Form | None:
@@ -375,9 +387,12 @@ _BLOCKS: Mapping[type[Operator], Callable[[Any, Types], Form | None]] = {
     ),
     Function: _activation,
     Softmax: lambda op, types: Form("block", "Softmax", _softmax(op, types)),
+    LogSoftmax: lambda op, types: Form("block", "LogSoftmax", _softmax(op, types)),
+    Gather: _embedding,
+    AdaptiveMaxPool: _block("AdaptiveMaxPool", lambda op: (Slot("size", _compact(op.output), by_place=True),)),
     Dropout: _block("Dropout", lambda op: (Slot("rate", Fraction(repr(op.rate)), Fraction(1, 2), by_place=True),)),
     MaxPool: _block("MaxPool", _max_pool),
     AvgPool: _block("AvgPool", _avg_pool),
     AdaptiveAvgPool: _block("AdaptiveAvgPool", lambda op: (Slot("size", _compact(op.output), by_place=True),)),
-    Upsample: lambda op, types: Form("block", "Upsample", _upsample(op)) if op.scale else None,
+    Upsample: _block("Upsample", _upsample),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from repc.backends.spec.legal import legal, renamed
 from repc.backends.spec.names import title, unused
@@ -21,14 +22,17 @@ from repc.ir.node import NodeId
 from repc.syntax import tree
 from repc.syntax.printer import print_file
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LIBRARY = {
     "conv": ("Conv", "ConvTranspose"),
-    "linear": ("Linear", "Dropout", "Flatten", "Identity"),
+    "linear": ("Linear", "Embedding", "Dropout", "Flatten", "Identity"),
     "norm": ("BatchNorm", "LayerNorm", "GroupNorm", "RMSNorm"),
-    "pool": ("MaxPool", "AvgPool", "AdaptiveAvgPool", "GlobalAvgPool", "Upsample"),
+    "pool": ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool", "GlobalAvgPool", "Upsample"),
     "activation": (
         "ReLU", "ReLU6", "LeakyReLU", "ELU", "GELU", "SiLU", "Sigmoid", "Tanh", "Hardswish", "Hardsigmoid", "Softplus",
-        "Mish", "Softmax", "PReLU",
+        "Mish", "SELU", "CELU", "Softsign", "LogSigmoid", "Hardtanh", "LogSoftmax", "Softmax", "PReLU",
     ),
 }  # fmt: skip
 """The files of specs/std and what they define; `conv` imports the others."""
@@ -41,7 +45,8 @@ ALWAYS = ("along", "opaque", "fill", "zeros", "ones", "identity", "uniform", "no
 class Lifted:
     """A spec in the canonical layout, the graph that it means, and how many blocks, repeats and opaque calls it has.
 
-    The graph is the one that was given, under names that the language has.
+    The graph is the one that was given, under names that the language has.  `parameters` are the values that the model
+    brings, those of constants that no state_dict holds among them.
     """
 
     text: str
@@ -49,6 +54,7 @@ class Lifted:
     blocks: int
     repeats: int
     opaque: int
+    parameters: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
 
     def __str__(self) -> str:
         return self.text
@@ -59,9 +65,12 @@ class Lifted:
         return self.text.count("\n")
 
 
-def lift(graph: Graph, classes: Mapping[str, str] | None = None) -> Lifted:
+def lift(
+    graph: Graph, classes: Mapping[str, str] | None = None, parameters: Mapping[str, Tensor] | None = None
+) -> Lifted:
     """The spec of a graph; `classes` names the class of the module at each path, where known."""
-    return _Lifter(legal(graph), classes or {}).lifted()
+    lifted = _Lifter(legal(graph), classes or {}).lifted()
+    return replace(lifted, parameters=parameters or {})
 
 
 class _Lifter:

@@ -9,6 +9,7 @@ from repc.backends.spec.slots import Form
 from repc.ir.expr import Param, walk
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
+from repc.ops.select import Gather
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -45,14 +46,17 @@ def _paths(graph: Graph) -> list[str]:
 
 def _standard(graph: Graph, id: NodeId) -> Form | None:
     node = graph[id]
-    if node.op.required[:1] != ("x",) or "x" in node.weights or len(node.inputs) != 1 or node.named:
+    if node.op.required[:1] != ("x",) or len(node.inputs) != 1 or node.named:
+        return None
+    if ("x" in node.weights) is not isinstance(node.op, Gather):  # an embedding looks its input up in its weight
         return None
     path = f"{node.path}." if node.path else ""
-    for name, expr in node.weights.items():
+    for operand, expr in node.weights.items():
+        name = "weight" if operand == "x" else operand
         if not isinstance(expr, Param) or expr.path != path + name or not _is_plain(graph, expr.path, name):
             return None
-    types = {name: expr.type for name, expr in node.weights.items()}
-    return block_form(node.op, {"x": graph[node.inputs[0]].type, **types})
+    types = {name: graph[cell].type if isinstance(cell, int) else cell.type for name, cell in node.operands().items()}
+    return block_form(node.op, types)
 
 
 def _is_plain(graph: Graph, path: str, name: str) -> bool:

@@ -223,7 +223,7 @@ class _Body:
         operands = node.operands()
         said = self.builder.standards.get(id)
         if said is not None:
-            operands = {"x": operands["x"]}
+            operands = {"x": node.inputs[0]}
         elif isinstance(node.op, Affine) and len(node.inputs) == len(node.weights) == 1 and "x" not in node.weights:
             said = along_form(node.op, *node.weights)
         else:
