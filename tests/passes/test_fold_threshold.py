@@ -6,8 +6,8 @@ import pytest
 
 from repc.ir.dims import symbol
 from repc.ir.node import NodeId
-from repc.ops import Binary, Cast, build
-from tests.passes.build import Net, folded
+from repc.ops import BatchNorm, Binary, Cast, build
+from tests.passes.build import EPS, Net, folded
 
 B, H, W = (symbol(name) for name in "bhw")
 SIZES = {"b": 3, "h": 8, "w": 9}
@@ -64,3 +64,16 @@ def test_a_threshold_for_each_column_is_no_threshold_of_a_channel() -> None:
     fired = net.node(Binary("greater"), "fire", a=y, b=net.param("threshold", 9))
     found = folded(net.output(net.node(Cast("f32"), x=fired)))
     assert found.count()["batch_norm"] == 1
+
+
+def test_a_norm_of_two_values_has_one_threshold() -> None:
+    """As that of a neuron at two steps of time: it is stored once."""
+    net = Net()
+    x = net.relu(net.input(B, 6, H, W))
+    operands = {part: net.param(f"bn.{part}", 6) for part in ("weight", "bias", "running_mean", "running_var")}
+    norms = [net.node(BatchNorm(EPS), "bn", x=y, **operands) for y in (x, net.relu(x, "again"))]
+    fired = [net.node(Binary("greater"), f"fire{i}", a=y, b=build.fill((), 0)) for i, y in enumerate(norms)]
+    found = folded(net.output(*(net.node(Cast("f32"), x=y) for y in fired)))
+    assert found.count() == {"function": 2, "binary": 12, "cast": 2}
+    assert len(found.stored()) == 4
+    assert found.error(SIZES) == 0
