@@ -6,8 +6,9 @@ Model.fuse(weights)   checkpoint → parameters; graph → fused graph       →
 Fused.…               deployed weights, torch module, source, ONNX, report
 """
 
+from repc.driver.expand import Expanded, expand
 from repc.driver.model import Fused, Missed, Model
 from repc.driver.opening import load, open_model
 from repc.driver.weights import Parameters
 
-__all__ = ["Fused", "Missed", "Model", "Parameters", "load", "open_model"]
+__all__ = ["Expanded", "Fused", "Missed", "Model", "Parameters", "expand", "load", "open_model"]
