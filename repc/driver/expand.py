@@ -16,7 +16,7 @@ from repc.evaluate.floating import TorchField
 from repc.evaluate.initial import initial_values
 from repc.evaluate.stored import deployed
 from repc.importers import Imported
-from repc.ir.expr import parameters
+from repc.ir.expr import Apply, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId, Parameter
 from repc.ir.paths import pattern
@@ -91,9 +91,10 @@ def expand(
     if wrong:
         raise Failure(wrong)
     found = _values(growth, values, seed)
-    own = replace(fused.model.own, classes={}) if fused.model.own else Imported(growth.graph, found)
-    own = replace(own, graph=growth.graph, parameters=found)
-    model = replace(fused.model, graph=growth.graph, targets={}, adapter=None, own=own)
+    graph = growth.graph
+    graph.parameters = {path: _stored(parameter) for path, parameter in graph.parameters.items()}
+    own = replace(fused.model.own or Imported(graph, found), graph=graph, parameters=found)
+    model = replace(fused.model, graph=graph, targets={}, adapter=None, own=own)
     steps = tuple(Step("expand", "", (), "", facts=(fact,)) for fact in growth.facts)
     return Expanded(model, sites, tuple(left), start, growth.over_the_start(), steps)
 
@@ -113,6 +114,12 @@ def _start(fused: Fused) -> tuple[Graph, dict[str, Tensor], Growth]:
         if path not in graph.parameters and f"{path.rpartition('.')[0]}.running_mean" in graph.parameters:
             graph.parameters[path], values[path] = parameter, fused.parameters.values[path]
     return graph, values, Growth(graph.copy())
+
+
+def _stored(parameter: Parameter) -> Parameter:
+    """What is computed at first has a value by now, and is no formula any more."""
+    plain = isinstance(parameter.init, Apply) and not parameter.init.args
+    return parameter if plain else replace(parameter, init=build.fill(parameter.type.concrete(), 0))
 
 
 def _sites(graph: Graph, site: str, into: str) -> list[NodeId]:

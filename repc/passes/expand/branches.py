@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import cast
 
+from repc.ir.dims import Shape
 from repc.ir.expr import Expr, Param, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
@@ -58,7 +59,7 @@ def become(growth: Growth, id: NodeId, part: Part) -> Unfit | None:
     node = graph[id]
     unlike = _unlike(site, part.view)
     if unlike is not None:
-        return Unfit(f"it folds to another operator, {unlike}", "give a block that folds to the same operator")
+        return Unfit(f"it folds to another operator, {unlike}", "give a block that folds to this very operator")
     values = _solution(site, part)
     if isinstance(values, Unfit):
         return values
@@ -79,13 +80,18 @@ def _unlike(site: LinearView, made: LinearView) -> str | None:
     """How the operator that a block folds to differs from the one that it shall take the place of."""
     if type(site.op) is not type(made.op):
         return f"{made.op.title} instead of {site.op.title}"
+    there, here = made.weight.type.shape, site.weight.type.shape
+    if there[2:] != here[2:]:
+        return f"and a {_taps(here)} kernel cannot hold a {_taps(there)} one"
     for attribute in fields(site.op):
-        there, here = getattr(made.op, attribute.name), getattr(site.op, attribute.name)
-        if there != here:
-            return f"with {attribute.name} {_shown(there)} instead of {_shown(here)}"
-    if made.weight.type != site.weight.type:
-        return f"with a weight of shape {_shown(made.weight.type.shape)} instead of {_shown(site.weight.type.shape)}"
-    return None
+        other, own = getattr(made.op, attribute.name), getattr(site.op, attribute.name)
+        if other != own:
+            return f"with {attribute.name} {_shown(other)} instead of {_shown(own)}"
+    return None if there == here else f"with a weight of shape {_shown(there)} instead of {_shown(here)}"
+
+
+def _taps(shape: Shape) -> str:
+    return "x".join(map(str, shape[2:]))
 
 
 def _shown(value: object) -> str:

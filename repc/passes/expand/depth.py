@@ -38,7 +38,7 @@ def deepen(growth: Growth, id: NodeId) -> Unfit | None:
     first = graph.add(replace(act))
     taps = [window.taps if window.taps % 2 else 1 for window in site.frame]
     layer = _layer(growth, first, site, taps, id)
-    graph.replace(reader, replace(act, inputs=(layer,), path=graph[layer].path))
+    graph.replace(reader, replace(act, inputs=(layer,)))
     growth.facts.append(Fact("nonnegative", build.fill((), 1)))
     return None
 
