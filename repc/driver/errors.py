@@ -37,7 +37,9 @@ def nothing_to_expand(pattern: str, into: str, known: Sequence[str]) -> Diagnost
     """
     match = nearest(pattern, known)
     remedy = f"did you mean `{match}`?" if match else f"operators are at {', '.join(known[:6]) or 'no place'}"
-    return Diagnostic("E904", f"there is no convolution or linear layer at `{pattern}` to expand to {into}", help=remedy)
+    return Diagnostic(
+        "E904", f"there is no convolution or linear layer at `{pattern}` to expand to {into}", help=remedy
+    )
 
 
 def cannot_expand(path: str, into: str, reason: str, remedy: str) -> Diagnostic:

@@ -21,11 +21,12 @@ from repc.ir.graph import Graph
 from repc.ir.node import NodeId, Parameter
 from repc.ir.paths import pattern
 from repc.ir.trace import Step
-from repc.ops import build
+from repc.ops import Sum, build
 from repc.passes.expand import Growth, Part, Unfit, add_identity, become, deepen, linear_part, widen
 from repc.passes.views import LinearView, linear_view
-from repc.semantics import FileLibrary, block_of, elaborate_block, load, open_spec
+from repc.semantics import FileLibrary, Module, block_of, elaborate_block, load, open_spec
 from repc.semantics.values import Value
+from repc.syntax import tree
 from repc.verify import Proof, certify
 from repc.verify.cuts import deployed as stored_graph
 
@@ -72,7 +73,7 @@ def expand(
 
     `into` is a name of `BLOCKS` or `LAYERS`, or the block of a spec, ``FILE.rep:BLOCK`` or ``repc:FILE/BLOCK``.
     Parameters of the block are taken from the operator by their names, and from `given`.  Its weights are drawn as its
-    spec says, from `seed`, but for one or two that make up for the rest.
+    spec says, from `seed`, but for one kernel and one bias, which make up for the rest.
 
     Raises `Failure` with everything that does not fit.
     """
@@ -103,6 +104,9 @@ def _start(fused: Fused) -> tuple[Graph, dict[str, Tensor], Growth]:
     """The deployed network with a parameter for each stored tensor, their values in float64, and what is to grow."""
     graph = stored_graph(fused.graph)
     values = deployed(fused.graph, fused.parameters.values, torch.float64)
+    for id in graph:
+        if not isinstance(graph[id].op, Sum):  # what branches were called is the operator's own path by now
+            graph.replace(id, replace(graph[id], named=False))
     given, graph.parameters = fused.graph.parameters, {}
     for name, param in parameters(expr for id in graph.order() for expr in graph[id].weights.values()).items():
         origin = next(graph[id].origin[0] for id in graph if param in graph[id].weights.values())
@@ -149,37 +153,32 @@ def _layered(growth: Growth, id: NodeId, into: str, given: Mapping[str, Value]) 
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """A block of a spec, and what became of it at the types of operators."""
+    """A block of a spec with one input."""
 
-    name: str
-    put_in: Callable[[Graph, NodeId, Mapping[str, Value]], Graph]
+    module: Module
+    definition: tree.Definition
 
     @staticmethod
     def open(into: str) -> _Block:
-        """The block by its name."""
+        """The block by its name; raises `Failure` E907 where a file has several, or it several inputs."""
         opened = open_spec(BLOCKS.get(into, into))
         module = load(opened.source, FileLibrary())
-        names = [name for name, item in module.definitions.items() if item is not None]
+        names = [name for name, item in module.definitions.items() if isinstance(item, tree.Definition)]
         if opened.model is None:
             raise Failure(errors.which_block(into, names))
         definition, _ = block_of(module, opened.model)
-        known = {parameter.name for parameter in definition.parameters}
-        name = opened.model
-
-        def elaborated(graph: Graph, id: NodeId, given: Mapping[str, Value]) -> Graph:
-            view = linear_view(graph, id)
-            assert view is not None
-            (port, *others) = definition.ports
-            if others:
-                raise Failure(errors.which_block(into, names))
-            taken = {key: value for key, value in _attributes(view).items() if key in known}
-            return elaborate_block(module, name, {**taken, **given}, {port.name: graph[view.source].type})
-
-        return _Block(name, elaborated)
+        if len(definition.ports) != 1:
+            raise Failure(errors.which_block(into, names))
+        return _Block(module, definition)
 
     def put(self, growth: Growth, id: NodeId, given: Mapping[str, Value], left: dict[str, None]) -> Unfit | None:
         """Put it in the place of an operator."""
-        part = linear_part(self.put_in(growth.graph, id, given))
+        view = linear_view(growth.graph, id)
+        assert view is not None
+        known = {parameter.name for parameter in self.definition.parameters}
+        taken = {key: value for key, value in _attributes(view).items() if key in known}
+        types = {self.definition.ports[0].name: growth.graph[view.source].type}
+        part = linear_part(elaborate_block(self.module, self.definition.name, {**taken, **given}, types))
         if isinstance(part, Part):
             left.update(dict.fromkeys(part.behind))
         return part if isinstance(part, Unfit) else become(growth, id, part)
@@ -187,12 +186,13 @@ class _Block:
 
 def _attributes(view: LinearView) -> dict[str, Value]:
     """What an operator says for the parameters of a block, by the names that these usually have."""
-    whole = {name: _usual(tuple(getattr(window, name) for window in view.frame)) for name in ("taps", "dilation")}
-    found: dict[str, Value] = {"co": view.out_channels, "groups": view.groups}
+    found: dict[str, Value] = {"co": view.out_channels}
     if view.frame:
-        pads = _usual(tuple(window.before for window in view.frame))
-        found |= {"stride": _usual(view.stride), "k": whole["taps"], "dilation": whole["dilation"]}
-        found |= {"pad": pads, "padding": pads}
+        taps, pads, dilation = (
+            _usual([getattr(window, name) for window in view.frame]) for name in ("taps", "before", "dilation")
+        )
+        found |= {"k": taps, "pad": pads, "padding": pads, "dilation": dilation}
+        found |= {"stride": _usual(view.stride), "groups": view.groups}
     return found
 
 
@@ -217,4 +217,3 @@ def _values(growth: Growth, values: Mapping[str, Tensor], seed: int | None) -> d
     if endless:
         raise Failure([errors.no_solution(path) for path in endless])
     return {path: made[path] if path in made else given[path] for path in declared}
-

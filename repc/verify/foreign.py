@@ -10,7 +10,7 @@ another way or is another network, a sample has to say it alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from math import inf, sqrt
@@ -30,7 +30,7 @@ from repc.evaluate.proof import drawn
 from repc.evaluate.raw import raw
 from repc.evaluate.segments import least
 from repc.importers import import_onnx
-from repc.ir.expr import Expr, Param, apply, parameters, walk
+from repc.ir.expr import Expr, Param, apply, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
