@@ -65,7 +65,19 @@ def test_what_is_written_folds_back_to_what_was_given(repc: Repc) -> None:
 def test_a_compiled_folder_and_a_file_of_it_can_be_expanded(repc: Repc) -> None:
     repc("compile", "net.rep:Net", "-o", "build", "--no-verify")
     for given in ("build", "build/model.onnx"):
-        words = ("expand", given, "--site", "body.0.*", "--as", "wider", "--with", "channels=9", "-o", "t.rep", "--force")
+        words = (
+            "expand",
+            given,
+            "--site",
+            "body.0.*",
+            "--as",
+            "wider",
+            "--with",
+            "channels=9",
+            "-o",
+            "t.rep",
+            "--force",
+        )
         ran = repc(*words, "--json")
         record = json.loads(ran.out)
         assert (ran.code, record["equal"], record["sites"]) == (0, True, [{"path": "body.0.conv", "operators": 1}])

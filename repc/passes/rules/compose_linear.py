@@ -50,7 +50,7 @@ class ComposeLinear(Rule[ChainMatch]):
         if work.linear(id) is None and not isinstance(work.graph[id].op, AvgPool):
             return None
         found = [ChainMatch(id, chain) for chain in chains(work, id) if _several(work, chain)]
-        return next((match for match in found if self.check(work, match) is None), found[0] if found else None)
+        return next((match for match in found if _allowed(work, match)), found[0] if found else None)
 
     def check(self, work: Workspace, match: ChainMatch) -> Refusal | None:
         chain, at = match.chain, match.subject
@@ -74,12 +74,25 @@ class ComposeLinear(Rule[ChainMatch]):
 def site_refusal(work: Workspace, rule: str, match: ChainMatch) -> Refusal | None:
     """Why operators that are one map stay several: the cost, or a weight that is stored elsewhere too."""
     chain, at = match.chain, match.subject
-    edge, after = chain.row[::-1], running(chain.view)
-    if after.dearer(chain.cost, work.options.objective_at(work.graph[at].path)):
-        reason = f"{' and '.join(map(work.name, edge))} in one would cost {after.against(chain.cost)}"
+    edge = chain.row[::-1]
+    if _dearer(work, match):
+        cost = running(chain.view).against(chain.cost)
+        reason = f"{' and '.join(map(work.name, edge))} in one would cost {cost}"
         return work.refusal(rule, edge, at, reason, "set objective = operators to compose them anyway")
     shared = (legality.shared(work, rule, id, set(chain.nodes), edge, at) for id in chain.nodes)
     return next((refusal for refusal in shared if refusal is not None), None)
+
+
+def _allowed(work: Workspace, match: ChainMatch) -> bool:
+    """Whether there is nothing to refuse; words are for one place, and this is asked of many."""
+    nodes = set(match.chain.nodes)
+    dear = match.chain.fault is not None or _dearer(work, match)
+    return not dear and all(work.sharer(id, nodes) is None for id in nodes)
+
+
+def _dearer(work: Workspace, match: ChainMatch) -> bool:
+    objective = work.options.objective_at(work.graph[match.subject].path)
+    return running(match.chain.view).dearer(match.chain.cost, objective)
 
 
 def _several(work: Workspace, chain: Chain) -> bool:
