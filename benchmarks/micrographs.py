@@ -10,7 +10,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -113,7 +112,8 @@ def rows(makes: Mapping[Make, int | None]) -> list[str]:
         model = emitted(net, net.graph)
         cells = [cell(net, make, model, tool) for tool in TOOLS]
         least = size(model) if ideal is None else ideal
-        found.append(f"| {make.__name__} | {size(model)} | {' | '.join(cells)} | {least} |")
+        what = (make.__doc__ or "").split(".\n")[0].rstrip(".")
+        found.append(f"| {make.__name__} | {what} | {size(model)} | {' | '.join(cells)} | {least} |")
         print(found[-1], flush=True)
     return found
 
@@ -121,22 +121,22 @@ def rows(makes: Mapping[Make, int | None]) -> list[str]:
 def main() -> None:
     warnings.simplefilter("ignore")
     ideals: dict[Make, int | None] = {make: sum(ideal.values()) for make, ideal in IDEAL.items()}
-    head = f"| graph | before | {' | '.join(TOOLS)} | ideal |\n|{'---|' * (len(TOOLS) + 3)}"
+    head = f"| graph | train form | before | {' | '.join(TOOLS)} | ideal |\n|{'---|' * (len(TOOLS) + 4)}"
     folds, stays = rows(ideals), rows(dict.fromkeys(REFUSED, None))
     versions = ", ".join(f"{name} {version(name)}" for name in ("onnxruntime", "onnxsim", "onnxslim"))
     reached = [
-        f"{tool} {sum(row.split(' | ')[i] == row.split(' | ')[-1].rstrip(' |') for row in folds)}"
-        for i, tool in enumerate(TOOLS, start=2)
+        f"by {tool}, {sum(row.split(' | ')[i] == row.split(' | ')[-1].rstrip(' |') for row in folds)}"
+        for i, tool in enumerate(TOOLS, start=3)
     ]
     text = [
-        "Made by `make micrographs` from tests/passes/micrographs.py: operators before and after each tool, and the least",
-        "that is possible. ONNX Runtime's own layouts bring operators of their own, and it has one for a convolution with",
-        "a relu. In the graphs of the second table nothing may fold across the edge in the way.",
+        "Made by `make micrographs` from tests/passes/micrographs.py: operators before and after each tool, and the",
+        "least that is possible. ONNX Runtime's layouts bring operators of their own, and it has one for a convolution",
+        "with a relu. In the graphs of the second table nothing may fold across the edge in the way.",
         "",
         head,
         *folds,
         "",
-        f"The ideal is reached {len(folds)} times at most: {', '.join(reached)}.",
+        f"Of {len(folds)} ideals are reached: {'; '.join(reached)}.",
         "",
         head,
         *stays,

@@ -151,8 +151,8 @@ def measured(make: Callable[[int], Net], operators: int) -> tuple[int, int, floa
 
 def main() -> None:
     lines = [
-        "Made by `make scaling`: seconds to fold a graph, weights and proof apart. The last column is how many times as",
-        "long ten times the operators take; 10 is linear.",
+        "Made by `make scaling`: seconds to fold a graph, weights and proof apart. The last column is how many times",
+        "as long ten times the operators take; 10 is linear.",
         "",
         f"| network | operators | left | {SIZES[0]:,} | {SIZES[1]:,} | ratio |",
         "|---|---|---|---|---|---|",

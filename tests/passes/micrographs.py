@@ -21,46 +21,56 @@ def image(net: Net) -> int:
 
 
 def m01(net: Net) -> int:
+    """Conv 3×3 6→8 p1 no bias, BN."""
     return net.batch_norm(net.conv(image(net), "conv", 8, padding=1, bias=False), "bn")
 
 
 def m02(net: Net) -> int:
+    """Depthwise 3×3 p1, BN."""
     return net.batch_norm(net.conv(image(net), "conv", 6, padding=1, groups=6), "bn")
 
 
 def m03(net: Net) -> int:
+    """Transposed conv 6→6 k3 s2 groups 2, BN."""
     return net.batch_norm(net.conv_transpose(image(net), "conv", 6, stride=2, groups=2), "bn")
 
 
 def m04(net: Net) -> int:
+    """BN, conv 3×3 6→8 without padding."""
     return net.conv(net.batch_norm(image(net), "bn"), "conv", 8)
 
 
 def m05(net: Net) -> int:
+    """Conv 3×3, per-channel scale and shift."""
     return net.affine(net.conv(image(net), "conv", 8), "affine")
 
 
 def m06(net: Net) -> int:
+    """Per-channel scale and shift, conv 1×1."""
     return net.conv(net.affine(image(net), "affine"), "conv", 8, (1, 1))
 
 
 def m07(net: Net) -> int:
+    """Conv 3×3 p1 + conv 1×1."""
     x = image(net)
     return net.sum(net.conv(x, "a", 8, padding=1), net.conv(x, "b", 8, (1, 1)))
 
 
 def m08(net: Net) -> int:
+    """Conv 3×3 p1 + conv 3×3 p1."""
     x = image(net)
     return net.sum(net.conv(x, "a", 8, padding=1), net.conv(x, "b", 8, padding=1))
 
 
 def m09(net: Net) -> int:
+    """Depthwise 5×5 p2 + depthwise 3×3 dilation 2 p2."""
     x = image(net)
     wide = net.conv(x, "a", 6, (5, 5), padding=2, groups=6)
     return net.sum(wide, net.conv(x, "b", 6, padding=2, dilation=2, groups=6))
 
 
 def m10(net: Net) -> int:
+    """BN(conv 3×3 p1) + BN(conv 1×3 p(0,1)) + BN(conv 3×1 p(1,0))."""
     x = image(net)
     square = net.batch_norm(net.conv(x, "a", 8, padding=1), "a.bn")
     row = net.batch_norm(net.conv(x, "b", 8, (1, 3), padding=[(0, 0), (1, 1)]), "b.bn")
@@ -69,17 +79,20 @@ def m10(net: Net) -> int:
 
 
 def m11(net: Net) -> int:
+    """Conv 3×3 6→6 p1 + BN(x)."""
     x = image(net)
     return net.sum(net.conv(x, "conv", 6, padding=1), net.batch_norm(x, "bn"))
 
 
 def m12(net: Net) -> int:
+    """BN(conv 3×3) + BN(conv 1×1) + BN(x)."""
     x = image(net)
     dense = net.batch_norm(net.conv(x, "a", 6, padding=1), "a.bn")
     return net.sum(dense, net.batch_norm(net.conv(x, "b", 6, (1, 1)), "b.bn"), net.batch_norm(x, "bn"))
 
 
 def m13(net: Net) -> int:
+    """BN(conv 3×3 p1 + conv 3×3 p1)."""
     return net.batch_norm(m08(net), "bn")
 
 
@@ -88,18 +101,22 @@ def pool(net: Net, x: int, padding: int = 0) -> int:
 
 
 def m14(net: Net) -> int:
+    """Conv 1×1 6→12 no bias, conv 3×3 12→8 p1."""
     return net.conv(net.conv(image(net), "a", 12, (1, 1), bias=False), "b", 8, padding=1)
 
 
 def m15(net: Net) -> int:
+    """Conv 1×1 6→16, conv 1×1 16→8."""
     return net.conv(net.conv(image(net), "a", 16, (1, 1)), "b", 8, (1, 1))
 
 
 def m16(net: Net) -> int:
+    """Conv 1×1 6→8, average pool 3×3 stride 1 without padding."""
     return pool(net, net.conv(image(net), "a", 8, (1, 1)))
 
 
 def m18(net: Net) -> int:
+    """Linear 24→64, linear 64→16."""
     return net.linear(net.linear(net.input(5, 24), "a", 64), "b", 16)
 
 
@@ -108,27 +125,31 @@ def low_rank(net: Net, x: int, out: int) -> int:
 
 
 def m19(net: Net) -> int:
+    """Linear 24→16 + linear 4→16(linear 24→4), both low-rank layers no bias."""
     x = net.input(5, 24)
     return net.sum(net.linear(x, "w", 16), low_rank(net, x, 16))
 
 
 def m21(net: Net) -> int:
+    """Linear 24→16 of (x + B·A·x), rank 4."""
     x = net.input(5, 24)
     return net.linear(net.sum(x, low_rank(net, x, 24)), "w", 16)
 
 
 def m24(net: Net) -> int:
+    """Layer norm with γ, β, then linear 24→16."""
     weights = {name: net.param(f"norm.{name}", 24) for name in ("weight", "bias")}
     return net.linear(net.node(LayerNorm(1, EPS), "norm", x=net.input(5, 24), **weights), "fc", 16)
 
 
 def m25(net: Net) -> int:
+    """x + average pool 3×3 p1 stride 1, zeros counted."""
     x = image(net)
     return net.sum(x, pool(net, x, 1))
 
 
 def m26(net: Net) -> int:
-    """DBB of six branches, each behind its own norm; what stands between is padded with the bias before it."""
+    """DBB of six branches, k = 3: 3×3, 1×1, 1×1→3×3, 1×1→avg, 3×3 again, BN(x); intermediates padded with their bias; each with BN; 6→6."""
     x = image(net)
 
     def padded(path: str) -> int:
@@ -150,20 +171,24 @@ def m26(net: Net) -> int:
 
 
 def m27(net: Net) -> int:
+    """x + γ·(average pool 3×3 p1 zeros counted − x)."""
     x = image(net)
     mixed = net.sum(pool(net, x, 1), x, weights=[Fraction(1), Fraction(-1)])
     return net.sum(x, net.affine(mixed, "gamma", shift=False))
 
 
 def m28(net: Net) -> int:
+    """Conv 3×3 6→8 p1 no bias (frozen), conv 1×1 8→8."""
     return net.conv(net.conv(image(net), "a", 8, padding=1, bias=False), "b", 8, (1, 1))
 
 
 def m17(net: Net) -> int:
+    """Linear 24→16, BN."""
     return net.batch_norm(net.linear(net.input(5, 24), "fc", 16), "bn")
 
 
 def m20(net: Net) -> int:
+    """Linear with weight W + 2·B·A, rank 4."""
     a, b = net.param("A", 4, 24), net.param("B", 16, 4)
     layer = net.linear(net.input(5, 24), "fc", 16)
     node = net.graph[layer]
@@ -172,11 +197,13 @@ def m20(net: Net) -> int:
 
 
 def m22(net: Net) -> int:
+    """x + γ·(depthwise 3×3 p1), γ per channel."""
     x = image(net)
     return net.sum(x, net.affine(net.conv(x, "conv", 6, padding=1, groups=6), "gamma", shift=False))
 
 
 def m23(net: Net) -> int:
+    """Mean of two linear heads 24→10."""
     x = net.input(5, 24)
     half = Fraction(1, 2)
     return net.sum(net.linear(x, "a", 10), net.linear(x, "b", 10), weights=[half, half])
@@ -219,39 +246,47 @@ OBJECTIVE: dict[Make, str] = {m16: "operators"}
 
 
 def r01(net: Net) -> int:
+    """Conv 1×1 with a bias, zero-padded conv 3×3, sizes free."""
     x = net.input(2, 6, symbol("h"), symbol("w"))
     return net.conv(net.conv(x, "point", 8, (1, 1)), "conv", 8, padding=1)
 
 
 def r02(net: Net) -> int:
+    """BN, zero-padded conv 3×3."""
     return net.conv(net.batch_norm(image(net), "bn"), "conv", 8, padding=1)
 
 
 def r03(net: Net) -> int:
+    """x + average pool 3×3 p1, padding not counted."""
     x = image(net)
     uncounted = AvgPool((3, 3), (1, 1), ((1, 1), (1, 1)), False, False)
     return net.sum(x, net.node(uncounted, "pool", x=x))
 
 
 def r04(net: Net) -> int:
+    """Conv, relu, BN."""
     return net.batch_norm(net.relu(net.conv(image(net), "conv", 8), "act"), "bn")
 
 
 def r05(net: Net) -> tuple[int, int]:
+    """Conv whose value is also an output, BN."""
     y = net.conv(image(net), "conv", 8)
     return net.batch_norm(y, "bn"), y
 
 
 def r06(net: Net) -> int:
+    """Reflect-padded conv + zero-padded conv."""
     x = image(net)
     return net.sum(net.conv(x, "a", 8, padding=1, mode="reflect"), net.conv(x, "b", 8, padding=1))
 
 
 def r07(net: Net) -> int:
+    """Conv, BN without running statistics."""
     return net.batch_norm(net.conv(image(net), "conv", 8), "bn", tracked=False)
 
 
 def r08(net: Net) -> tuple[int, int]:
+    """A tied weight with BN on one of its uses."""
     x = image(net)
     y = net.conv(x, "a", 6, padding=1)
     return net.batch_norm(y, "bn"), net.conv(net.relu(x), "b", 6, padding=1, weight=net.graph[y].weights["weight"])
