@@ -62,7 +62,9 @@ def by_onnxsim(net: Net, make: Make, model: onnx.ModelProto) -> onnx.ModelProto:
 def by_onnxslim(net: Net, make: Make, model: onnx.ModelProto) -> onnx.ModelProto:
     import onnxslim
 
-    return onnxslim.slim(model)
+    made = onnxslim.slim(model)
+    assert isinstance(made, onnx.ModelProto)
+    return made
 
 
 TOOLS: Mapping[str, Callable[[Net, Make, onnx.ModelProto], onnx.ModelProto]] = {

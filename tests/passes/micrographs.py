@@ -149,7 +149,7 @@ def m25(net: Net) -> int:
 
 
 def m26(net: Net) -> int:
-    """DBB of six branches, k = 3: 3×3, 1×1, 1×1→3×3, 1×1→avg, 3×3 again, BN(x); intermediates padded with their bias; each with BN; 6→6."""
+    """DBB of six branches, each with BN; intermediates padded with their bias."""
     x = image(net)
 
     def padded(path: str) -> int:
