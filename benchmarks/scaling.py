@@ -137,22 +137,22 @@ SHAPES = (chain, linear, points, apart, wide, parallel, stacked, blocks, residua
 
 
 def measured(make: Callable[[int], Net], operators: int) -> tuple[int, int, float]:
-    """Operators before and after, and seconds, the least of some rounds."""
+    """Operators before and after, and seconds of processor time, the least of some rounds."""
     with uninterrupted():
         net = make(operators)
         before = len(net.graph) - 1
         best, after = float("inf"), 0
         for _ in range(ROUNDS):
-            started = time.perf_counter()
+            started = time.process_time()
             graph, _ = fold(net.graph)
-            best, after = min(best, time.perf_counter() - started), len(graph) - 1
+            best, after = min(best, time.process_time() - started), len(graph) - 1
     return before, after, best
 
 
 def main() -> None:
     lines = [
-        "Made by `make scaling`: seconds to fold a graph, weights and proof apart. The last column is how many times",
-        "as long ten times the operators take; 10 is linear.",
+        "Made by `make scaling`: seconds of processor time to fold a graph, without weights and proof. The last column",
+        "is how many times as long ten times the operators take; 10 is linear.",
         "",
         f"| network | operators | left | {SIZES[0]:,} | {SIZES[1]:,} | ratio |",
         "|---|---|---|---|---|---|",

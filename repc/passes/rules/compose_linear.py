@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from repc.ir.expr import Expr
 from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Step
 from repc.ops.pool import AvgPool
 from repc.passes import legality
 from repc.passes.absorb import absorbed
+from repc.passes.borders import missing
 from repc.passes.branches import Chain
 from repc.passes.chains import chains
 from repc.passes.cost import running
@@ -58,7 +60,7 @@ class ComposeLinear(Rule[ChainMatch]):
             edge = chain.row[::-1]
             inner, outer = (work.name(id) for id in edge[:2])
             reason, remedy = (text.format(outer=outer, inner=inner) for text in chain.fault[:2])
-            return work.refusal(self.id, edge, at, reason, remedy)
+            return work.refusal(self.id, edge, at, reason, remedy, _off(chain) if chain.fault.constant else None)
         return site_refusal(work, self.id, match)
 
     def rewrite(self, work: Workspace, match: ChainMatch) -> list[Step]:
@@ -81,6 +83,12 @@ def site_refusal(work: Workspace, rule: str, match: ChainMatch) -> Refusal | Non
         return work.refusal(rule, edge, at, reason, "set objective = operators to compose them anyway")
     shared = (legality.shared(work, rule, id, set(chain.nodes), edge, at) for id in chain.nodes)
     return next((refusal for refusal in shared if refusal is not None), None)
+
+
+def _off(chain: Chain) -> Expr | None:
+    """What the composition would be off by at the border, where the outermost operator pads once."""
+    outer, inner = replace(chain, links=chain.links[:-1]).whole(), chain.links[-1]
+    return None if inner.bias is None or outer.transposed else missing(outer, inner.bias)
 
 
 def _allowed(work: Workspace, match: ChainMatch) -> bool:
