@@ -29,7 +29,6 @@ from torch import Tensor, nn
 import repc
 from benchmarks.readme import write_section
 from repc.checkpoints import read_peft
-from repc.ir.target import Target
 
 WIDTH, LAYERS, ROUNDS = 1024, 4, 3
 ADAPTERS = Path(__file__).parent.parent / "specs" / "adapters"
@@ -153,7 +152,7 @@ def by_peft(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
 
 def by_repc(folder: Path) -> dict[str, Tensor]:
     model = repc.load(folder / "net.rep", adapter=folder / "adapter")
-    return model.fuse(folder / "base.safetensors", Target("merged", "torch", keep=("**",))).values
+    return model.fuse(folder / "base.safetensors").values
 
 
 def one_side(side: str, folder: Path) -> None:

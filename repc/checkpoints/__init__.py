@@ -20,7 +20,7 @@ from repc.checkpoints.layout import OFFICIAL, Layout
 from repc.checkpoints.matching import Matched, match
 from repc.checkpoints.peft import AdapterImport, read_peft
 from repc.checkpoints.reading import from_memory, read
-from repc.checkpoints.timm import TIMM
+from repc.checkpoints.timm import TIMM, TIMM_FASTVIT, TIMM_GHOSTNET, TIMM_REPVIT
 from repc.checkpoints.writing import write
 
 
@@ -29,7 +29,7 @@ def read_adapter(path: str | Path, modules: Collection[str], base: str, source: 
     return read_kohya(path, modules, base, source) if Path(path).is_file() else read_peft(path, base, source)
 
 
-LAYOUTS = (OFFICIAL, TIMM)
+LAYOUTS = (OFFICIAL, TIMM, TIMM_GHOSTNET, TIMM_FASTVIT, TIMM_REPVIT)
 """The layouts that are recognised; where two fit equally well, the first is meant."""
 
 __all__ = [

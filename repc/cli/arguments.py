@@ -53,7 +53,9 @@ def add_weights(parser: ArgumentParser) -> None:
         "--weights", metavar="FILE", help="checkpoint; without one, the model's own weights, or initial values"
     )
     parser.add_argument("--container", metavar="NAME", help="which state_dict of the file, such as model_ema")
-    parser.add_argument("--adapter", metavar="PATH", help="attach a folder of PEFT, or a file of kohya's scripts or LyCORIS")
+    parser.add_argument(
+        "--adapter", metavar="PATH", help="attach a folder of PEFT, or a file of kohya's scripts or LyCORIS"
+    )
 
 
 def add_target(parser: ArgumentParser) -> None:
@@ -69,11 +71,11 @@ def add_json(parser: ArgumentParser) -> None:
 # ---------------------------------------------------------------- reading
 
 
-def settings(texts: Sequence[str]) -> dict[str, Value]:
-    """The values of ``--set name=value``."""
+def settings(texts: Sequence[str], form: str = "--set classes=10") -> dict[str, Value]:
+    """The values of ``--set name=value``, or of another option of that `form`."""
     found: dict[str, Value] = {}
     for text in texts:
-        name, source = _split(text, "--set classes=10")
+        name, source = _split(text, form)
         found[name] = _literal(parse_expression(source))
     return found
 

@@ -12,7 +12,6 @@ from torch import Tensor
 import repc
 from repc.checkpoints import read_kohya
 from repc.diagnostics import Diagnostic, Failure
-from repc.ir.target import Target
 
 NET = """\
 repc 1
@@ -31,7 +30,6 @@ CONV, LINEAR, OUT = (
     "lora_unet_mid_block_0_attn1_to_q",
     "lora_unet_mid_block_0_to_out_0",
 )
-KEEP = Target("kept", "torch", keep=("**",))
 
 
 def random(*shape: int) -> Tensor:
@@ -54,7 +52,7 @@ def merged(net: Path, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], di
     model = repc.load(net / "net.rep", adapter=net / "a.safetensors")
     plain = repc.load(net / "net.rep")
     base = {path: random(*p.type.concrete()) for path, p in plain.graph.parameters.items()}
-    return base, model.fuse(base, KEEP, dtype="f64").values, model
+    return base, model.fuse(base, dtype="f64").values, model
 
 
 def close(actual: Tensor, wanted: Tensor) -> None:
