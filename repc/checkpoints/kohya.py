@@ -7,7 +7,7 @@ configuration: ranks are read off the shapes, and alpha is a tensor, which where
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,15 @@ class _Module:
     keys: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class _Line:
+    """A line of the spec, the file of its block, and the keys of the block's tensors by their paths."""
+
+    text: str
+    home: str
+    keys: Mapping[str, str]
+
+
 def modules_of(keys: Iterable[str]) -> list[str]:
     """The modules that tensors of these names lie in."""
     return list(dict.fromkeys(key.rpartition(".")[0] for key in keys))
@@ -60,32 +69,23 @@ def read_kohya(
     """
     checkpoint = read(path)
     named = _named(checkpoint, modules)
-    lines: list[str] = []
-    imports: set[str] = set()
-    key_map: dict[str, str] = {}
-    faults: list[Diagnostic] = []
-    for module in named:
-        try:
-            found = list(_lines(checkpoint, module, label))
-        except Failure as failure:
-            faults.extend(failure.diagnostics)
-            continue
-        for line, used, keys in found:
-            lines.append(line)
-            imports |= used
-            key_map |= {key: f"{module.path}.{part}" for part, key in keys.items()}
-    if faults:
-        raise Failure(faults)
-    header = ["repc 1", *(f"import adapters.{name}" for name in sorted(imports))]
+    lines = _attached(checkpoint, named, label)
+    header = ["repc 1", *(f"import adapters.{name}" for name in sorted({line.home for line in lines}))]
+    if any(">>" in line.text for line in lines):
+        header.append("import adapters.decomposed")
     if source:
         header.append(f'import "{source}"' if source.endswith(".rep") else f"import {source}")
-    text = [*header, "", f"adapt {base} as {base}_{label} {{", *(f"  {line}" for line in lines), "}", ""]
+    text = [*header, "", f"adapt {base} as {base}_{label} {{", *(f"  {line.text}" for line in lines), "}", ""]
+    key_map = {key: path for line in lines for path, key in line.keys.items()}
     plain = sum("alpha" not in module.keys and not module.keys.keys() <= BESIDE for module in named)
-    notes = (f"{plain} modules have no alpha, which is then their rank: the scale is one",) if plain else ()
-    stored = Checkpoint(checkpoint.name, {k: checkpoint[k] for k in key_map}, checkpoint.notes, checkpoint.path)
-    relative = frozenset(module.path for module in named if "dora_scale" in module.keys)
     return AdapterImport(
-        "\n".join(text), f"{base}_{label}", key_map, stored, notes, frozenset(m.path for m in named), relative
+        "\n".join(text),
+        f"{base}_{label}",
+        key_map,
+        Checkpoint(checkpoint.name, {k: checkpoint[k] for k in key_map}, checkpoint.notes, checkpoint.path),
+        (f"{plain} modules have no alpha, which is then their rank: the scale is one",) if plain else (),
+        frozenset(module.path for module in named),
+        frozenset(module.path for module in named if "dora_scale" in module.keys),
     )
 
 
@@ -131,38 +131,55 @@ def _candidates(name: str, flat: Mapping[str, list[str]]) -> list[str]:
 # ------------------------------------------------------------------------------------ blocks
 
 
-def _lines(checkpoint: Checkpoint, module: _Module, label: str) -> Iterator[tuple[str, set[str], Mapping[str, str]]]:
-    """What is attached to a module: the line, the files it needs, and keys by their paths below the module."""
-    keys = dict(module.keys)
-    for part in BESIDE & keys.keys():
-        leaf = "bias" if part.startswith(("b_", "diff_b")) else "weight"
+def _attached(checkpoint: Checkpoint, named: Sequence[_Module], label: str) -> list[_Line]:
+    """The lines for all modules; raises `Failure` with the faults of all."""
+    lines: list[_Line] = []
+    faults: list[Diagnostic] = []
+    for module in named:
+        try:
+            lines += _lines(checkpoint, module, label)
+        except Failure as failure:
+            faults += failure.diagnostics
+    if faults:
+        raise Failure(faults)
+    return lines
+
+
+def _lines(checkpoint: Checkpoint, module: _Module, label: str) -> Iterator[_Line]:
+    """What is attached to a module: its factors, and beside them whole differences."""
+    for part in sorted(BESIDE & module.keys.keys()):
+        leaf = "bias" if part.startswith("b_") or part.endswith("_b") else "weight"
         own = f"{label}_{part}"
-        line = f"at {module.path}.{leaf} expect 1 use {own}: Added()"
-        yield line, {"replaced"}, {f"{own}.difference": keys.pop(part)}
-    if not keys:
-        return
-    alpha = checkpoint[keys.pop("alpha")] if "alpha" in keys else None
+        text = f"at {module.path}.{leaf} expect 1 use {own}: Added()"
+        yield _Line(text, "replaced", {f"{module.path}.{own}.difference": module.keys[part]})
+    others = {part: key for part, key in module.keys.items() if part not in BESIDE}
+    factors = {part: key for part, key in others.items() if part not in ("alpha", "dora_scale")}
+    if factors:
+        yield _factors(checkpoint, module, factors, label)
+    elif others:
+        alone = [f"{key} {list(checkpoint[key].shape)}: there are no factors" for key in others.values()]
+        raise Failure(errors.unexpected_adapter_keys(checkpoint.name, alone))
+
+
+def _factors(checkpoint: Checkpoint, module: _Module, factors: Mapping[str, str], label: str) -> _Line:
+    alpha = checkpoint[module.keys["alpha"]] if "alpha" in module.keys else None
     if alpha is not None and not (alpha.numel() == 1 and alpha.isfinite().all()):
         raise Failure(errors.unfit_factors(checkpoint.name, [f"{module.path}: alpha is no number"]))
-    magnitude = keys.pop("dora_scale", None)
-    shapes = {part: tuple(checkpoint[key].shape) for part, key in keys.items()}
+    shapes = {part: tuple(checkpoint[key].shape) for part, key in factors.items()}
     rank = next((shapes[part][axis] for part, axis in RANKS.items() if part in shapes), None)
     # a whole Kronecker product has neither rank nor scale
-    scale = rank if alpha is None else alpha.item()
-    if rank is None:
-        rank = scale = 1
-    found = find_form(FORMS, shapes, {"r": rank, "alpha": scale})
+    scale = 1 if rank is None else rank if alpha is None else alpha.item()
+    values = {"r": rank or 1, "alpha": scale}
+    found = find_form(FORMS, shapes, values)
     form = _checked(checkpoint.name, module, found.form, [*found.missing], [*found.surplus], found.misfit)
-    values = {"r": rank, "alpha": scale, **found.sizes}
-    call = form.block.format_map({name: spelled(value) for name, value in values.items()})
-    imports = {MODULES[form.block.partition("(")[0]]}
-    own_keys = {f"{label}.{PARTS[part]}": key for part, key in keys.items()}
-    if magnitude is not None:
-        outputs = checkpoint[magnitude].shape[0] > 1
-        call += f" >> {DECOMPOSED[outputs]}()"
-        imports.add("decomposed")
-        own_keys[f"{label}.dora_scale"] = magnitude
-    yield f"at {module.path}.weight expect 1 use {label}: {call}", imports, own_keys
+    call = form.block.format_map({name: spelled(value) for name, value in {**values, **found.sizes}.items()})
+    keys = {f"{module.path}.{label}.{PARTS[part]}": key for part, key in factors.items()}
+    if "dora_scale" in module.keys:
+        magnitude = module.keys["dora_scale"]
+        call += f" >> {DECOMPOSED[checkpoint[magnitude].shape[0] > 1]}()"
+        keys[f"{module.path}.{label}.dora_scale"] = magnitude
+    home = MODULES[form.block.partition("(")[0]]
+    return _Line(f"at {module.path}.weight expect 1 use {label}: {call}", home, keys)
 
 
 def _checked(

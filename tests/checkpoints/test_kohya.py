@@ -207,3 +207,7 @@ def test_factors_that_are_incomplete_or_have_no_scale(tmp_path: Path) -> None:
     assert (found.code, found.notes) == ("E625", ("a.b.lora_up.weight",))
     (found,) = faults(tmp_path, FACTORS | {"lora_unet_a_b.alpha": torch.tensor(torch.nan)}, ["a.b"])
     assert (found.code, found.notes) == ("E626", ("a.b: alpha is no number",))
+    (found,) = faults(
+        tmp_path, {"lora_unet_a_b.diff": torch.ones(2, 3), "lora_unet_a_b.alpha": torch.ones(())}, ["a.b"]
+    )
+    assert (found.code, found.notes) == ("E624", ("lora_unet_a_b.alpha []: there are no factors",))
