@@ -18,6 +18,7 @@ from repc.passes.remaining import why_remaining
 from repc.passes.rules import RULES
 from repc.passes.rules.centre_writers import CentreWriters
 from repc.passes.rules.drop_constant_channels import DropConstantChannels
+from repc.passes.rules.materialise import Materialise
 from repc.passes.share import share, share_weights
 from repc.passes.workspace import Workspace
 
@@ -58,7 +59,9 @@ def order_products(work: Workspace, trace: Trace) -> None:
     weights = {(id, operand): expr for id in graph for operand, expr in graph[id].weights.items()}
     for (id, operand), expr in cheaper(weights).items():
         if expr is not weights[id, operand]:
-            work.replace(id, replace(graph[id], weights={**graph[id].weights, operand: expr}))
+            node = graph[id]
+            work.replace(id, replace(node, weights={**node.weights, operand: expr}))
+            trace.steps.append(Materialise.reordered(work, id, operand))
 
 
 def apply_rules(work: Workspace, trace: Trace) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from repc.ops import BatchNorm
+from repc.ops import BatchNorm, associate
 from repc.passes import chains, compose, depthwise, families, kernels, movement, parallel, views, workspace
 from repc.passes.maps import Map
 from repc.passes.rules import (
@@ -95,6 +95,7 @@ MUTANTS = (
     twin("F5", "kernel reflected", w.STRIDED_ROW, compose, "_product", f.reflected),
     twin("F5", "first group for all", w.GROUPED_ROW, compose, "_product", f.first_group_only),
     twin("F5", "taps not turned", w.UP_ROW, compose, "flip", lambda weight: weight),
+    twin("F11", "coefficient lost", w.MIRROR, associate._Order, "_scaled", f.unscaled_factors),
     twin("F16", "border forgotten", w.MAPPED_POINT, border_map, "_map", f.map_without_border),
     twin(
         "F17",

@@ -307,3 +307,8 @@ def columns_reversed(branches: Any) -> Expr:
 
 RIGHT_READ = stack_hidden._columns
 SAME_WAY = {name: name for name in fold_threshold.MIRRORED}
+
+
+def unscaled_factors(self: object, term: Any) -> tuple[Expr, ...]:
+    """The factors of a product without its numbers."""
+    return term.factors

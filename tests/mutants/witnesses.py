@@ -24,6 +24,12 @@ block Scale(x: [b, c, ...s]) {
   weight factor: [c] = ones
   return x * along(factor, 1)
 }
+
+block Mirror<co>(x: [b, n]) {
+  weight W: [co, n] = normal(0, 1)
+  weight u: [n, 1] = normal(0, 1)
+  return linear(x, W @ (eye(n) - 2 * (u @ u.T)))
+}
 """
 IMAGE = "x: f32[b, 4, h, w]"
 
@@ -198,4 +204,5 @@ def deep(group: int = 1) -> Graph:
 
 
 LAST_STAGE = "stage4."
+MIRROR = witness("linear by a reflection", "x >> fc: Mirror(3)", port="x: f32[b, 5]")
 DEEP = Witness("RepVGG, last stage only", deep, default)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from repc.ir.node import NodeId
-from repc.ir.trace import Refusal
+from repc.ir.trace import Refusal, Step
 from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.linear import Linear
 from repc.ops.shape import Concat, Slice
+from repc.ops.work import multiply_adds_of
 from repc.passes.rule import Lemma
 from repc.passes.workspace import Workspace
 
@@ -19,11 +20,19 @@ class Materialise(Lemma):
     Precondition: nothing in g depends on a runtime input; one that is bound is none.
 
     Trap: a routed, position-selective or generated update looks like a merged adapter and is none: no weight equals it.
+    Factors in the order of the paper may cost a thousand times what they need.
 
     Source: every paper of specs/adapters; it is what elaboration does with expressions over weights.
     """
 
     id = "F11"
+
+    @classmethod
+    def reordered(cls, work: Workspace, id: NodeId, operand: str) -> Step:
+        """What is said of a weight whose products are computed in another order than the spec has them."""
+        node = work.graph[id]
+        cost = multiply_adds_of([node.weights[operand]])
+        return Step(cls.id, work.name(id), (), f"{operand} in {cost} multiply-adds", origin=node.origin)
 
     @classmethod
     def refusal(cls, work: Workspace, id: NodeId) -> Refusal | None:
