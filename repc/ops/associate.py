@@ -7,7 +7,7 @@ products, and the same value may take fewer multiply-adds: ``W - 2 (W u) uᵀ``,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
@@ -48,7 +48,9 @@ def cheaper(exprs: Mapping[K, Expr]) -> dict[K, Expr]:
     roots = list(exprs.values())
     uses = Counter(arg for part in walk(roots) if isinstance(part, Apply) for arg in part.args.values())
     uses.update(roots)
-    order = _Order(uses)
+    products = [part for part in walk(roots) if isinstance(part, Apply) and isinstance(part.op, MatMul)]
+    inner = {arg for part in products for arg in part.args.values() if uses[arg] == 1}
+    order = _Order(uses, inner)
     new: dict[Expr, Expr] = {}
     for part in walk(roots):
         new[part] = order.rebuilt(part)
@@ -59,8 +61,8 @@ def cheaper(exprs: Mapping[K, Expr]) -> dict[K, Expr]:
 class _Order:
     """Looks through products and sums that nothing else uses, operands before what is made of them."""
 
-    def __init__(self, uses: Mapping[Expr, int]) -> None:
-        self._uses = uses
+    def __init__(self, uses: Mapping[Expr, int], inner: Set[Expr]) -> None:
+        self._uses, self._inner = uses, inner
         self._new: dict[Expr, Expr] = {}
 
     def rebuilt(self, expr: Expr) -> Expr:
@@ -70,13 +72,18 @@ class _Order:
             args = {name: self._new[arg] for name, arg in expr.args.items()}
             if any(args[name] is not arg for name, arg in expr.args.items()):
                 found = replace(expr, args=args)
-            term = self._term(expr, root=True)
-            if 2 <= len(term.factors) <= LONGEST and isinstance(expr.op, MatMul):
-                best = self._product(self._scaled(term)).expr
-                if multiply_adds_of([best]) < multiply_adds_of([found]):
-                    found = best
+            if isinstance(expr.op, MatMul) and expr not in self._inner:
+                found = self._ordered(expr, found)
         self._new[expr] = found
         return found
+
+    def _ordered(self, product: Apply, found: Expr) -> Expr:
+        """A product that is no part of another one in its best order, if that is better than what was found."""
+        term = self._term(product, root=True)
+        if not 2 <= len(term.factors) <= LONGEST:
+            return found
+        best = self._product(self._scaled(term)).expr
+        return best if multiply_adds_of([best]) < multiply_adds_of([found]) else found
 
     # ------------------------------------------------------------ reading
 

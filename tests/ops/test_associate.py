@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from time import perf_counter
 
 import pytest
 import torch
@@ -115,3 +116,14 @@ def test_what_is_used_elsewhere_is_made_once() -> None:
 def test_what_has_no_better_order_stays_the_same_expression() -> None:
     update = combine([(ONE, matrix("w", 9, 8)), (ONE, matmul(matrix("b", 9, 2), matrix("a", 2, 8)))])
     assert cheaper({"": update})[""] is update
+
+
+def test_a_long_product_takes_no_time_to_order() -> None:
+    """Each factor is looked at once as a part of the whole, and not again as a part of every stretch."""
+    chain: Expr = matrix("m0", 4, 5)
+    for k in range(1, 32):
+        chain = matmul(chain, matrix(f"m{k}", 5, 5))
+    started = perf_counter()
+    new = same(matmul(chain, matrix("last", 5, 1)))
+    assert perf_counter() - started < 5
+    assert multiply_adds_of([new]) == 31 * 25 + 20
