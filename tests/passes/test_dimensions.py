@@ -13,7 +13,7 @@ import pytest
 
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
-from repc.ops import AvgPool, Concat, LayerNorm, Permute
+from repc.ops import AvgPool, Binary, Cast, Concat, LayerNorm, Permute, build
 from repc.passes import catalogue
 from repc.verify import certify
 from tests.passes.build import EPS, EXACT, Net, folded
@@ -124,6 +124,19 @@ def f16(net: Net, rank: int, transposed: bool) -> int:
     return net.conv(y, "b", 2, (3,) * rank, padding=1)
 
 
+def f17(net: Net, rank: int, transposed: bool) -> int:
+    y = net.batch_norm(net.relu(image(net, rank)), "bn")
+    return net.node(Cast("f32"), x=net.node(Binary("greater"), "fire", a=y, b=build.fill((), 0)))
+
+
+def f18(net: Net, rank: int, transposed: bool) -> int:
+    x = image(net, rank)
+    terms = [
+        net.conv(net.relu(net.conv(x, f"{path}.down", 2, (1,) * rank)), f"{path}.up", 4, (1,) * rank) for path in "ab"
+    ]
+    return net.sum(*terms)
+
+
 EITHER, PLAIN = (False, True), (False,)
 TABLE: dict[str, tuple[Build, Sequence[bool], dict[str, object]]] = {
     "F1": (f1, EITHER, {}),
@@ -138,6 +151,8 @@ TABLE: dict[str, tuple[Build, Sequence[bool], dict[str, object]]] = {
     "F12": (f12, EITHER, {}),
     "F13": (f13, EITHER, {}),
     "F14": (f14, EITHER, {}),
+    "F17": (f17, PLAIN, {}),
+    "F18": (f18, PLAIN, {}),
     "F16": (f16, PLAIN, {"border_maps": True, "objective": "operators"}),
 }
 """Rule → a network on which it applies, whether transposed, and options.  No convolution takes part in the others."""
@@ -153,9 +168,9 @@ def test_every_rule_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("rule", "rank", "transposed"), CELLS)
 def test_it_applies(rule: str, rank: int, transposed: bool) -> None:
-    build, _, options = TABLE[rule]
+    make, _, options = TABLE[rule]
     net = Net()
-    net.output(build(net, rank, transposed))
+    net.output(make(net, rank, transposed))
     if rule in ("F12", "F13"):
         values = net.values
         options = {"values": lambda expr: evaluate({"": expr}, TorchField(), values)[""].flatten().tolist()}
