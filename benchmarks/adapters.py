@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import platform
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -104,7 +103,10 @@ LIBRARIES: list[torch.library.Library] = []
 
 
 def main() -> None:
-    rows = [measured(method) for method in METHODS]
+    rows: list[Row] = []
+    for method in METHODS:
+        rows.append(measured(method))
+        print(rows[-1], file=sys.stderr, flush=True)
     text = report(rows)
     write_section("adapters", text)
     print(text)
@@ -158,21 +160,22 @@ def by_repc(folder: Path) -> dict[str, Tensor]:
 def one_side(side: str, folder: Path) -> None:
     """Merge some times, and say what it took."""
     peft()
-    before, memory = resident(), 0.0
+    before, memory = resident("VmRSS"), 0.0
     taken: list[float] = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
         merged = by_repc(folder) if side == "repc" else by_peft(folder, torch.float32)
         taken.append(time.perf_counter() - started)
-        memory = memory or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+        memory = memory or resident("VmHWM") - before
         save_file({key: tensor.contiguous() for key, tensor in merged.items()}, folder / f"{side}.safetensors")
     print(json.dumps({"seconds": statistics.median(taken), "memory": memory}))
 
 
-def resident() -> float:
-    """Megabytes in memory now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+def resident(what: str) -> float:
+    """Megabytes in memory, now or at the peak; what `getrusage` says would begin with those of the parent."""
+    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
 
 
 def error(merged: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> float:

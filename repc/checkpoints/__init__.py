@@ -9,10 +9,7 @@ of their own anywhere else: `read_peft` the folders of PEFT, `read_kohya` the fi
 To add a layout: one file with a `Layout`, and its place in `LAYOUTS`.  To add a method of PEFT: one entry of `METHODS`.
 """
 
-from collections.abc import Collection
-from pathlib import Path
-
-from repc.checkpoints.adapted import match_adapted
+from repc.checkpoints.adapted import match_adapted, read_adapter
 from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.errors import relative_after_another
 from repc.checkpoints.kohya import modules_of, read_kohya
@@ -22,12 +19,6 @@ from repc.checkpoints.peft import AdapterImport, read_peft
 from repc.checkpoints.reading import from_memory, read
 from repc.checkpoints.timm import TIMM, TIMM_FASTVIT, TIMM_GHOSTNET, TIMM_REPVIT
 from repc.checkpoints.writing import write
-
-
-def read_adapter(path: str | Path, modules: Collection[str], base: str, source: str | None) -> AdapterImport:
-    """The adapter in a folder of PEFT or a file of kohya's, attached to a model whose modules have these paths."""
-    return read_kohya(path, modules, base, source) if Path(path).is_file() else read_peft(path, base, source)
-
 
 LAYOUTS = (OFFICIAL, TIMM, TIMM_GHOSTNET, TIMM_FASTVIT, TIMM_REPVIT)
 """The layouts that are recognised; where two fit equally well, the first is meant."""

@@ -1,15 +1,22 @@
-"""The parameters of a model with an adapter, from the two files that they lie in."""
+"""Adapters of any kind, and the parameters of a model that has one, from the two files that they lie in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from repc.checkpoints.checkpoint import Checkpoint
+from repc.checkpoints.kohya import read_kohya
 from repc.checkpoints.layout import Layout
 from repc.checkpoints.matching import Matched, match
-from repc.checkpoints.peft import AdapterImport
+from repc.checkpoints.peft import AdapterImport, read_peft
 from repc.ir.node import Parameter
+
+
+def read_adapter(path: str | Path, modules: Collection[str], base: str, source: str | None) -> AdapterImport:
+    """The adapter in a folder of PEFT or a file of kohya's, attached to a model whose modules have these paths."""
+    return read_kohya(path, modules, base, source) if Path(path).is_file() else read_peft(path, base, source)
 
 
 def match_adapted(
