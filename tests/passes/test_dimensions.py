@@ -124,6 +124,13 @@ def f16(net: Net, rank: int, transposed: bool) -> int:
     return net.conv(y, "b", 2, (3,) * rank, padding=1)
 
 
+def f18(net: Net, rank: int, transposed: bool) -> int:
+    x = image(net, rank)
+    make = net.conv_transpose if transposed else net.conv
+    hidden = [net.relu(make(x, f"{path}.up", width, KERNEL[:rank], stride=2)) for path, width in (("a", 3), ("b", 5))]
+    return net.sum(*(make(y, f"{i}.down", 2, KERNEL[:rank]) for i, y in enumerate(hidden)))
+
+
 EITHER, PLAIN = (False, True), (False,)
 TABLE: dict[str, tuple[Build, Sequence[bool], dict[str, object]]] = {
     "F1": (f1, EITHER, {}),
@@ -139,9 +146,10 @@ TABLE: dict[str, tuple[Build, Sequence[bool], dict[str, object]]] = {
     "F13": (f13, EITHER, {}),
     "F14": (f14, EITHER, {}),
     "F16": (f16, PLAIN, {"border_maps": True, "objective": "operators"}),
+    "F18": (f18, EITHER, {}),
 }
 """Rule → a network on which it applies, whether transposed, and options.  No convolution takes part in the others."""
-OTHERS = {"F10", "N1", "N2", "N3", "N4", "N5", "N6"}
+OTHERS = {"F10", "F17", "N1", "N2", "N3", "N4", "N5", "N6"}
 CELLS = [
     (rule, rank, transposed) for rule, (_, kinds, _) in TABLE.items() for rank in (1, 2, 3) for transposed in kinds
 ]
