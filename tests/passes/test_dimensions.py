@@ -13,7 +13,7 @@ import pytest
 
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
-from repc.ops import AvgPool, Concat, LayerNorm, Permute
+from repc.ops import AvgPool, Binary, Cast, Concat, LayerNorm, Permute, build
 from repc.passes import catalogue
 from repc.verify import certify
 from tests.passes.build import EPS, EXACT, Net, folded
@@ -124,6 +124,11 @@ def f16(net: Net, rank: int, transposed: bool) -> int:
     return net.conv(y, "b", 2, (3,) * rank, padding=1)
 
 
+def f17(net: Net, rank: int, transposed: bool) -> int:
+    y = net.batch_norm(net.relu(image(net, rank)), "bn")
+    return net.node(Cast("f32"), x=net.node(Binary("greater"), "fire", a=y, b=build.fill((), 0)))
+
+
 def f18(net: Net, rank: int, transposed: bool) -> int:
     x = image(net, rank)
     make = net.conv_transpose if transposed else net.conv
@@ -145,11 +150,12 @@ TABLE: dict[str, tuple[Build, Sequence[bool], dict[str, object]]] = {
     "F12": (f12, EITHER, {}),
     "F13": (f13, EITHER, {}),
     "F14": (f14, EITHER, {}),
+    "F17": (f17, PLAIN, {}),
     "F16": (f16, PLAIN, {"border_maps": True, "objective": "operators"}),
     "F18": (f18, EITHER, {}),
 }
 """Rule → a network on which it applies, whether transposed, and options.  No convolution takes part in the others."""
-OTHERS = {"F10", "F17", "N1", "N2", "N3", "N4", "N5", "N6"}
+OTHERS = {"F10", "N1", "N2", "N3", "N4", "N5", "N6"}
 CELLS = [
     (rule, rank, transposed) for rule, (_, kinds, _) in TABLE.items() for rank in (1, 2, 3) for transposed in kinds
 ]
@@ -161,9 +167,9 @@ def test_every_rule_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("rule", "rank", "transposed"), CELLS)
 def test_it_applies(rule: str, rank: int, transposed: bool) -> None:
-    build, _, options = TABLE[rule]
+    make, _, options = TABLE[rule]
     net = Net()
-    net.output(build(net, rank, transposed))
+    net.output(make(net, rank, transposed))
     if rule in ("F12", "F13"):
         values = net.values
         options = {"values": lambda expr: evaluate({"": expr}, TorchField(), values)[""].flatten().tolist()}
