@@ -157,7 +157,7 @@ TABLE: dict[str, tuple[Build, Sequence[bool], dict[str, object]]] = {
     "F18": (f18, EITHER, {}),
 }
 """Rule → a network on which it applies, whether transposed, and options.  No convolution takes part in the others."""
-OTHERS = {"F10", "N1", "N2", "N3", "N4", "N5", "N6"}
+OTHERS = {"F10", "F11", "N1", "N2", "N3", "N4", "N5", "N6"}
 CELLS = [
     (rule, rank, transposed) for rule, (_, kinds, _) in TABLE.items() for rank in (1, 2, 3) for transposed in kinds
 ]
