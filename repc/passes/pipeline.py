@@ -16,7 +16,7 @@ from repc.passes.remaining import why_remaining
 from repc.passes.rules import RULES
 from repc.passes.rules.centre_writers import CentreWriters
 from repc.passes.rules.drop_constant_channels import DropConstantChannels
-from repc.passes.share import share
+from repc.passes.share import share, share_weights
 from repc.passes.workspace import Workspace
 
 
@@ -132,5 +132,6 @@ PASSES = (
     Pass(apply_rules, frozenset({"live", "distinct"}), frozenset({"folded"})),
     Pass(CentreWriters().run, frozenset({"folded"}), frozenset({"folded"})),
     Pass(DropConstantChannels().run, frozenset({"folded"}), frozenset({"folded"})),
+    Pass(share_weights, frozenset({"folded"}), frozenset()),
     Pass(why_remaining, frozenset({"folded"}), frozenset()),
 )

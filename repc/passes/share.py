@@ -1,9 +1,11 @@
-"""One node for equal values: the same operator on the same operands, where no weights are involved."""
+"""One of a kind: one node for equal values where no weights are involved, and one expression for equal weights."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
+from repc.ir.expr import Expr, Param, walk
 from repc.ir.node import NodeId
 from repc.ir.trace import Trace
 from repc.passes.rule import origins
@@ -21,3 +23,27 @@ def share(work: Workspace, trace: Trace) -> None:
         if first != id:
             work.replace(first, replace(work.graph[first], origin=origins(work.graph, (first, id))))
             work.bypass(id, first)
+
+
+def share_weights(work: Workspace, trace: Trace) -> None:
+    """Let layers that are called twice store what they were folded into once: the same operators on the same parameters.
+
+    Constants stay apart, since layers that happen to begin alike are different ones.
+    """
+    graph = work.graph
+    numbers: dict[Expr, int] = {}
+    known: dict[Hashable, int] = {}
+    learnt: set[int] = set()
+    for expr in walk(expr for id in graph.order() for expr in graph[id].weights.values()):
+        args = () if isinstance(expr, Param) else tuple((name, numbers[arg]) for name, arg in expr.args.items())
+        key = expr.path if isinstance(expr, Param) else (expr.op, args)
+        number = numbers[expr] = known.setdefault(key, len(known))
+        if isinstance(expr, Param) or any(part in learnt for _, part in args):
+            learnt.add(number)
+    first: dict[int, Expr] = {}
+    for id in graph.order():
+        node = graph[id]
+        own = {name: (numbers[expr], expr) for name, expr in node.weights.items()}
+        weights = {name: first.setdefault(n, expr) if n in learnt else expr for name, (n, expr) in own.items()}
+        if any(weights[name] is not expr for name, expr in node.weights.items()):
+            graph.replace(id, replace(node, weights=weights))

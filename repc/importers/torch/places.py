@@ -16,7 +16,7 @@ from repc.diagnostics import Source, Span
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)(?:\n\s+(?P<text>[^\n]+))?')
 _NOWHERE = "_empty_nn_module_stack"  # what torch writes where it made a call itself
-_TORCH = str(Path(torch.__file__).parent)
+_TOOLS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
 def module_path(meta: Mapping[str, Any]) -> str:
@@ -32,9 +32,9 @@ def module_classes(meta: Mapping[str, Any]) -> dict[str, str]:
 
 @lru_cache(maxsize=4096)
 def spans(trace: str) -> tuple[Span, ...]:
-    """The lines that a stack trace goes through, from the outermost on, apart from those of torch itself."""
+    """The lines that a stack trace goes through, from the outermost on, apart from those of torch and of repc."""
     frames = list(_FRAME.finditer(trace))
-    own = [frame for frame in frames if not frame["file"].startswith(_TORCH)] or frames[-1:]
+    own = [frame for frame in frames if not frame["file"].startswith(_TOOLS)] or frames[-1:]
     return tuple(_line(frame["file"], int(frame["line"]), frame["text"] or "") for frame in own)
 
 

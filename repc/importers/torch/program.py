@@ -184,14 +184,15 @@ def _remove_dead(graph: Graph) -> None:
 
 
 def _add_counters(graph: Graph) -> None:
-    """Let batch norms hold their counters, which evaluation does not read."""
+    """Let batch norms hold their counters, which evaluation does not read; all calls of one norm the same."""
+    counters: dict[str, Param] = {}
     for id in list(graph):
         node = graph[id]
         mean = node.weights.get("running_mean")
         if isinstance(node.op, BatchNorm) and isinstance(mean, Param):
             key = f"{mean.path.rpartition('.')[0]}.num_batches_tracked".removeprefix(".")
             if key in graph.parameters:
-                counter = Param(key, graph.parameters[key].type)
+                counter = counters.setdefault(key, Param(key, graph.parameters[key].type))
                 graph.replace(id, replace(node, weights={**node.weights, "num_batches_tracked": counter}))
 
 
