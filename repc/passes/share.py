@@ -26,7 +26,7 @@ def share(work: Workspace, trace: Trace) -> None:
 
 
 def share_weights(work: Workspace, trace: Trace) -> None:
-    """Let layers that are called twice store what they were folded into once: the same operators on the same parameters.
+    """Let layers that are called twice store once what they fold into: the same operators on the same parameters.
 
     Constants stay apart, since layers that happen to begin alike are different ones.
     """
