@@ -26,7 +26,7 @@ def not_exported(name: str, reason: str, free: Sequence[str] = ()) -> Diagnostic
     if "data-dependent" in head:
         remedy = "values of tensors decide which way it takes: choose with torch.where, or fold the parts around it"
     elif free:
-        remedy = f"leave out sizes of {', '.join(free)} from dynamic, or give torch.export.Dim objects that say more"
+        remedy = f"see that the example inputs are those of forward; then let fewer sizes of {', '.join(free)} be free"
     return Diagnostic("E502", f"torch.export cannot capture {name}: {head}", help=remedy, notes=tuple(rest[:8]))
 
 
