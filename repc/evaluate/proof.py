@@ -189,6 +189,7 @@ def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
     smallest parameters first, since a vector is what a person would have set.
     """
     value = evaluate({"": fact.expr}, field, drawn)[""].flatten()
+    signs = [float(sign) for sign in field.sign(value)]
     for path in sorted(parameters([fact.expr]), key=lambda path: drawn[path].numel()):
         if drawn[path].numel() >= P // 2:
             return
@@ -196,13 +197,14 @@ def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
         scale = field.mul(field.mul(roots, roots), field.draw_positive((), f"scale {path}"))
         scaled = {**drawn, path: field.mul(drawn[path], scale)}
         ratio = field.div(evaluate({"": fact.expr}, field, scaled)[""].flatten(), value)
-        factors = {float(s): i for i, s in enumerate(scale.flatten())}
-        places = [factors.get(float(r)) for r in ratio]
+        factors = {factor: i for i, factor in enumerate(map(float, scale.flatten()))}
+        # An element that is zero however its factors are drawn has none to find.
+        told = [(factors.get(r), sign) for r, sign in zip(map(float, ratio), signs, strict=True) if sign]
         changed = drawn[path].flatten().clone()
-        for place, element in zip(places, value, strict=True):
-            if place is not None and (fact.kind == "zero" or float(field.sign(element)) < 0):
+        for place, sign in told:
+            if place is not None and (fact.kind == "zero" or sign < 0):
                 changed[place] *= 0 if fact.kind == "zero" else -1
-        if None not in places:
+        if all(place is not None for place, _ in told):
             drawn[path] = changed.reshape(drawn[path].shape)
             return
 
