@@ -94,3 +94,20 @@ def test_a_free_size_that_is_returned_is_fixed() -> None:
     assert folded(image(2, 3))[1] == 2
     (note,) = folded.report.notes
     assert note == "the batch is fixed at 2: the output output_1 is a size that is free, not a tensor"
+
+
+class Grid(nn.Module):
+    """Decodes boxes on a grid, of which each constant is made by a call that modules have a method for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, _, h, w = x.shape
+        rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+        grid = torch.stack([columns, rows]).float()
+        return (x[:, :2].sigmoid() * 2 + grid).flatten(2) * grid.to(torch.float64).type(x.dtype).amax()
+
+
+def test_constants_have_names_that_a_module_can_hold() -> None:
+    module = Grid().eval()
+    folded = repc.fold(module, image(1, 3, 5, 7))
+    assert list(folded.state_dict()) == ["to_"]
+    assert apart(module, folded, image(2, 3, 5, 7)) < 1e-6
