@@ -52,11 +52,13 @@ def randomised(model: nn.Module, x: Tensor) -> nn.Module:
         if key.endswith("weight") and tensor.dim() == 1:
             tensor[:2] = torch.tensor([-0.7, 0.0])
     norms: list[Any] = [part for part in model.modules() if getattr(part, "running_var", None) is not None]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.train().momentum = 1.0
     model(x)
-    for norm in norms:
-        norm.eval().running_mean += 0.3 * norm.running_var.sqrt() * noise(norm.running_mean)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval().momentum = momentum
+        norm.running_mean += 0.3 * norm.running_var.sqrt() * noise(norm.running_mean)
         norm.running_var *= 0.5 + 1.5 * torch.rand(norm.running_var.shape, generator=generator)
         norm.running_var += 0.05
     return model
