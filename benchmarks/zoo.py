@@ -112,17 +112,18 @@ def family(model: nn.Module, folder: Path) -> Row:
     times = [cpu_seconds(partial(way, model, path)) for way, path in ((repc_way, ours), (usual_way, theirs))]
     counts = [shown(counted) for counted in (fused.model.counts(), imported(converted, x).counts(), fused.counts())]
     latency = paired(fused.module(), converted, x[:1])
-    return [*counts, *exactness(model, fused, ours), f"{times[0] / times[1]:.2f}", f"{latency:.2f}"]
+    return [*counts, *exactness(model, fused, onnx_runtime(ours)), f"{times[0] / times[1]:.2f}", f"{latency:.2f}"]
 
 
 def other(model: nn.Module, folder: Path) -> Row:
     """A model that nobody converts by hand."""
     fused = imported(model, images(model)).fuse()
     opaque = len(opaque_names(fused.model.graph))
-    file = folder / "ours.onnx"
-    if "onnx" in fused.expressible:
-        fused.save_onnx(file)
-    return [shown(fused.model.counts()), shown(fused.counts()), str(opaque), *exactness(model, fused, file)]
+    row = [shown(fused.model.counts()), shown(fused.counts()), str(opaque)]
+    if "onnx" not in fused.expressible:
+        return [*row, *exactness(model, fused), "-"]
+    fused.save_onnx(folder / "ours.onnx")
+    return [*row, *exactness(model, fused, onnx_runtime(folder / "ours.onnx"))]
 
 
 def old_file(model: nn.Module, folder: Path) -> Row:
@@ -158,12 +159,10 @@ def from_file(model: nn.Module, given: Path, ours: Path) -> Row:
     fused.save_onnx(ours)
     of_module = imported(model, images(model)).fuse()
     names = [{tensor.name for tensor in onnx.load(file).graph.initializer} for file in (given, ours)]
-    vino = noise(model, openvino(ours), images(model))
     return [
         *(shown(counts) for counts in (fused.model.counts(), of_module.counts(), fused.counts())),
         f"{len(names[0] & names[1])} of {len(names[1])}",
-        *exactness(model, fused, ours),
-        f"{vino:.1f}",
+        *exactness(model, fused, onnx_runtime(ours), openvino(ours)),
     ]
 
 
@@ -225,20 +224,15 @@ def paired(one: nn.Module, other: nn.Module, x: Tensor) -> float:
 
 
 @torch.no_grad()
-def exactness(model: nn.Module, fused: Fused, file: Path) -> Row:
-    """How far the folded network is off in float64, relatively, and its file in multiples of float32's own noise."""
-    x = images(model, batch=3, seed=1)
+def exactness(model: nn.Module, fused: Fused, *runs: Callable[[Tensor], Tensor]) -> Row:
+    """How far the folded network is off in float64, ‖Δ‖∞/‖y‖∞, and runs of its file, in multiples of how far the model
+    itself is in float32, RMS; on an image that it was not folded with."""
+    x = images(model, batch=1, seed=1)
     exact = deepcopy(model).double()(x.double())
     folded = replace(fused, dtype="f64").module()(x.double())
+    noise = (model(x) - exact).square().mean()
     far = float((folded - exact).abs().max() / exact.abs().max())
-    return [f"{far:.1e}", f"{noise(model, onnx_runtime(file), x):.1f}" if file.exists() else "-"]
-
-
-@torch.no_grad()
-def noise(model: nn.Module, run: Callable[[Tensor], Tensor], x: Tensor) -> float:
-    """How far a run is off in float32, in multiples of how far the model is itself: RMS over the results."""
-    exact = deepcopy(model).double()(x.double())
-    return float((run(x) - exact).square().mean().sqrt() / (model(x) - exact).square().mean().sqrt())
+    return [f"{far:.1e}", *(f"{float(((run(x) - exact).square().mean() / noise).sqrt()):.1f}" for run in runs)]
 
 
 def onnx_runtime(file: Path) -> Callable[[Tensor], Tensor]:
