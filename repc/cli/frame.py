@@ -25,6 +25,7 @@ VERBS = {
     "verify": "compare train form, folded form and emitted files",
     "export": "write the ONNX file alone",
     "bench": "measure latency before and after folding",
+    "expand": "turn deployed operators back into blocks to train on, with the same function",
     "import": "write a model of another tool as a spec",
     "init": "write a small spec to start from",
     "list": "list the shipped specs",

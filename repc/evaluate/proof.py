@@ -13,7 +13,7 @@ equal only thanks to a fact about the weights has that fact imposed on what is d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -74,14 +74,15 @@ def prove(
     *,
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
+    only: Collection[NodeId] | None = None,
 ) -> list[Verdict]:
     """A verdict on every segment between the values that both graphs have, in the order of `same`.
 
     `same` maps nodes of the training graph to those of the fused one that are said to have the same value, the outputs
-    among them; `facts` are what may be relied on.
+    among them; `facts` are what may be relied on.  With `only`, the values of these nodes alone are looked at.
     """
     found: list[Verdict] = []
-    waiting = list(segments(train, fused, same))
+    waiting = [found for found in segments(train, fused, same) if only is None or found.result in only]
     fields = cache(PrimeField)
     with torch.no_grad(), _one_thread():
         for segment in waiting:

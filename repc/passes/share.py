@@ -1,11 +1,10 @@
-"""One of a kind: one node for equal values where no weights are involved, and one expression for equal weights."""
+"""One node for equal values, and one weight for those that are made alike."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import replace
 
-from repc.ir.expr import Expr, Param, walk
+from repc.ir.expr import Apply, Expr, walk
 from repc.ir.node import NodeId
 from repc.ir.trace import Trace
 from repc.passes.rule import origins
@@ -13,7 +12,10 @@ from repc.passes.workspace import Workspace
 
 
 def share(work: Workspace, trace: Trace) -> None:
-    """Let branches that reshape one value alike read one reshape, so that they are seen to have one source."""
+    """Let branches that reshape one value alike read one reshape, so that they are seen to have one source.
+
+    Where weights are involved, equal values are left alone.
+    """
     known: dict[object, NodeId] = {}
     for id in work.graph.order():
         node = work.graph[id]
@@ -26,24 +28,20 @@ def share(work: Workspace, trace: Trace) -> None:
 
 
 def share_weights(work: Workspace, trace: Trace) -> None:
-    """Let layers that are called twice store once what they fold into: the same operators on the same parameters.
+    """Let weights that are the same expression of the same parameters be one, so that they are stored once.
 
-    Constants stay apart, since layers that happen to begin alike are different ones.
+    So a norm that acts at several steps of time folds into several thresholds, which are equal.
     """
-    graph = work.graph
-    numbers: dict[Expr, int] = {}
-    known: dict[Hashable, int] = {}
-    learnt: set[int] = set()
-    for expr in walk(expr for id in graph.order() for expr in graph[id].weights.values()):
-        args = () if isinstance(expr, Param) else tuple((name, numbers[arg]) for name, arg in expr.args.items())
-        key = expr.path if isinstance(expr, Param) else (expr.op, args)
-        number = numbers[expr] = known.setdefault(key, len(known))
-        if isinstance(expr, Param) or any(part in learnt for _, part in args):
-            learnt.add(number)
-    first: dict[int, Expr] = {}
-    for id in graph.order():
-        node = graph[id]
-        own = {name: (numbers[expr], expr) for name, expr in node.weights.items()}
-        weights = {name: first.setdefault(n, expr) if n in learnt else expr for name, (n, expr) in own.items()}
-        if any(weights[name] is not expr for name, expr in node.weights.items()):
-            graph.replace(id, replace(node, weights=weights))
+    known: dict[object, Expr] = {}
+    first: dict[Expr, Expr] = {}
+    for expr in walk(expr for id in work.graph.order() for expr in work.graph[id].weights.values()):
+        first[expr] = expr
+        if isinstance(expr, Apply):
+            args = {name: first[arg] for name, arg in expr.args.items()}
+            own = expr if args == expr.args else replace(expr, args=args)
+            first[expr] = known.setdefault((expr.op, *args.items()), own)
+    for id in work.graph.order():
+        node = work.graph[id]
+        weights = {operand: first[expr] for operand, expr in node.weights.items()}
+        if weights != node.weights:
+            work.replace(id, replace(node, weights=weights))
