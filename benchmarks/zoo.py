@@ -157,7 +157,7 @@ def from_file(model: nn.Module, given: Path, ours: Path) -> Row:
     read = import_onnx(given)
     fused = Model(str(given), read.graph, own=read).fuse()
     fused.save_onnx(ours)
-    of_module = imported(model, images(model)).fuse()
+    of_module = imported(model, images(model)).fuse(target=fused.target)  # in the opset of the file
     names = [{tensor.name for tensor in onnx.load(file).graph.initializer} for file in (given, ours)]
     return [
         *(shown(counts) for counts in (fused.model.counts(), of_module.counts(), fused.counts())),
