@@ -73,29 +73,32 @@ Measure: TypeAlias = Callable[[nn.Module, Path], Row]
 def main() -> None:
     warnings.filterwarnings("ignore")
     create = timm_models()
-    names = sys.argv[1:]
-    if names:
-        for name in names:
-            row(family if name in FAMILIES else other, create, name, {})
-        return
-    done: dict[str, Row] = json.loads(DONE.read_text()) if DONE.exists() else {}
-    for section, head, measures, models in TABLES:
-        rows = [row(measure, create, name, done) for name in models for measure in measures]
-        write_section(section, table(head, rows))
-    DONE.unlink()
+    for name in sys.argv[1:]:
+        row(family if name in FAMILIES else other, create, name)
+    if not sys.argv[1:]:
+        done: dict[str, Row] = json.loads(DONE.read_text()) if DONE.exists() else {}
+        for section, head, measures, models in TABLES:
+            rows = [kept(measure, create, name, done) for name in models for measure in measures]
+            write_section(section, table(head, rows))
+        DONE.unlink()
 
 
-def row(measure: Measure, create: Callable[[str], nn.Module], name: str, done: dict[str, Row]) -> Row:
-    """A row of a table: one that is done, or measured now."""
+def kept(measure: Measure, create: Callable[[str], nn.Module], name: str, done: dict[str, Row]) -> Row:
+    """A row of a table: one that is done, or measured now and kept for when this is interrupted."""
     key = f"{measure.__name__} {name}"
     if key not in done:
-        model = create(name)
-        with tempfile.TemporaryDirectory() as folder:
-            done[key] = [name, *measure(randomised(model, images(model)), Path(folder))]
-        print("|", " | ".join(done[key]), "|", flush=True)
+        done[key] = row(measure, create, name)
         DONE.parent.mkdir(exist_ok=True)
         DONE.write_text(json.dumps(done))
     return done[key]
+
+
+def row(measure: Measure, create: Callable[[str], nn.Module], name: str) -> Row:
+    model = create(name)
+    with tempfile.TemporaryDirectory() as folder:
+        found = [name, *measure(randomised(model, images(model)), Path(folder))]
+    print("|", " | ".join(found), "|", flush=True)
+    return found
 
 
 def table(head: Row, rows: Sequence[Row]) -> str:
