@@ -1,8 +1,4 @@
-"""Adapters merged into a checkpoint that has no spec: names and tensors in, the same names and tensors out.
-
-plan(headers, adapters)      the expression of every tensor that changes, from names and shapes alone
-merge(base, adapters)        these expressions on the tensors, in float64 and rounded once
-"""
+"""What merging changes: the expression of every tensor that changes, from names and shapes alone."""
 
 from __future__ import annotations
 
@@ -10,15 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from repc.checkpoints import AdapterImport, Checkpoint, from_memory, match, read, read_peft, relative_after_another
+from repc.checkpoints import AdapterImport, Entry, match, read_peft, relative_after_another
 from repc.diagnostics import Failure, Source
-from repc.evaluate import evaluate
-from repc.evaluate.floating import TorchField
 from repc.ir.expr import Expr
 from repc.ir.types import TensorType
+from repc.merging.operands import Given
 from repc.semantics import FileLibrary, Stored, adapt_stored, load
 
 BASE = "Base"
@@ -29,39 +21,12 @@ class Plan:
     """What merging changes.
 
     `weights` maps the key of every tensor that changes to its new value, over the tensors of the base by their keys
-    and `tensors`, those of the adapters by their paths.  `notes` are for the report.
+    and `given`, those of adapters and other models, by their paths.  `notes` are for the report.
     """
 
     weights: Mapping[str, Expr]
-    tensors: Mapping[str, Tensor]
+    given: Mapping[str, Given]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Merged:
-    """The tensors of a merged checkpoint: those that change are new, the others are the base's own."""
-
-    tensors: Mapping[str, Tensor]
-    changed: frozenset[str]
-    notes: tuple[str, ...]
-
-
-def merge(base: str | Path | Mapping[str, Tensor], adapters: Sequence[str | Path], *, compat: bool = False) -> Merged:
-    """A checkpoint with the adapters of some folders, all of them active.
-
-    Every tensor keeps its type.  With `compat` PEFT's own arithmetic is kept where it differs from the mathematics.
-    Raises `Failure` as `plan` and `read` do.
-    """
-    checkpoint = read(base) if isinstance(base, str | Path) else from_memory(base)
-    found = plan({key: tensor_type(tensor) for key, tensor in checkpoint.items()}, adapters, compat=compat)
-    computed = evaluate(found.weights, TorchField(torch.float64), {**checkpoint, **found.tensors})
-    # A bias that the base has not is made for adapters that would change it, and not kept where they do not.
-    new = {
-        key: tensor.to(_stored_type(checkpoint, key)).contiguous()
-        for key, tensor in computed.items()
-        if key in checkpoint or tensor.any()
-    }
-    return Merged({**checkpoint, **new}, frozenset(new), found.notes)
 
 
 def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, compat: bool = False) -> Plan:
@@ -77,7 +42,7 @@ def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, com
         imported.append(read_peft(folder, base, label=f"adapter{number}", compat=compat))
     _check_order(imported)
     stored = _adapted(imported, types)
-    tensors = {
+    given: dict[str, Given] = {
         path: tensor
         for adapter in imported
         for path, tensor in match(
@@ -86,13 +51,13 @@ def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, com
             [adapter.layout],
         ).values.items()
     }
-    return Plan(stored.weights, tensors, tuple(note for adapter in imported for note in adapter.notes))
+    return Plan(stored.weights, given, tuple(note for adapter in imported for note in adapter.notes))
 
 
-def tensor_type(tensor: Tensor) -> TensorType:
+def entry_type(entry: Entry) -> TensorType:
     """The type of a stored tensor, as a spec would declare it."""
-    dtype = "bool" if tensor.dtype is torch.bool else "f32" if tensor.is_floating_point() else "i64"
-    return TensorType(tuple(tensor.shape), dtype)
+    dtype = "bool" if entry.dtype == "BOOL" else "f32" if "F" in entry.dtype else "i64"
+    return TensorType(entry.shape, dtype)
 
 
 def _adapted(imported: Sequence[AdapterImport], types: Mapping[str, TensorType]) -> Stored:
@@ -110,8 +75,3 @@ def _check_order(imported: Sequence[AdapterImport]) -> None:
     ]
     if faults:
         raise Failure(faults)
-
-
-def _stored_type(checkpoint: Checkpoint, key: str) -> torch.dtype:
-    """The type of a tensor, of its module's weight where it is new."""
-    return checkpoint[key if key in checkpoint else f"{key.rpartition('.')[0]}.weight"].dtype

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from repc.diagnostics import Diagnostic, Failure
-from repc.merge import Merged, merge
+from repc.merging import Merged, merge
 from tests.fixtures import DATA, adapter
 
 CASES = sorted(folder.name for folder in (DATA / "adapters").iterdir() if folder.is_dir())

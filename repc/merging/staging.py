@@ -1,0 +1,102 @@
+"""A merge on its way: a hidden folder beside the result, with what is finished, until all of it is.
+
+A finished file is recorded with the hashes of itself and of the file that it was made from.  When a merge is started
+again, what was recorded for the same job counts as done as far as these hashes still hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from secrets import token_hex
+from threading import Lock
+from typing import Any
+
+from repc.ir.files import write_whole
+
+LEDGER = ".finished.json"
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Staging:
+    """The folder of an unfinished merge.
+
+    `job` tells one merge from another: with another job, or with `fresh`, whatever is there is dropped.
+    """
+
+    def __init__(self, out: Path, job: str) -> None:
+        self.out = out
+        self.folder = out.parent / f".{out.name}.part"
+        self._job = job
+        self._lock = Lock()
+        self._finished: dict[str, Any] = {}
+        found = self._read()
+        if found is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            self._finished = found
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def finished(self) -> dict[str, Mapping[str, Any]]:
+        """What was recorded about the files of an earlier run; they have yet to be compared with their hashes."""
+        return dict(self._finished)
+
+    def file(self, name: str, header: bytes, size: int) -> Path:
+        """A new file of the wanted size, with its header."""
+        path = self.folder / name
+        with path.open("wb") as file:
+            file.truncate(size)
+            file.write(header)
+        return path
+
+    def finish(self, name: str, record: Mapping[str, Any]) -> None:
+        """Record a file; it must be on disk."""
+        with self._lock:
+            self._finished[name] = record
+            text = json.dumps({"job": self._job, "files": self._finished})
+            write_whole(self.folder / LEDGER, text.encode())
+
+    def publish(self, *, folder: bool) -> None:
+        """Put the result in its place at once; what was there before is dropped."""
+        (self.folder / LEDGER).unlink(missing_ok=True)
+        if not folder:
+            # The file itself comes last: what stands beside it tells about it.
+            for file in sorted(self.folder.iterdir(), key=lambda file: file.name == self.out.name):
+                file.replace(self.out.parent / file.name)
+            self.folder.rmdir()
+            return
+        old = self.out.parent / f".{self.out.name}.{token_hex(6)}.old"
+        if self.out.exists():
+            self.out.rename(old)
+        self.folder.rename(self.out)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            ledger = json.loads((self.folder / LEDGER).read_bytes())
+            return ledger["files"] if ledger["job"] == self._job else None
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+
+def write_at(path: Path, start: int, data: memoryview) -> None:
+    """Put bytes at a place of a file that has its size already."""
+    with path.open("r+b", buffering=0) as file:
+        file.seek(start)
+        while data:
+            data = data[file.write(data) :]
+
+
+def sync(path: Path) -> None:
+    """Wait until a file is on disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
