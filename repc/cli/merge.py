@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -51,20 +52,17 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--memory", metavar="SIZE", help="what tensors in work may use, as in 400M; by default 512M")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute; by default all cores")
-    parser.add_argument(
-        "--measure-all", action="store_true", help="measure what rounding loses on every row, not 1 in 8"
-    )
+    parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 8")
     add_json(parser)
 
 
 def run(args: Namespace, screen: Screen) -> int:
     """Merge, and say what was done."""
-    from repc.merging import Options, merge_files
+    from repc.merging import Options, merge_files, plan
 
     if args.output is None and not args.dry_run:
         raise Failure(errors.no_output())
     options = Options(
-        compat=args.compat,
         arithmetic=args.arithmetic,
         tied=args.tied,
         memory=None if args.memory is None else _bytes(args.memory),
@@ -72,10 +70,11 @@ def run(args: Namespace, screen: Screen) -> int:
         force=args.force,
         **({"every": 1} if args.measure_all else {}),
     )
+    planner = partial(plan, adapters=args.adapters, compat=args.compat)
     started = perf_counter()
     out = None if args.dry_run else args.output
     with screen.progress() as say:
-        report = merge_files(args.base, args.adapters, out, options, say)
+        report = merge_files(args.base, planner, out, options, say)
     if args.json:
         screen.json(report.to_dict())
         return 0

@@ -16,17 +16,19 @@ was interrupted.  Nothing appears under the name of the result before all of it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
 from torch import Tensor
 
 from repc.merging.memory import Merged, merged
+from repc.merging.plan import plan
 from repc.merging.report import MergeReport
 from repc.merging.run import Options, merge_files
 from repc.merging.stream import Say
 
-__all__ = ["MergeReport", "Merged", "Options", "Say", "merge", "merge_files"]
+__all__ = ["MergeReport", "Merged", "Options", "Say", "merge", "merge_files", "plan"]
 
 
 @overload
@@ -44,4 +46,5 @@ def merge(base: Any, adapters: Sequence[str | Path], out: str | Path | None = No
     """
     if out is None:
         return merged(base, adapters, **options)
-    return merge_files(base, adapters, out, Options(**options), lambda text, share: None)
+    compat = options.pop("compat", False)
+    return merge_files(base, partial(plan, adapters=adapters, compat=compat), out, Options(**options))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from repc.checkpoints import AdapterImport, Entry, match, read_peft, relative_after_another
 from repc.diagnostics import Failure, Source
@@ -21,12 +22,18 @@ class Plan:
     """What merging changes.
 
     `weights` maps the key of every tensor that changes to its new value, over the tensors of the base by their keys
-    and `given`, those of adapters and other models, by their paths.  `notes` are for the report.
+    and `given`, those of adapters and other models, by their paths.  `notes` are for the report; `files`
+    are what was read besides the base, as far as that does not stand behind `given`.
     """
 
     weights: Mapping[str, Expr]
     given: Mapping[str, Given]
     notes: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+Planner: TypeAlias = Callable[[Mapping[str, TensorType]], Plan]
+"""Finds what changes in a checkpoint with these names and types."""
 
 
 def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, compat: bool = False) -> Plan:
@@ -51,7 +58,9 @@ def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, com
             [adapter.layout],
         ).values.items()
     }
-    return Plan(stored.weights, given, tuple(note for adapter in imported for note in adapter.notes))
+    names = ("adapter_config.json", "adapter_model.safetensors")
+    files = tuple(Path(folder) / name for folder in adapters for name in names)
+    return Plan(stored.weights, given, tuple(note for adapter in imported for note in adapter.notes), files)
 
 
 def entry_type(entry: Entry) -> TensorType:

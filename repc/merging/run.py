@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
-from repc.checkpoints import TYPES, Entry, Stored, open_stored
+from repc.checkpoints import TYPES, Stored, open_stored
 from repc.diagnostics import Failure
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
-from repc.evaluate.raw import digest as digest_of_tensors
 from repc.ir.expr import Expr, Param, walk
 from repc.ir.files import unwritable, write_whole
 from repc.ir.printer import expression
@@ -27,10 +25,10 @@ from repc.merging.carried import carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.layout import Created, Output, outputs
 from repc.merging.operands import Operands
-from repc.merging.plan import Plan, entry_type, plan
+from repc.merging.plan import Plan, Planner, entry_type
 from repc.merging.report import Change, MergeReport
-from repc.merging.staging import Staging, digest
-from repc.merging.stream import Say, Settings, Stream
+from repc.merging.staging import Digests, Staging
+from repc.merging.stream import Say, Settings, Stream, quiet
 from repc.merging.tied import Resolved, Tied, find_ties, resolve
 
 MEMORY = 512 << 20
@@ -47,7 +45,6 @@ class Options:
     nothing in the weights.
     """
 
-    compat: bool = False
     arithmetic: Literal["f32", "f64"] = "f32"
     tied: Literal["untie", "share"] | None = None
     memory: int | None = None
@@ -66,53 +63,40 @@ class Job:
     computed: Mapping[str, Computed]
     outputs: Sequence[Output]
     settings: Mapping[str, Any]
-    inputs: Sequence[Path]
     options: Options
 
 
 def merge_files(
-    base: str | Path, adapters: Sequence[str | Path], out: str | Path | None, options: Options, say: Say
+    base: str | Path, planner: Planner, out: str | Path | None, options: Options, say: Say = quiet
 ) -> MergeReport:
-    """Merge a checkpoint into a new one; without `out` only say what would change.
+    """Merge into a checkpoint what a planner finds for its tensors; without `out` only say what would change.
 
-    Raises `Failure` as `prepare`, E634 where the result cannot go there, E637 where a value is not finite in its type.
+    Raises `Failure`: what `open_stored`, the planner and `prepare` raise, E634 where the result cannot go there, E637
+    where a value is not finite in its type, E701 where the system refuses.
     """
     say("reading headers", None)
     stored = open_stored(base)
-    ties = find_ties(stored)
-    entries = {**{key: stored.entry(tie.stored) for tie in ties for key in tie.keys}, **_entries(stored)}
-    found = plan({key: entry_type(entry) for key, entry in entries.items()}, adapters, compat=options.compat)
-    files = [
-        Path(folder) / name for folder in adapters for name in ("adapter_config.json", "adapter_model.safetensors")
-    ]
-    return carry_out(stored, ties, found, files, out, options, say)
-
-
-def carry_out(
-    base: Stored,
-    ties: list[Tied],
-    found: Plan,
-    files: Sequence[Path],
-    out: str | Path | None,
-    options: Options,
-    say: Say,
-) -> MergeReport:
-    """Do what a plan says; `files` are those that it was made from besides the base."""
     place = None if out is None else Path(out)
     if place is not None:
-        _check_place(base, place, options.force)
-    job = prepare(base, ties, found, files, place, options)
-    if place is None:
-        return _report(job, None, {}, 0)
-    try:
-        return _carry_out(job, place, say)
-    except OSError as error:
-        raise unwritable(place, error) from error
+        _check_place(stored, place, options.force)
+    with Digests() as digests:
+        if place is not None:  # beside the planning, which is for one thread
+            for name in stored.files:
+                digests.of(stored.file(name))
+        ties = find_ties(stored)
+        entries = {key: stored.entry(tie.stored) for tie in ties for key in tie.keys}
+        entries |= {key: stored.entry(key) for key in stored.homes}
+        found = planner({key: entry_type(entry) for key, entry in entries.items()})
+        job = prepare(stored, ties, found, place, options)
+        if place is None:
+            return _report(job, None, {}, {}, 0)
+        try:
+            return _carry_out(job, place, digests, say)
+        except OSError as error:
+            raise unwritable(place, error) from error
 
 
-def prepare(
-    base: Stored, ties: list[Tied], found: Plan, files: Sequence[Path], out: Path | None, options: Options
-) -> Job:
+def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, options: Options) -> Job:
     """What is computed and stored where.
 
     Raises `Failure`: E632 and E633 about tied tensors, E635 for a type without arithmetic, E636 for too little memory.
@@ -135,12 +119,8 @@ def prepare(
             raise Failure([errors.too_large(key, cost, options.memory) for key, cost in short])
     name = out.name if out is not None and not base.is_folder else None
     notes = (*found.notes, *resolved.notes)
-    plan = Plan(resolved.weights, found.given, notes)
-    return Job(base, plan, operands, computed, outputs(base, made, name), resolved.settings, files, options)
-
-
-def _entries(base: Stored) -> dict[str, Entry]:
-    return {key: base.entry(key) for key in base.homes}
+    plan = Plan(resolved.weights, found.given, notes, found.files)
+    return Job(base, plan, operands, computed, outputs(base, made, name), resolved.settings, options)
 
 
 def _made(base: Stored, operands: Operands, resolved: Resolved, compute: torch.dtype) -> dict[str, Created]:
@@ -185,17 +165,18 @@ def _check_place(base: Stored, out: Path, force: bool) -> None:
 # ---------------------------------------------------------------- doing it
 
 
-def _carry_out(job: Job, out: Path, say: Say) -> MergeReport:
-    staging = Staging(out, _identity(job))
+def _carry_out(job: Job, out: Path, digests: Digests, say: Say) -> MergeReport:
+    inputs = {str(path): digests.of(path).result() for path in job.plan.files}
+    staging = Staging(out, _identity(job, inputs))
     options = job.options
     settings = Settings(options.threads or os.cpu_count() or 1, options.memory or MEMORY, options.every)
     by_source = dict(zip(job.base.files, job.outputs, strict=True))
-    resumed = Stream(job.operands, job.computed, staging, settings, say).write(by_source)
+    resumed = Stream(job.operands, job.computed, staging, digests, settings, say).write(by_source)
     say("finishing", None)
     names, _ = carried(job.base)
     carry(job.base, names, job.settings, staging.folder)
     write_index(job.base, job.outputs, staging.folder)
-    report = _report(job, out, staging.finished(), resumed)
+    report = _report(job, out, staging.finished(), inputs, resumed)
     manifest = {"repc": version("repc"), **report.to_dict()}
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     write_whole(staging.folder / manifest_name(out, job.base.is_folder), f"{text}\n".encode())
@@ -208,7 +189,9 @@ def manifest_name(out: Path, folder: bool) -> str:
     return "repc_merge.json" if folder else f"{out.stem}.merge.json"
 
 
-def _report(job: Job, out: Path | None, records: Mapping[str, Mapping[str, Any]], resumed: int) -> MergeReport:
+def _report(
+    job: Job, out: Path | None, records: Mapping[str, Mapping[str, Any]], inputs: Mapping[str, str], resumed: int
+) -> MergeReport:
     losses = {key: Loss(**loss) for record in records.values() for key, loss in record["losses"].items()}
     changes = {
         key: Change(
@@ -220,26 +203,22 @@ def _report(job: Job, out: Path | None, records: Mapping[str, Mapping[str, Any]]
         )
         for key, computed in job.computed.items()
     }
-    inputs = {path: sha for record in records.values() for path, sha in record["inputs"].items()}
-    if out is not None:
-        inputs |= {str(path): digest(path) for path in job.inputs if path.is_file()}
+    read = {path: sha for record in records.values() for path, sha in record["inputs"].items()}
     _, left = carried(job.base)
     notes = (*job.plan.notes, *([f"not carried along: {', '.join(left)}"] if left else []))
     files = {name: str(record["sha256"]) for name, record in sorted(records.items())}
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)
-    return MergeReport(out, arithmetic, changes, kept, files, dict(sorted(inputs.items())), notes, resumed)
+    return MergeReport(out, arithmetic, changes, kept, files, dict(sorted({**read, **inputs}.items())), notes, resumed)
 
 
-def _identity(job: Job) -> str:
+def _identity(job: Job, inputs: Mapping[str, str]) -> str:
     """What tells a merge from every other one, but for the bytes of checkpoints, which are compared by their hashes."""
-    tensors = {path: given for path, given in job.plan.given.items() if isinstance(given, Tensor)}
     told = {
         "repc": version("repc"),
         "options": [job.options.arithmetic, job.options.every],
         "weights": {key: expression(expr) for key, expr in job.plan.weights.items()},
-        "given": digest_of_tensors(tensors),
-        "files": {str(path): digest(path) for path in job.inputs if path.is_file()},
+        "inputs": list(inputs.values()),
         "outputs": {output.name: hashlib.sha256(output.header).hexdigest() for output in job.outputs},
     }
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()

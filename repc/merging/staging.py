@@ -10,21 +10,48 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from repc.ir.files import write_whole
 
 LEDGER = ".finished.json"
+
+T = TypeVar("T")
 
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Digests:
+    """The hashes of files, by threads of their own, which run beside everything else; a context manager."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(2, "hash")
+        self._known: dict[Path, Future[str]] = {}
+
+    def __enter__(self) -> Digests:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def of(self, path: Path) -> Future[str]:
+        """The hash of a file that does not change, taken once."""
+        if path not in self._known:
+            self._known[path] = self._threads.submit(digest, path)
+        return self._known[path]
+
+    def submit(self, task: Callable[[], T]) -> Future[T]:
+        """Further work on files, after what was asked for before."""
+        return self._threads.submit(task)
 
 
 class Staging:

@@ -22,12 +22,16 @@ from repc.evaluate.raw import raw
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.layout import Output
 from repc.merging.operands import Operands
-from repc.merging.staging import Staging, digest, sync, write_at
+from repc.merging.staging import Digests, Staging, digest, sync, write_at
 
 CHUNK = 1 << 23
 """Bytes that are copied at once."""
 
 Say = Callable[[str, float | None], None]
+
+
+def quiet(text: str, share: float | None) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,21 @@ class Stream:
     """Writes the files of a merge into its staging folder."""
 
     def __init__(
-        self, operands: Operands, computed: Mapping[str, Computed], staging: Staging, settings: Settings, say: Say
+        self,
+        operands: Operands,
+        computed: Mapping[str, Computed],
+        staging: Staging,
+        digests: Digests,
+        settings: Settings,
+        say: Say,
     ) -> None:
         self._operands, self._computed = operands, computed
         self._staging, self._settings, self._say = staging, settings, say
         self._budget = Budget(settings.memory)
         self._lock = Lock()
         self._done, self._total = 0, 1
-        self._digests: dict[Path, Future[str]] = {}
+        self._digests = digests
         self._closing: list[Future[None]] = []
-        self._hashers: ThreadPoolExecutor
 
     def write(self, outputs: Mapping[str, Output]) -> int:
         """Write files, by the files of the base that they are made from; how many of them were finished already.
@@ -100,10 +109,7 @@ class Stream:
         Raises what one of the tasks raises; then the others are given up.
         """
         threads = torch.get_num_threads()
-        with (
-            ThreadPoolExecutor(2, "hash") as self._hashers,
-            ThreadPoolExecutor(self._settings.threads, "merge", partial(torch.set_num_threads, 1)) as workers,
-        ):
+        with ThreadPoolExecutor(self._settings.threads, "merge", partial(torch.set_num_threads, 1)) as workers:
             try:
                 kept = self._kept(outputs)
                 wanted = {source: output for source, output in outputs.items() if output.name not in kept}
@@ -116,7 +122,6 @@ class Stream:
                 return len(kept)
             finally:
                 workers.shutdown(cancel_futures=True)
-                self._hashers.shutdown(cancel_futures=True)
                 torch.set_num_threads(threads)
 
     def _kept(self, outputs: Mapping[str, Output]) -> set[str]:
@@ -128,9 +133,9 @@ class Stream:
             path = self._staging.folder / output.name
             if record is None or not path.is_file():
                 continue
-            expected = {str(path): self._digest(path) for path in self._reads(source, output)}
+            expected = {str(path): self._digests.of(path) for path in self._reads(source, output)}
             same = record["inputs"] == {name: future.result() for name, future in expected.items()}
-            if same and record["sha256"] == self._hashers.submit(digest, path).result():
+            if same and record["sha256"] == self._digests.submit(partial(digest, path)).result():
                 found.add(output.name)
         return found
 
@@ -139,7 +144,7 @@ class Stream:
         path = self._staging.file(output.name, output.header, output.size)
         shard = Shard(output, source, path)
         for read in self._reads(source, output):
-            self._digest(read)
+            self._digests.of(read)
         tasks: list[Callable[[Shard], int]] = []
         for key, entry in output.entries.items():
             if key in self._computed:
@@ -155,7 +160,7 @@ class Stream:
             self._done += count
             shard.left -= 1
             if not shard.left:
-                self._closing.append(self._hashers.submit(self._close, shard))
+                self._closing.append(self._digests.submit(partial(self._close, shard)))
         self._say(f"merging {shard.output.name}", self._done / self._total)
 
     def _compute(self, key: str, entry: Entry, index: int, shard: Shard) -> int:
@@ -186,14 +191,9 @@ class Stream:
         """Make sure that a file is on disk, and record it."""
         sync(shard.path)
         losses = {key: asdict(loss) for key, loss in shard.measured().items()}
-        inputs = {str(path): self._digest(path).result() for path in self._reads(shard.source, shard.output)}
+        inputs = {str(path): self._digests.of(path).result() for path in self._reads(shard.source, shard.output)}
         record = {"sha256": digest(shard.path), "bytes": shard.output.size, "inputs": inputs, "losses": losses}
         self._staging.finish(shard.output.name, record)
-
-    def _digest(self, path: Path) -> Future[str]:
-        if path not in self._digests:
-            self._digests[path] = self._hashers.submit(digest, path)
-        return self._digests[path]
 
     def _reads(self, source: str, output: Output) -> list[Path]:
         """The files that a file is made from."""
