@@ -1,0 +1,149 @@
+"""What is not merged, and what has to be said first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from repc.diagnostics import Failure
+from repc.merging import merge
+from tests.merging.checkpoints import SHAPES, draw, sharded, write_folder, write_lora
+
+TIED = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}
+
+
+def codes(base: Path, adapters: list[Path], out: Path, **options: Any) -> list[str]:
+    with pytest.raises(Failure) as failure:
+        merge(base, adapters, out, **options)
+    return [diagnostic.code for diagnostic in failure.value.diagnostics]
+
+
+def tied(folder: Path, head: bool = False) -> Path:
+    embedding = draw(10, 4)
+    tensors = {
+        "wte.weight": embedding,
+        "h.weight": draw(4, 4),
+        **({"lm_head.weight": embedding.clone()} if head else {}),
+    }
+    return write_folder(folder, [tensors], **TIED)
+
+
+def embedded(folder: Path) -> Path:
+    return write_lora(folder, {"wte": (4, 10)}, embedding=True)
+
+
+def delta(lora: Path, module: str) -> torch.Tensor:
+    factors = load_file(lora / "adapter_model.safetensors")
+    a, b = (factors[key] for key in sorted(factors) if key.startswith(f"base_model.model.{module}."))
+    return 1.5 * (b @ a)
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_one_of_two_tied_tensors_changes(head: bool, tmp_path: Path) -> None:
+    base, lora = tied(tmp_path / "base", head), embedded(tmp_path / "lora")
+    assert codes(base, [lora], tmp_path / "out") == ["E632"]
+    old = draw(10, 4)
+    new = old + delta(lora, "wte").T
+    for choice, wanted in (("untie", old), ("share", new)):
+        report = merge(base, [lora], tmp_path / choice, tied=choice)
+        found = load_file(tmp_path / choice / "model-00001-of-00001.safetensors")
+        torch.testing.assert_close(found["wte.weight"], new)
+        if head or choice == "untie":
+            torch.testing.assert_close(found["lm_head.weight"], wanted)
+        else:
+            assert "lm_head.weight" not in found
+        config = json.loads((tmp_path / choice / "config.json").read_text())
+        assert config.get("tie_word_embeddings", True) is (choice == "share")
+        assert report.notes
+
+
+def test_a_head_that_is_stored_under_the_name_of_the_embedding(tmp_path: Path) -> None:
+    base, lora = tied(tmp_path / "base"), write_lora(tmp_path / "lora", {"lm_head": (10, 4)})
+    assert codes(base, [lora], tmp_path / "out") == ["E632"]
+    merge(base, [lora], tmp_path / "untie", tied="untie")
+    found = load_file(tmp_path / "untie" / "model-00001-of-00001.safetensors")
+    torch.testing.assert_close(found["lm_head.weight"], draw(10, 4) + delta(lora, "lm_head"))
+    assert torch.equal(found["wte.weight"], draw(10, 4))
+    merge(base, [lora], tmp_path / "share", tied="share")
+    found = load_file(tmp_path / "share" / "model-00001-of-00001.safetensors")
+    torch.testing.assert_close(found["wte.weight"], draw(10, 4) + delta(lora, "lm_head"))
+    assert codes(base, [lora, embedded(tmp_path / "both")], tmp_path / "out", tied="share") == ["E633"]
+
+
+def test_a_tie_that_nothing_touches_stays(tmp_path: Path) -> None:
+    base, lora = tied(tmp_path / "base"), write_lora(tmp_path / "lora", {"h": (4, 4)})
+    merge(base, [lora], tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "config.json").read_text()) == TIED
+
+
+def test_aliases_of_a_torch_file(tmp_path: Path) -> None:
+    shared = draw(6, 4)
+    torch.save({"a.weight": shared, "b.weight": shared, "c.weight": draw(4, 4)}, tmp_path / "base.pt")
+    lora = write_lora(tmp_path / "lora", {"a": (6, 4)})
+    assert codes(tmp_path / "base.pt", [lora], tmp_path / "o.safetensors") == ["E632"]
+    new = shared + delta(lora, "a")
+    for choice, wanted in (("untie", shared), ("share", new)):
+        merge(tmp_path / "base.pt", [lora], tmp_path / f"{choice}.safetensors", tied=choice)
+        found = load_file(tmp_path / f"{choice}.safetensors")
+        torch.testing.assert_close(found["a.weight"], new)
+        torch.testing.assert_close(found["b.weight"], wanted)
+        assert torch.equal(found["c.weight"], draw(4, 4))
+        assert (tmp_path / f"{choice}.merge.json").exists()
+
+
+def test_places_that_are_refused(tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    for out in (base, tmp_path, lora, tmp_path / "out.safetensors"):
+        assert codes(base, [lora], out) == ["E634"]
+    file = base / "model-00001-of-00003.safetensors"
+    assert codes(file, [lora], tmp_path / "out") == ["E634"]
+    assert codes(base, [lora], base, force=True) == ["E634"]
+
+
+def test_folders_that_are_no_checkpoint(tmp_path: Path) -> None:
+    lora = write_lora(tmp_path / "lora", SHAPES)
+    assert codes(lora, [lora], tmp_path / "out") == ["E630"]
+    base = sharded(tmp_path / "base")
+    index = base / "model.safetensors.index.json"
+    good = json.loads(index.read_text())
+    del good["weight_map"]["embed.weight"]
+    index.write_text(json.dumps(good))
+    assert codes(base, [lora], tmp_path / "out") == ["E631"]
+    good["weight_map"]["embed.weight"] = "../base/model-00001-of-00003.safetensors"
+    index.write_text(json.dumps(good))
+    assert codes(base, [lora], tmp_path / "out") == ["E605"]
+    assert codes(tmp_path / "none", [lora], tmp_path / "out") == ["E601"]
+
+
+def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    file = base / "model-00002-of-00003.safetensors"
+    file.write_bytes(file.read_bytes()[:-2])
+    assert codes(base, [lora], tmp_path / "out") == ["E605"]
+
+
+def test_types_and_values_that_cannot_be_merged(tmp_path: Path) -> None:
+    lora = write_lora(tmp_path / "lora", {"q": (6, 4)})
+    for number, (weight, code) in enumerate(
+        [
+            (draw(6, 4).to(torch.float8_e4m3fn), "E635"),
+            (torch.full((6, 4), 65504.0).half(), "E637"),
+            (torch.full((6, 4), float("nan")), "E637"),
+        ]
+    ):
+        save_file({"q.weight": weight}, tmp_path / f"{number}.safetensors")
+        if code == "E637" and weight.dtype is torch.half:
+            factors = load_file(lora / "adapter_model.safetensors")
+            save_file({key: t.abs() * 20 for key, t in factors.items()}, lora / "adapter_model.safetensors")
+        assert codes(tmp_path / f"{number}.safetensors", [lora], tmp_path / "o.safetensors") == [code]
+        assert not (tmp_path / "o.safetensors").exists()
+
+
+def test_too_little_memory_for_one_tile(tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    assert codes(base, [lora], tmp_path / "out", memory=1000) == ["E636"] * len(SHAPES)
