@@ -104,7 +104,7 @@ def test_threads_memory_and_earlier_runs_change_no_bit(tmp_path: Path, monkeypat
 
 
 KILLED = """
-import os, random, signal, sys
+import os, random, signal, sys, time
 from pathlib import Path
 from repc.merging import computed, merge, stream
 from tests.merging.checkpoints import SHAPES, hashes, sharded, write_lora
@@ -120,6 +120,7 @@ def run(out, writes):
         def counted(*args):
             left[0] -= 1
             if not left[0]:
+                time.sleep(0.1)  # what is complete gets recorded
                 os.kill(os.getpid(), signal.SIGKILL)
             write_at(*args)
         stream.write_at = counted
