@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from repc.cli import errors
-from repc.cli.arguments import add_json
+from repc.cli.arguments import add_json, settings
 from repc.cli.layout import plural, row, size, table
 from repc.cli.screen import YELLOW, Screen
 from repc.diagnostics import Failure
@@ -24,9 +23,11 @@ examples:
   repc merge base.safetensors style/ subject/ -o merged.safetensors
   repc merge llama/ lora/ --dry-run
   repc merge gpt2/ lora/ --tied untie --arithmetic f64 -o merged/
+  repc merge base/ math/ code/ --with repc:ties --set density=0.2 -o merged/
 
 BASE is a .safetensors file, a torch file, or a folder with model.safetensors or shards and their index, whose
 configuration and tokenizer go along.  ADAPTER is a folder that PEFT's save_pretrained wrote; several are all active.
+With --with they are whole models, combined by repc:task, soup, ties, dare, della, breadcrumbs, slerp or your own.
 The base is never in memory as a whole: tensors are read, computed and written by rows.  A merge that was killed goes on
 where it was when the same command is run again.  The hashes of what went in and came out, and the expression of every
 tensor that changed, are written beside the weights."""
@@ -39,7 +40,17 @@ UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("base", metavar="BASE", help="checkpoint: FILE.safetensors, FILE.pt, or a folder")
-    parser.add_argument("adapters", metavar="ADAPTER", nargs="+", help="folder that PEFT's save_pretrained wrote")
+    parser.add_argument(
+        "adapters",
+        metavar="ADAPTER",
+        nargs="+",
+        help="folder that PEFT's save_pretrained wrote, or a model",
+    )
+    parser.add_argument("--with", metavar="SPEC", dest="method", help="combine models: repc:ties, FILE.rep:BLOCK")
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a parameter of it")
+    parser.add_argument(
+        "--buffers", choices=("keep", "average"), help="what becomes of running statistics when models are combined"
+    )
     parser.add_argument("-o", "--output", metavar="OUT", help="what to write: a folder, or FILE.safetensors of a file")
     parser.add_argument("--dry-run", action="store_true", help="say what would change, from headers alone")
     parser.add_argument("--force", action="store_true", help="replace OUT where it exists")
@@ -58,7 +69,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, screen: Screen) -> int:
     """Merge, and say what was done."""
-    from repc.merging import Options, merge_files, plan
+    from repc.merging import Options, combining, merge_files, planning
 
     if args.output is None and not args.dry_run:
         raise Failure(errors.no_output())
@@ -70,7 +81,11 @@ def run(args: Namespace, screen: Screen) -> int:
         force=args.force,
         **({"every": 1} if args.measure_all else {}),
     )
-    planner = partial(plan, adapters=args.adapters, compat=args.compat)
+    planner = (
+        planning(args.adapters, compat=args.compat)
+        if args.method is None
+        else combining(args.adapters, args.method, settings(args.set), args.buffers)
+    )
     started = perf_counter()
     out = None if args.dry_run else args.output
     with screen.progress() as say:

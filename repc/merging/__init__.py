@@ -1,6 +1,7 @@
 """Adapters merged into a checkpoint that has no spec, of any size.
 
     plan       the expression of every tensor that changes, from names and shapes alone
+    arithmetic the same for models of one architecture: task vectors, soups, TIES, …
     tied       tensors that are one, and what becomes of them
     computed   the new value of one tensor by tiles of its rows, and what rounding loses
     layout     the files of the result: those of the base, with the same tensors at the same places
@@ -16,19 +17,19 @@ was interrupted.  Nothing appears under the name of the result before all of it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
 from torch import Tensor
 
+from repc.merging.arithmetic import Policy, combining
 from repc.merging.memory import Merged, merged
-from repc.merging.plan import plan
+from repc.merging.plan import planning
 from repc.merging.report import MergeReport
 from repc.merging.run import Options, merge_files
 from repc.merging.stream import Say
 
-__all__ = ["MergeReport", "Merged", "Options", "Say", "merge", "merge_files", "plan"]
+__all__ = ["MergeReport", "Merged", "Options", "Policy", "Say", "combining", "merge", "merge_files", "planning"]
 
 
 @overload
@@ -47,4 +48,4 @@ def merge(base: Any, adapters: Sequence[str | Path], out: str | Path | None = No
     if out is None:
         return merged(base, adapters, **options)
     compat = options.pop("compat", False)
-    return merge_files(base, partial(plan, adapters=adapters, compat=compat), out, Options(**options))
+    return merge_files(base, planning(adapters, compat=compat), out, Options(**options))

@@ -69,6 +69,31 @@ def not_finite(key: str, dtype: str, largest: float) -> Diagnostic:
     )
 
 
+def no_method(reason: str, remedy: str) -> Diagnostic:
+    """What was given with --with is no block that combines models, or its settings are not its parameters."""
+    return Diagnostic("E638", reason, help=remedy)
+
+
+def other_tensors(model: Path, lines: Sequence[str]) -> Diagnostic:
+    """A model has other tensors than the base, so that there is nothing to combine them with."""
+    return Diagnostic(
+        "E639",
+        f"{model} differs from the base in {len(lines)} tensors",
+        help="only models of one architecture can be combined; check that all are saved in the same way",
+        notes=tuple(lines[:SHOWN]),
+    )
+
+
+def buffers(keys: Sequence[str]) -> Diagnostic:
+    """Statistics and counters are no parameters: no arithmetic on weights makes them right."""
+    return Diagnostic(
+        "E640",
+        f"{len(keys)} tensors are buffers, which no method is for: {_some(keys)}",
+        help="say --buffers keep for those of the base, or --buffers average; then run data through the merged model "
+        "in training mode to renew batch norm",
+    )
+
+
 def _some(items: Sequence[str]) -> str:
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + more

@@ -12,7 +12,8 @@ from torch import Tensor
 from repc.checkpoints import TYPES, Checkpoint, Entry, from_memory, read
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
-from repc.merging.plan import entry_type, plan
+from repc.merging.operands import entry_type
+from repc.merging.plan import plan
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,14 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from repc.checkpoints import Stored
+from repc.checkpoints import Entry, Stored
+from repc.ir.types import TensorType
+
+
+def entry_type(entry: Entry) -> TensorType:
+    """The type of a stored tensor, as a spec would declare it."""
+    dtype = "bool" if entry.dtype == "BOOL" else "f32" if "F" in entry.dtype else "i64"
+    return TensorType(entry.shape, dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from repc.checkpoints import AdapterImport, Entry, match, read_peft, relative_after_another
+from repc.checkpoints import AdapterImport, match, read_peft, relative_after_another
 from repc.diagnostics import Failure, Source
 from repc.ir.expr import Expr
 from repc.ir.types import TensorType
 from repc.merging.operands import Given
+from repc.merging.tied import Tied
 from repc.semantics import FileLibrary, Stored, adapt_stored, load
 
 BASE = "Base"
@@ -23,17 +24,19 @@ class Plan:
 
     `weights` maps the key of every tensor that changes to its new value, over the tensors of the base by their keys
     and `given`, those of adapters and other models, by their paths.  `notes` are for the report; `files`
-    are what was read besides the base, as far as that does not stand behind `given`.
+    are what was read besides the base, as far as that does not stand behind `given`.  `tied` is what
+    becomes of tensors that are one, where nobody need be asked.
     """
 
     weights: Mapping[str, Expr]
     given: Mapping[str, Given]
     notes: tuple[str, ...]
     files: tuple[Path, ...]
+    tied: Literal["share"] | None = None
 
 
-Planner: TypeAlias = Callable[[Mapping[str, TensorType]], Plan]
-"""Finds what changes in a checkpoint with these names and types."""
+Planner: TypeAlias = Callable[[Mapping[str, TensorType], Sequence[Tied]], Plan]
+"""Finds what changes in a checkpoint with these names and types, of which some are one tensor."""
 
 
 def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, compat: bool = False) -> Plan:
@@ -63,10 +66,9 @@ def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, com
     return Plan(stored.weights, given, tuple(note for adapter in imported for note in adapter.notes), files)
 
 
-def entry_type(entry: Entry) -> TensorType:
-    """The type of a stored tensor, as a spec would declare it."""
-    dtype = "bool" if entry.dtype == "BOOL" else "f32" if "F" in entry.dtype else "i64"
-    return TensorType(entry.shape, dtype)
+def planning(adapters: Sequence[str | Path], *, compat: bool = False) -> Planner:
+    """The planner that merges the adapters of some folders."""
+    return lambda types, ties: plan(types, adapters, compat=compat)
 
 
 def _adapted(imported: Sequence[AdapterImport], types: Mapping[str, TensorType]) -> Stored:

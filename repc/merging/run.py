@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +24,8 @@ from repc.merging import errors
 from repc.merging.carried import carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.layout import Created, Output, outputs
-from repc.merging.operands import Operands
-from repc.merging.plan import Plan, Planner, entry_type
+from repc.merging.operands import Operands, entry_type
+from repc.merging.plan import Plan, Planner
 from repc.merging.report import Change, MergeReport
 from repc.merging.staging import Digests, Staging
 from repc.merging.stream import Say, Settings, Stream, quiet
@@ -86,7 +86,7 @@ def merge_files(
         ties = find_ties(stored)
         entries = {key: stored.entry(tie.stored) for tie in ties for key in tie.keys}
         entries |= {key: stored.entry(key) for key in stored.homes}
-        found = planner({key: entry_type(entry) for key, entry in entries.items()})
+        found = planner({key: entry_type(entry) for key, entry in entries.items()}, ties)
         job = prepare(stored, ties, found, place, options)
         if place is None:
             return _report(job, None, {}, {}, 0)
@@ -101,7 +101,7 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
 
     Raises `Failure`: E632 and E633 about tied tensors, E635 for a type without arithmetic, E636 for too little memory.
     """
-    resolved = resolve(base, ties, found.weights, options.tied)
+    resolved = resolve(base, ties, found.weights, found.tied or options.tied)
     operands = Operands(
         base, {key: tie.stored for tie in ties for key in tie.keys if key not in base.homes}, found.given
     )
@@ -119,7 +119,7 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
             raise Failure([errors.too_large(key, cost, options.memory) for key, cost in short])
     name = out.name if out is not None and not base.is_folder else None
     notes = (*found.notes, *resolved.notes)
-    plan = Plan(resolved.weights, found.given, notes, found.files)
+    plan = replace(found, weights=resolved.weights, notes=notes)
     return Job(base, plan, operands, computed, outputs(base, made, name), resolved.settings, options)
 
 

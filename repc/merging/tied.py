@@ -8,7 +8,7 @@ the user says which, and what is said is written into the configuration.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from repc.ir.expr import Expr, Param
 from repc.merging import errors
 from repc.merging.carried import CONFIG
 from repc.merging.layout import Created
-from repc.merging.plan import entry_type
+from repc.merging.operands import entry_type
 
 TIE = "tie_word_embeddings"
 """The setting of the transformers library; its own default is to tie."""
@@ -56,7 +56,7 @@ def find_ties(base: Stored) -> list[Tied]:
 
 
 def resolve(
-    base: Stored, ties: list[Tied], weights: Mapping[str, Expr], choice: Literal["untie", "share"] | None
+    base: Stored, ties: Sequence[Tied], weights: Mapping[str, Expr], choice: Literal["untie", "share"] | None
 ) -> Resolved:
     """What changes; raises `Failure` E632 where a choice is needed, E633 where tensors cannot stay one."""
     touched = [(tie, changed) for tie in ties if (changed := [key for key in tie.keys if key in weights])]
