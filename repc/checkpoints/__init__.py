@@ -18,7 +18,7 @@ from repc.checkpoints.matching import Matched, match
 from repc.checkpoints.peft import AdapterImport, read_peft
 from repc.checkpoints.reading import from_memory, read
 from repc.checkpoints.timm import TIMM
-from repc.checkpoints.writing import TYPES, header_bytes, write
+from repc.checkpoints.writing import TORCH, TYPES, header_bytes, write
 
 LAYOUTS = (OFFICIAL, TIMM)
 """The layouts that are recognised; where two fit equally well, the first is meant."""
@@ -29,6 +29,7 @@ __all__ = [
     "OFFICIAL",
     "SINGLE",
     "TIMM",
+    "TORCH",
     "TYPES",
     "AdapterImport",
     "Checkpoint",

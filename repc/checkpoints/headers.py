@@ -19,12 +19,11 @@ from torch import Tensor
 
 from repc.checkpoints import errors
 from repc.checkpoints.reading import MAX_HEADER, announced_size, is_safetensors, read
-from repc.checkpoints.writing import TYPES
+from repc.checkpoints.writing import TORCH, TYPES
 from repc.diagnostics import Failure
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 METADATA = "__metadata__"
-_TORCH = {name: dtype for dtype, name in TYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,6 @@ class Stored:
         """What a tensor is."""
         return self.files[self.homes[key]].entries[key]
 
-    def dtype(self, key: str) -> torch.dtype | None:
-        """The element type of a tensor in torch, None for one that repc has no name for."""
-        return _TORCH.get(self.entry(key).dtype)
-
     def rows(self, key: str, start: int, stop: int) -> Tensor:
         """Some slices of the first axis; a tensor without axes is one slice of itself."""
         entry = self.entry(key)
@@ -82,12 +77,13 @@ class Stored:
             found = self.loaded[key]
             return found[start:stop] if entry.shape else found
         shape = (stop - start, *entry.shape[1:]) if entry.shape else ()
-        dtype = _TORCH[entry.dtype]
+        dtype = TORCH[entry.dtype]
         size = prod(shape) * dtype.itemsize
         first = entry.start + (start * size // (stop - start) if entry.shape and size else 0)
         buffer = np.empty(size, np.uint8)
-        read_into(self.file(self.homes[key]), first, memoryview(buffer))
-        return torch.from_numpy(buffer).view(dtype).reshape(shape)
+        read_into(self.file(self.homes[key]), first, buffer.data)
+        values: Tensor = torch.from_numpy(buffer)  # pyright: ignore[reportUnknownMemberType]
+        return values.view(dtype).reshape(shape)
 
 
 def read_into(path: Path, start: int, buffer: memoryview) -> None:
@@ -146,7 +142,7 @@ def read_header(path: Path) -> Header:
     entries = dict(sorted(entries.items(), key=lambda item: (item[1].start, item[1].stop)))
     end = 8 + length
     for entry in entries.values():
-        whole = _TORCH.get(entry.dtype)
+        whole = TORCH.get(entry.dtype)
         if entry.start != end or (whole and entry.stop - entry.start != prod(entry.shape) * whole.itemsize):
             raise Failure(errors.damaged_file(path, None, "the tensors of its header overlap, or leave a gap"))
         end = entry.stop

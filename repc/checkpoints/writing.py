@@ -33,6 +33,7 @@ TYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+TORCH = {name: dtype for dtype, name in TYPES.items()}
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:

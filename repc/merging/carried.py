@@ -43,7 +43,7 @@ def write_index(base: Stored, outputs: Sequence[Output], folder: Path) -> None:
     found: dict[str, Any] = json.loads((base.path / INDEX).read_bytes())
     size = sum(entry.stop - entry.start for output in outputs for entry in output.entries.values())
     homes = {key: output.name for output in outputs for key in output.entries}
-    index = {
+    index: dict[str, Any] = {
         "metadata": {**(found.get("metadata") or {}), "total_size": size},
         "weight_map": dict(sorted(homes.items())),
     }

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-import torch
-
-from repc.checkpoints import TYPES, Entry, Stored, header_bytes
+from repc.checkpoints import TORCH, Entry, Stored, header_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +30,7 @@ class Output:
 class Created:
     """A tensor that the base does not have: its type, and the tensor beside which it is stored."""
 
-    dtype: torch.dtype
+    dtype: str
     shape: tuple[int, ...]
     beside: str
 
@@ -44,7 +42,7 @@ def outputs(base: Stored, created: Mapping[str, Created], name: str | None) -> l
         entries = dict(header.entries)
         sizes = {key: (entry.dtype, entry.shape, entry.stop - entry.start) for key, entry in entries.items()}
         new = {key: one for key, one in sorted(created.items()) if base.homes[one.beside] == file}
-        sizes |= {key: (TYPES[one.dtype], one.shape, prod(one.shape) * one.dtype.itemsize) for key, one in new.items()}
+        sizes |= {key: (one.dtype, one.shape, prod(one.shape) * TORCH[one.dtype].itemsize) for key, one in new.items()}
         if new or base.loaded is not None:  # widest first, so that all are aligned
             sizes = dict(sorted(sizes.items(), key=lambda item: -item[1][2] // max(1, prod(item[1][1]))))
         text = header_bytes(sizes, header.metadata or {"format": "pt"})

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from repc.checkpoints import TYPES, Stored, open_stored
+from repc.checkpoints import TORCH, TYPES, Stored, open_stored
 from repc.diagnostics import Failure
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
@@ -131,22 +131,19 @@ def _made(base: Stored, operands: Operands, resolved: Resolved, compute: torch.d
     values = {path: operands.read(path, None, 0, 0) for path in sorted(params)}
     for key, value in evaluate(new, TorchField(compute), values).items():
         weight = f"{key.rpartition('.')[0]}.weight"
-        dtype = base.dtype(weight)
-        if value.any() and dtype is not None:
-            made[key] = Created(dtype, tuple(value.shape), weight)
+        if value.any():
+            made[key] = Created(base.entry(weight).dtype, tuple(value.shape), weight)
     return made
 
 
 def _dtype(base: Stored, made: Mapping[str, Created], key: str) -> torch.dtype:
-    dtype = made[key].dtype if key in made else base.dtype(key)
-    assert dtype is not None, f"{key} has been checked"
-    return dtype
+    return TORCH[made[key].dtype if key in made else base.entry(key).dtype]
 
 
 def _check_types(base: Stored, operands: Operands, weights: Mapping[str, Expr]) -> None:
     read = {part.path for part in walk(weights.values()) if isinstance(part, Param) and part.path not in operands.given}
     keys = sorted({operands.stored(path) for path in read} | (set(weights) & set(base.homes)))
-    lines = [f"{key}: {base.entry(key).dtype}" for key in keys if base.dtype(key) not in FLOATS]
+    lines = [f"{key}: {base.entry(key).dtype}" for key in keys if TORCH.get(base.entry(key).dtype) not in FLOATS]
     if lines:
         raise Failure(errors.no_arithmetic(lines))
 

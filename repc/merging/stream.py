@@ -171,7 +171,7 @@ class Stream:
             first, _ = computed.place(index)
             data = raw(new)
             rows = entry.shape[0] if entry.shape else 1
-            write_at(shard.path, entry.start + first * ((entry.stop - entry.start) // max(1, rows)), memoryview(data))
+            write_at(shard.path, entry.start + first * ((entry.stop - entry.start) // max(1, rows)), data.data)
             if index % self._settings.every == 0 and computed.has_base:
                 shard.losses[key, index] = computed.measure(index, exact, new)
         return data.nbytes
@@ -180,9 +180,9 @@ class Stream:
         base = self._operands.base
         size = min(CHUNK, entry.stop - entry.start - at)
         if base.loaded is not None:
-            data = memoryview(raw(base.loaded[key]))[at : at + size]
+            data = raw(base.loaded[key]).data[at : at + size]
         else:
-            data = memoryview(np.empty(size, np.uint8))
+            data = np.empty(size, np.uint8).data
             read_into(base.file(base.homes[key]), base.entry(key).start + at, data)
         write_at(shard.path, entry.start + at, data)
         return size

@@ -77,7 +77,7 @@ def resolve(
                 if key not in base.homes:
                     entry = base.entry(tie.stored)
                     new.setdefault(key, Param(tie.stored, entry_type(entry)))
-                    created[key] = Created(base.dtype(tie.stored), entry.shape, tie.stored)
+                    created[key] = Created(entry.dtype, entry.shape, tie.stored)
             notes.append(f"{' and '.join(tie.keys)} are no longer one tensor")
     if faults:
         raise Failure(faults)
@@ -116,9 +116,10 @@ def _configured(base: Stored) -> list[Tied]:
         config: dict[str, Any] = json.loads((base.path / CONFIG).read_bytes())
     except (OSError, ValueError):
         return []
+    inner: dict[str, Any] = config.get("text_config") or {}
     if not any(str(name).endswith(WITH_HEADS) for name in config.get("architectures") or ()):
         return []
-    if not config.get(TIE, (config.get("text_config") or {}).get(TIE, True)):
+    if not config.get(TIE, inner.get(TIE, True)):
         return []
     embeddings = [key for key in base.homes if key.endswith(tuple(f"{name}.weight" for name in EMBEDDINGS))]
     heads = [key for key in base.homes if key.endswith(HEADS)]
