@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint types contracts fmt bench lift mutants fuzz clean
+.PHONY: help demo test quick lint types contracts fmt bench merging lift mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -42,6 +42,10 @@ bench: $(READY) ## compile time and latency against a hand-written conversion
 lift: $(READY) ## models of timm as specs, and whether they are the same networks
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.lift
+
+merging: $(READY) ## a LoRA merged into a 2 GB checkpoint, against copying it and against PEFT
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.merge
 
 mutants: $(READY) ## wrong folds, and which checks refute them; N right folds
 	$(BIN)/python -m benchmarks.mutants $(N) $(SEED)

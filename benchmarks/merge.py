@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="repc-merge-", dir=sys.argv[1] if len(sys.argv) > 1 else None) as place:
         folder = Path(place)
         size = _made(folder)
-        runs: dict[str, list[dict[str, float]]] = {name: [] for name in ("copy", "hashed", "repc", "peft")}
+        runs: dict[str, list[dict[str, float]]] = {name: [] for name in ("copy", "hashed", "repc", "plain", "peft")}
         for _ in range(ROUNDS):
             for name, found in runs.items():
                 found.append(measured(name, folder))
@@ -51,7 +51,7 @@ def measured(name: str, folder: Path) -> dict[str, float]:
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     out = folder / "out"
     if out.exists():
-        if name in ("repc", "peft"):
+        if name in ("repc", "plain", "peft"):
             found["error"] = error(folder, out)
         shutil.rmtree(out)
     return found
@@ -95,6 +95,12 @@ def by_repc(folder: Path) -> Callable[[], None]:
     return lambda: merge(folder / "base", [folder / "lora"], folder / "out") and None
 
 
+def by_repc_plainly(folder: Path) -> Callable[[], None]:
+    from repc.merging import merge
+
+    return lambda: merge(folder / "base", [folder / "lora"], folder / "out", hashed=False) and None
+
+
 def by_peft(folder: Path) -> Callable[[], None]:
     import torch
 
@@ -123,17 +129,25 @@ def with_torch(folder: Path) -> Callable[[], None]:
     return idle(folder)
 
 
-SIDES = {"copy": copy, "hashed": hashed, "repc": by_repc, "peft": by_peft, "bare": idle, "torch": with_torch}
+SIDES = {
+    "copy": copy,
+    "hashed": hashed,
+    "repc": by_repc,
+    "plain": by_repc_plainly,
+    "peft": by_peft,
+    "bare": idle,
+    "torch": with_torch,
+}
 
 
 def child(name: str, folder: Path) -> None:
     run = SIDES[name](folder)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     run()
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
     status = Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    print(json.dumps({"seconds": seconds, "peak": peak}))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak}))
 
 
 def error(folder: Path, out: Path) -> float:
@@ -144,7 +158,7 @@ def error(folder: Path, out: Path) -> float:
     def find(place: Path, key: str) -> torch.Tensor:
         for file in place.glob("*.safetensors"):
             with safe_open(file, framework="pt") as opened:
-                if key in opened.keys():
+                if key in opened.keys():  # noqa: SIM118 (a handle, not a mapping)
                     return opened.get_tensor(key).double()
         raise KeyError(key)
 
@@ -162,40 +176,42 @@ def error(folder: Path, out: Path) -> float:
 
 
 def report(size: int, runs: dict[str, list[dict[str, float]]], peaks: dict[str, float]) -> str:
-    def spread(values: list[float], unit: str) -> str:
-        return f"{statistics.median(values):.2f}{unit} ({min(values):.2f} to {max(values):.2f})"
+    def spread(values: list[float]) -> str:
+        return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
     labels = {
         "copy": "copying the files, to disk",
-        "hashed": "the same, and hashing both",
-        "repc": "`repc merge`",
+        "hashed": "the same, and SHA-256 of both",
+        "repc": "`repc merge`, which hashes both",
+        "plain": "`repc merge --no-hash`",
         "peft": "PEFT: load, `merge_and_unload`, save",
     }
     lines = [
-        f"Made by `make bench-merge`: rank-16 LoRA on every linear layer of a Llama-shaped checkpoint of {size / 1e9:.2f} "
-        "GB in bfloat16 shards.",
-        "Ratios are to copying in the same round, as median (least to greatest); memory is the peak over that of an "
-        f"interpreter with torch imported ({peaks['torch']:.0f} MB), which itself has {peaks['torch'] - peaks['bare']:.0f} "
-        "MB over a bare one.  Error is ‖y′ − y\\*‖ / ‖y\\* − y‖ against float64, of which one rounding to bfloat16 is the "
-        "least.",
+        f"Made by `make merging`: rank-16 LoRA on each linear layer of a Llama-shaped checkpoint of {size / 1e9:.1f} GB",
+        "in bfloat16 shards. Ratios are to copying in the same round, as median (least to greatest). CPU is what all",
+        "threads took together, which other work on the machine disturbs less. Memory is the peak over that of an",
+        f"interpreter with torch imported ({peaks['torch']:.0f} MB; a bare one has {peaks['bare']:.0f} MB). Error is",
+        "‖y′ − y\\*‖ / ‖y\\* − y‖ against float64; one rounding to bfloat16 is the least that it can be.",
         "",
-        "| | seconds | time of copying | memory, MB | error |",
-        "|---|---|---|---|---|",
+        "| | seconds | time of copying | CPU seconds | memory, MB | error |",
+        "|---|---|---|---|---|---|",
     ]
     for name, label in labels.items():
         found = runs[name]
         ratios = [run["seconds"] / base["seconds"] for run, base in zip(found, runs["copy"], strict=True)]
-        memory = f"{max(run['peak'] for run in found) - peaks['torch']:.0f}" if name in ("repc", "peft") else ""
-        wrong = f"{found[0]['error']:.2%}" if "error" in found[0] else ""
+        merged = "error" in found[0]
+        memory = f"{max(run['peak'] for run in found) - peaks['torch']:.0f}" if merged else ""
+        wrong = f"{found[0]['error']:.2%}" if merged else ""
         seconds = statistics.median(run["seconds"] for run in found)
-        lines.append(f"| {label} | {seconds:.1f} | {spread(ratios, '')} | {memory} | {wrong} |")
+        cpu = statistics.median(run["cpu"] for run in found)
+        lines.append(f"| {label} | {seconds:.1f} | {spread(ratios)} | {cpu:.1f} | {memory} | {wrong} |")
     speed = [other["seconds"] / own["seconds"] for other, own in zip(runs["peft"], runs["repc"], strict=True)]
     tools = ", ".join(f"{name} {version(name)}" for name in ("torch", "peft", "transformers"))
     return "\n".join(
         [
             *lines,
             "",
-            f"PEFT takes {spread(speed, '')} times as long as repc.",
+            f"PEFT takes {spread(speed)} times as long as repc.",
             "",
             f"Python {platform.python_version()}, {tools}, {os.cpu_count()} cores.",
         ]

@@ -63,7 +63,10 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--memory", metavar="SIZE", help="what tensors in work may use, as in 400M; by default 512M")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute; by default all cores")
-    parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 8")
+    parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 16")
+    parser.add_argument(
+        "--no-hash", action="store_true", help="no hashes of checkpoints: faster, but begins anew when killed"
+    )
     add_json(parser)
 
 
@@ -78,6 +81,7 @@ def run(args: Namespace, screen: Screen) -> int:
         tied=args.tied,
         memory=None if args.memory is None else _bytes(args.memory),
         threads=args.threads,
+        hashed=not args.no_hash,
         force=args.force,
         **({"every": 1} if args.measure_all else {}),
     )
@@ -94,7 +98,7 @@ def run(args: Namespace, screen: Screen) -> int:
         screen.json(report.to_dict())
         return 0
     if args.dry_run:
-        screen.result(_changes(report) + "\n")
+        screen.result(_changes(report) + "\n\n")
     screen.result("\n".join(row(label, text) for label, text in _summary(report, screen)))
     if out is not None:
         screen.result(f"\n  Done in {perf_counter() - started:.1f} s.")
@@ -141,4 +145,5 @@ def _summary(report: MergeReport, screen: Screen) -> Iterator[tuple[str, str]]:
     if report.resumed:
         yield "Resumed", f"{plural(report.resumed, 'file')} of an earlier run kept"
     if report.out is not None:
-        yield "Wrote", "\n".join(f"{name}   {size(count)}" for name, count in report.written())
+        width = max(len(name) for name, _ in report.written())
+        yield "Wrote", "\n".join(f"{name:<{width}}   {size(count):>7}" for name, count in report.written())

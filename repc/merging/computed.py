@@ -25,7 +25,7 @@ from repc.merging.operands import Operands
 TILE = 1 << 19
 """Elements of a tile: what a core's own cache holds in float32, and enough to hide the cost of a call."""
 
-MEASURED = 8
+MEASURED = 16
 """One tile in so many is measured, the first always: a row is as good as another, and each costs as much again."""
 
 

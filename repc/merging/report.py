@@ -38,14 +38,14 @@ class MergeReport:
     """What was merged into what.
 
     `out` is None after a dry run.  `kept` counts the tensors that are the base's own; `files` and `inputs` map files to
-    their SHA-256; `resumed` counts files that an earlier run had finished.
+    their SHA-256, None where it was not asked for; `resumed` counts files that an earlier run had finished.
     """
 
     out: Path | None
     arithmetic: str
     changes: Mapping[str, Change]
     kept: int
-    files: Mapping[str, str]
+    files: Mapping[str, str | None]
     inputs: Mapping[str, str]
     notes: tuple[str, ...]
     resumed: int = 0

@@ -27,7 +27,7 @@ from repc.merging.layout import Created, Output, outputs
 from repc.merging.operands import Operands, entry_type
 from repc.merging.plan import Plan, Planner
 from repc.merging.report import Change, MergeReport
-from repc.merging.staging import Digests, Staging
+from repc.merging.staging import Digests, Staging, digest
 from repc.merging.stream import Say, Settings, Stream, quiet
 from repc.merging.tied import Resolved, Tied, find_ties, resolve
 
@@ -41,8 +41,8 @@ class Options:
 
     `arithmetic` is the type that is computed in, before the one rounding; a wider stored type is never narrowed.
     `tied` says what becomes of two tensors that are one when one of them changes.  `memory` is how many bytes the
-    tensors in work may use; given, it is a limit.  `every` is one tile in how many is measured.  The last three change
-    nothing in the weights.
+    tensors in work may use; given, it is a limit.  `every` is one tile in how many is measured.  Without `hashed` the
+    manifest has no hashes of checkpoints, and a merge that was killed begins anew.
     """
 
     arithmetic: Literal["f32", "f64"] = "f32"
@@ -50,6 +50,7 @@ class Options:
     memory: int | None = None
     threads: int | None = None
     every: int = MEASURED
+    hashed: bool = True
     force: bool = False
 
 
@@ -80,7 +81,7 @@ def merge_files(
     if place is not None:
         _check_place(stored, place, options.force)
     with Digests() as digests:
-        if place is not None:  # beside the planning, which is for one thread
+        if place is not None and options.hashed:  # beside the planning, which is for one thread
             for name in stored.files:
                 digests.of(stored.file(name))
         ties = find_ties(stored)
@@ -163,10 +164,10 @@ def _check_place(base: Stored, out: Path, force: bool) -> None:
 
 
 def _carry_out(job: Job, out: Path, digests: Digests, say: Say) -> MergeReport:
-    inputs = {str(path): digests.of(path).result() for path in job.plan.files}
+    inputs = {str(path): digest(path) for path in job.plan.files}  # few, and not behind the base's in the queue
     staging = Staging(out, _identity(job, inputs))
     options = job.options
-    settings = Settings(options.threads or os.cpu_count() or 1, options.memory or MEMORY, options.every)
+    settings = Settings(options.threads or os.cpu_count() or 1, options.memory or MEMORY, options.every, options.hashed)
     by_source = dict(zip(job.base.files, job.outputs, strict=True))
     resumed = Stream(job.operands, job.computed, staging, digests, settings, say).write(by_source)
     say("finishing", None)
@@ -203,7 +204,7 @@ def _report(
     read = {path: sha for record in records.values() for path, sha in record["inputs"].items()}
     _, left = carried(job.base)
     notes = (*job.plan.notes, *([f"not carried along: {', '.join(left)}"] if left else []))
-    files = {name: str(record["sha256"]) for name, record in sorted(records.items())}
+    files = {name: record["sha256"] for name, record in sorted(records.items())}
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)
     return MergeReport(out, arithmetic, changes, kept, files, dict(sorted({**read, **inputs}.items())), notes, resumed)

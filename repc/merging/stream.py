@@ -41,6 +41,7 @@ class Settings:
     threads: int
     memory: int
     every: int = MEASURED
+    hashed: bool = True
 
 
 class Budget:
@@ -126,7 +127,7 @@ class Stream:
 
     def _kept(self, outputs: Mapping[str, Output]) -> set[str]:
         """The files of an earlier run that still are what was recorded, as is what they were made from."""
-        finished = self._staging.finished()
+        finished = self._staging.finished() if self._settings.hashed else {}
         found: set[str] = set()
         for source, output in outputs.items():
             record = finished.get(output.name)
@@ -143,8 +144,9 @@ class Stream:
         """The tasks of a file, in the order of its bytes."""
         path = self._staging.file(output.name, output.header, output.size)
         shard = Shard(output, source, path)
-        for read in self._reads(source, output):
-            self._digests.of(read)
+        if self._settings.hashed:
+            for read in self._reads(source, output):
+                self._digests.of(read)
         tasks: list[Callable[[Shard], int]] = []
         for key, entry in output.entries.items():
             if key in self._computed:
@@ -191,8 +193,11 @@ class Stream:
         """Make sure that a file is on disk, and record it."""
         sync(shard.path)
         losses = {key: asdict(loss) for key, loss in shard.measured().items()}
-        inputs = {str(path): self._digests.of(path).result() for path in self._reads(shard.source, shard.output)}
-        record = {"sha256": digest(shard.path), "bytes": shard.output.size, "inputs": inputs, "losses": losses}
+        own, inputs = None, dict[str, str]()
+        if self._settings.hashed:
+            inputs = {str(path): self._digests.of(path).result() for path in self._reads(shard.source, shard.output)}
+            own = digest(shard.path)
+        record = {"sha256": own, "inputs": inputs, "losses": losses}
         self._staging.finish(shard.output.name, record)
 
     def _reads(self, source: str, output: Output) -> list[Path]:

@@ -53,7 +53,8 @@ def test_task_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("weights", [None, [3, 1]])
 def test_soups(weights: list[int] | None, tmp_path: Path) -> None:
     first, second = weights or (1, 1)
-    found = run(tmp_path, 2, "repc:soup", **({"weights": weights} if weights else {}))
+    settings: dict[str, Any] = {"weights": weights} if weights else {}
+    found = run(tmp_path, 2, "repc:soup", **settings)
     check(found, lambda w, m: (first * m[0] + second * m[1]) / (first + second))
 
 

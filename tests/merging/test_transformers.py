@@ -15,32 +15,30 @@ from torch import Tensor, nn
 from repc.merging import merge
 from tests.merging.checkpoints import write_lora
 
-pytest.importorskip("transformers")
+transformers: Any = pytest.importorskip("transformers")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 IDS = torch.randint(0, 50, (2, 7), generator=torch.Generator().manual_seed(5))
 SCALE = 1.5
 
 
-def llama(folder: Path) -> nn.Module:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
+def llama(folder: Path) -> Any:
     torch.manual_seed(1)
-    config = LlamaConfig(
+    config = transformers.LlamaConfig(
         vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, tie_word_embeddings=False,
     )  # fmt: skip
-    model = LlamaForCausalLM(config).eval()
+    model = transformers.LlamaForCausalLM(config).eval()
     model.save_pretrained(folder, max_shard_size="20KB")
     return model
 
 
-def gpt2(folder: Path) -> nn.Module:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
+def gpt2(folder: Path) -> Any:
     torch.manual_seed(2)
-    config = GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=2, n_positions=16, bos_token_id=1, eos_token_id=2)
-    model = GPT2LMHeadModel(config).eval()
+    config = transformers.GPT2Config(
+        vocab_size=50, n_embd=32, n_layer=2, n_head=2, n_positions=16, bos_token_id=1, eos_token_id=2
+    )
+    model = transformers.GPT2LMHeadModel(config).eval()
     model.save_pretrained(folder)
     return model
 
@@ -51,11 +49,9 @@ def logits(model: Any) -> Tensor:
 
 
 def loaded(folder: Path) -> Any:
-    from transformers import AutoModelForCausalLM
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model, told = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+        model, told = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
     assert not any(told.values()), told
     return model.eval()
 
@@ -96,13 +92,11 @@ def test_a_sharded_llama(tmp_path: Path) -> None:
 
 
 def test_a_tied_gpt2_with_weights_of_the_other_way_round(tmp_path: Path) -> None:
-    from transformers.pytorch_utils import Conv1D
-
     model = gpt2(tmp_path / "base")
     shapes = {
         name: (module.weight.shape[1], module.weight.shape[0])
         for name, module in model.named_modules()
-        if isinstance(module, Conv1D)
+        if type(module).__name__ == "Conv1D"
     }
     assert len(shapes) == 8
     lora = write_lora(tmp_path / "lora", shapes, fan_in_fan_out=True)
@@ -114,7 +108,7 @@ def test_a_tied_gpt2_with_weights_of_the_other_way_round(tmp_path: Path) -> None
 
 
 def test_a_gpt2_whose_embedding_and_head_part(tmp_path: Path) -> None:
-    model: Any = gpt2(tmp_path / "base")
+    model = gpt2(tmp_path / "base")
     lora = write_lora(tmp_path / "lora", {"transformer.wte": (32, 50)}, embedding=True)
     merge(tmp_path / "base", [lora], tmp_path / "out", tied="untie")
     factors = load_file(lora / "adapter_model.safetensors")
