@@ -187,7 +187,7 @@ def report(size: int, runs: dict[str, list[dict[str, float]]], peaks: dict[str, 
         "peft": "PEFT: load, `merge_and_unload`, save",
     }
     lines = [
-        f"Made by `make merging`: rank-16 LoRA on each linear layer of a Llama-shaped checkpoint of {size / 1e9:.1f} GB",
+        f"Made by `make merging`: rank-16 LoRA on each linear layer of a Llama-shaped checkpoint, {size / 1e9:.1f} GB",
         "in bfloat16 shards. Ratios are to copying in the same round, as median (least to greatest). CPU is what all",
         "threads took together, which other work on the machine disturbs less. Memory is the peak over that of an",
         f"interpreter with torch imported ({peaks['torch']:.0f} MB; a bare one has {peaks['bare']:.0f} MB). Error is",

@@ -61,6 +61,12 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--tied", choices=("untie", "share"), help="what becomes of two tensors that are one when one changes"
     )
+    parser.add_argument(
+        "--base-precision",
+        choices=("trained", "full"),
+        help="for adapters of a quantised base: merge into what quantisation leaves of the weights, or into these",
+    )
+    parser.add_argument("--quantised", choices=("nf4", "int8"), default="nf4", help="how that base was quantised")
     parser.add_argument("--memory", metavar="SIZE", help="what tensors in work may use, as in 400M; by default 512M")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute; by default all cores")
     parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 16")
@@ -86,7 +92,7 @@ def run(args: Namespace, screen: Screen) -> int:
         **({"every": 1} if args.measure_all else {}),
     )
     planner = (
-        planning(args.adapters, compat=args.compat)
+        planning(args.adapters, compat=args.compat, base_precision=args.base_precision, quantised=args.quantised)
         if args.method is None
         else combining(args.adapters, args.method, settings(args.set), args.buffers)
     )

@@ -2,6 +2,7 @@
 
     plan       the expression of every tensor that changes, from names and shapes alone
     arithmetic the same for models of one architecture: task vectors, soups, TIES, …
+    precision  adapters that were trained beside quantised weights
     tied       tensors that are one, and what becomes of them
     computed   the new value of one tensor by tiles of its rows, and what rounding loses
     layout     the files of the result: those of the base, with the same tensors at the same places
@@ -42,10 +43,12 @@ def merge(base: Any, adapters: Sequence[str | Path], out: str | Path | None = No
     """A checkpoint with the adapters of some folders, as PEFT writes them, all of them active.
 
     Without `out` the tensors are computed in memory, in float64; with it they are streamed from file to file, with
-    the `Options` that are given by their names.  Every tensor keeps its element type.  Raises `Failure`: E4xx where an
-    adapter does not fit the base, E60x and E62x for what cannot be read, E63x for what cannot be merged.
+    the `Options` that are given by their names, and those of `plan`.  Every tensor keeps its element type.
+
+    Raises `Failure`: E4xx where an adapter does not fit the base, E60x and E62x for what cannot be read, E63x and E64x
+    for what cannot be merged.
     """
     if out is None:
         return merged(base, adapters, **options)
-    compat = options.pop("compat", False)
-    return merge_files(base, planning(adapters, compat=compat), out, Options(**options))
+    told = {name: options.pop(name) for name in ("compat", "base_precision", "quantised") if name in options}
+    return merge_files(base, planning(adapters, **told), out, Options(**options))

@@ -114,7 +114,7 @@ class Computed:
     def measure(self, index: int, exact: Tensor, new: Tensor) -> Loss:
         """What the rounding of a tile loses."""
         old = self._operands.read(self.key, 0 if exact.dim() else None, *self.place(index))
-        lost, change = _squares(new - exact), _squares(exact - old)
+        lost, change = squares(new - exact), squares(exact - old)
         return Loss(lost, change, int(torch.count_nonzero(new == old)), new.numel())
 
     def _computed_once(self, leaves: Mapping[str, Leaf]) -> dict[Expr, Tensor]:
@@ -143,6 +143,7 @@ class Computed:
             raise Failure(errors.not_finite(self.key, str(self.stored).removeprefix("torch."), largest))
 
 
-def _squares(x: Tensor) -> float:
+def squares(x: Tensor) -> float:
+    """The sum of the squares of all elements."""
     flat = x.reshape(-1)
     return float(flat @ flat)

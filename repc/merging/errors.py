@@ -69,6 +69,16 @@ def not_finite(key: str, dtype: str, largest: float) -> Diagnostic:
     )
 
 
+def quantised_base(folder: Path, why: str) -> Diagnostic:
+    """An adapter was trained beside quantised weights, and partly corrects what these had lost."""
+    return Diagnostic(
+        "E641",
+        f"{folder} was trained on a quantised base: {why}",
+        help="say --base-precision full to merge it into the weights that are given, or --base-precision trained to "
+        "merge it into what the quantisation leaves of them (--quantised nf4 or int8); the difference is measured",
+    )
+
+
 def no_method(reason: str, remedy: str) -> Diagnostic:
     """What was given with --with is no block that combines models, or its settings are not its parameters."""
     return Diagnostic("E638", reason, help=remedy)

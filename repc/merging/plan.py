@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -11,7 +11,9 @@ from repc.checkpoints import AdapterImport, match, read_peft, relative_after_ano
 from repc.diagnostics import Failure, Source
 from repc.ir.expr import Expr
 from repc.ir.types import TensorType
+from repc.merging import errors
 from repc.merging.operands import Given
+from repc.merging.precision import TRAINED, Precision, quantised_text, quantised_weights, told_quantised
 from repc.merging.tied import Tied
 from repc.semantics import FileLibrary, Stored, adapt_stored, load
 
@@ -25,7 +27,8 @@ class Plan:
     `weights` maps the key of every tensor that changes to its new value, over the tensors of the base by their keys
     and `given`, those of adapters and other models, by their paths.  `notes` are for the report; `files`
     are what was read besides the base, as far as that does not stand behind `given`.  `tied` is what
-    becomes of tensors that are one, where nobody need be asked.
+    becomes of tensors that are one, where nobody need be asked.  `quantised` has the weights beside which adapters were
+    trained, where these were not the base's own: how far apart they are is measured.
     """
 
     weights: Mapping[str, Expr]
@@ -33,25 +36,40 @@ class Plan:
     notes: tuple[str, ...]
     files: tuple[Path, ...]
     tied: Literal["share"] | None = None
+    quantised: Mapping[str, Expr] = field(default_factory=dict[str, Expr])
 
 
 Planner: TypeAlias = Callable[[Mapping[str, TensorType], Sequence[Tied]], Plan]
 """Finds what changes in a checkpoint with these names and types, of which some are one tensor."""
 
 
-def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, compat: bool = False) -> Plan:
+def plan(
+    types: Mapping[str, TensorType],
+    adapters: Sequence[str | Path],
+    *,
+    compat: bool = False,
+    base_precision: Precision | None = None,
+    quantised: str = "nf4",
+) -> Plan:
     """What the adapters of some folders make of a checkpoint with these names and shapes.
 
     Adapters apply in the order in which they are given; a difference that is added reads the base alone, whatever
-    comes before it.  Raises `Failure`: what `read_peft` raises, E628 where an adapter is relative to a base that
-    another one has changed, and E4xx where an adapter does not fit the base.
+    comes before it.  `base_precision` says which base is meant where they were trained beside one that was `quantised`.
+
+    Raises `Failure`: E641 where that is not said, what `read_peft` raises, E628 where an adapter is relative to a base
+    that another one has changed, and E4xx where an adapter does not fit the base.
     """
+    told = {Path(folder): why for folder in adapters if (why := told_quantised(Path(folder)))}
+    if told and base_precision is None:
+        raise Failure([errors.quantised_base(folder, why) for folder, why in told.items()])
     imported: list[AdapterImport] = []
+    first = TRAINED if base_precision == "trained" else BASE
     for number, folder in enumerate(adapters):
-        base = imported[-1].name if imported else BASE
+        base = imported[-1].name if imported else first
         imported.append(read_peft(folder, base, label=f"adapter{number}", compat=compat))
     _check_order(imported)
-    stored = _adapted(imported, types)
+    keys = [key for key in types if base_precision and key.removesuffix(".weight") in _modules(imported)]
+    stored = _adapted(imported, types, quantised_text(quantised, BASE, keys) if base_precision == "trained" else "")
     given: dict[str, Given] = {
         path: tensor
         for adapter in imported
@@ -63,18 +81,37 @@ def plan(types: Mapping[str, TensorType], adapters: Sequence[str | Path], *, com
     }
     names = ("adapter_config.json", "adapter_model.safetensors")
     files = tuple(Path(folder) / name for folder in adapters for name in names)
-    return Plan(stored.weights, given, tuple(note for adapter in imported for note in adapter.notes), files)
+    notes = [note for adapter in imported for note in adapter.notes]
+    beside = quantised_weights(quantised, keys, types) if keys else {}
+    if keys:
+        meant = f"what {quantised} leaves of the weights" if base_precision == "trained" else "the full weights"
+        notes.append(f"merged into {meant}; the adapters were trained beside {quantised}")
+    return Plan(stored.weights, given, tuple(notes), files, None, beside)
 
 
-def planning(adapters: Sequence[str | Path], *, compat: bool = False) -> Planner:
+def planning(
+    adapters: Sequence[str | Path],
+    *,
+    compat: bool = False,
+    base_precision: Precision | None = None,
+    quantised: str = "nf4",
+) -> Planner:
     """The planner that merges the adapters of some folders."""
-    return lambda types, ties: plan(types, adapters, compat=compat)
+
+    def planner(types: Mapping[str, TensorType], ties: Sequence[Tied]) -> Plan:
+        return plan(types, adapters, compat=compat, base_precision=base_precision, quantised=quantised)
+
+    return planner
 
 
-def _adapted(imported: Sequence[AdapterImport], types: Mapping[str, TensorType]) -> Stored:
-    """One text with the adapters, each on the one before."""
+def _modules(imported: Sequence[AdapterImport]) -> set[str]:
+    return {module for adapter in imported for module in adapter.modules}
+
+
+def _adapted(imported: Sequence[AdapterImport], types: Mapping[str, TensorType], base: str) -> Stored:
+    """One text with the base, where it is not the checkpoint itself, and the adapters, each on the one before."""
     header = imported[0].spec.splitlines()[0]
-    text = "\n".join([header, *(adapter.spec.removeprefix(header) for adapter in imported)])
+    text = "\n".join([header, base, *(adapter.spec.removeprefix(header) for adapter in imported)])
     return adapt_stored(load(Source("adapters", text), FileLibrary()), imported[-1].name, types)
 
 

@@ -26,6 +26,7 @@ from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.layout import Created, Output, outputs
 from repc.merging.operands import Operands, entry_type
 from repc.merging.plan import Plan, Planner
+from repc.merging.precision import difference
 from repc.merging.report import Change, MergeReport
 from repc.merging.staging import Digests, Staging, digest
 from repc.merging.stream import Say, Settings, Stream, quiet
@@ -119,8 +120,11 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
         if short:
             raise Failure([errors.too_large(key, cost, options.memory) for key, cost in short])
     name = out.name if out is not None and not base.is_folder else None
-    notes = (*found.notes, *resolved.notes)
-    plan = replace(found, weights=resolved.weights, notes=notes)
+    notes = [*found.notes, *resolved.notes]
+    if found.quantised:
+        apart = difference(found.quantised, operands)
+        notes.append(f"the weights beside which the adapters were trained differ by {apart:.2%}: ‖Q(W) − W‖ / ‖W‖")
+    plan = replace(found, weights=resolved.weights, notes=tuple(notes))
     return Job(base, plan, operands, computed, outputs(base, made, name), resolved.settings, options)
 
 

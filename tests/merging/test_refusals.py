@@ -147,3 +147,43 @@ def test_types_and_values_that_cannot_be_merged(tmp_path: Path) -> None:
 def test_too_little_memory_for_one_tile(tmp_path: Path) -> None:
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
     assert codes(base, [lora], tmp_path / "out", memory=1000) == ["E636"] * len(SHAPES)
+
+
+def test_an_adapter_of_a_quantised_base(tmp_path: Path) -> None:
+    weight, norm = draw(64, 128), draw(64)
+    save_file({"q.weight": weight, "norm.weight": norm}, tmp_path / "base.safetensors")
+    lora = write_lora(tmp_path / "lora", {"q": (64, 128)}, base_model_name_or_path="somebody/llama-bnb-4bit")
+    base, out = tmp_path / "base.safetensors", tmp_path / "out.safetensors"
+    assert codes(base, [lora], out) == ["E641"]
+    report = merge(base, [lora], out, base_precision="full", force=True)
+    torch.testing.assert_close(load_file(out)["q.weight"], weight + delta(lora, "q"))
+    assert report.notes[0] == "merged into the full weights; the adapters were trained beside nf4"
+    blocks = weight.reshape(-1, 64)
+    largest = blocks.abs().amax(1, keepdim=True)
+    nearest = ((blocks / largest)[..., None] - LEVELS).abs().argmin(-1)
+    quantised = (LEVELS[nearest] * largest).reshape(weight.shape)
+    apart = float((quantised - weight).norm() / weight.norm())
+    assert f"differ by {apart:.2%}" in report.notes[1]
+    merge(base, [lora], out, base_precision="trained", force=True)
+    torch.testing.assert_close(load_file(out)["q.weight"], quantised + delta(lora, "q"))
+    assert torch.equal(load_file(out)["norm.weight"], norm)
+    merge(base, [lora], out, base_precision="trained", quantised="int8", force=True)
+    step = weight.abs().amax(1, keepdim=True) / 127
+    torch.testing.assert_close(load_file(out)["q.weight"], (weight / step).round() * step + delta(lora, "q"))
+
+
+def test_what_peft_notes_in_the_card_counts(tmp_path: Path) -> None:
+    save_file({"q.weight": draw(6, 64)}, tmp_path / "base.safetensors")
+    lora = write_lora(tmp_path / "lora", {"q": (6, 64)}, base_model_name_or_path="somebody/llama-8b")
+    merge(tmp_path / "base.safetensors", [lora], tmp_path / "a.safetensors")
+    (lora / "README.md").write_text("- load_in_8bit: False\n- load_in_4bit: True\n")
+    assert codes(tmp_path / "base.safetensors", [lora], tmp_path / "b.safetensors") == ["E641"]
+
+
+LEVELS = torch.tensor(
+    [
+        -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+        -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+        0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+    ]
+)  # fmt: skip
