@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint types contracts fmt bench merging lift mutants fuzz clean
+.PHONY: help demo test quick lint types contracts fmt bench merging norms lift mutants micrographs scaling fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -39,6 +39,10 @@ bench: $(READY) ## compile time and latency against a hand-written conversion
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.run
 
+norms: $(READY) ## batch norms left, against the conversions of others
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.norms
+
 lift: $(READY) ## models of timm as specs, and whether they are the same networks
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.lift
@@ -49,6 +53,13 @@ merging: $(READY) ## a LoRA merged into a 2 GB checkpoint, against copying it an
 
 mutants: $(READY) ## wrong folds, and which checks refute them; N right folds
 	$(BIN)/python -m benchmarks.mutants $(N) $(SEED)
+
+micrographs: $(READY) ## small graphs after repc, ONNX Runtime, onnxsim and onnxslim
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.micrographs
+
+scaling: $(READY) ## how long folding takes as graphs grow
+	$(BIN)/python -m benchmarks.scaling
 
 fuzz: $(READY) ## N random networks through the whole path: make fuzz N=10000 SEED=1
 	$(BIN)/python -m benchmarks.fuzz $(N) $(SEED)

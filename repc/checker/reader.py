@@ -17,11 +17,13 @@ from repc.checker.rationals import Rationals
 from repc.checker.site import Site
 from repc.diagnostics import Failure
 from repc.ir.expr import Apply, Expr
+from repc.ir.foreign import OnnxCall
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops import Input
+from repc.ops.opaque import Opaque
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,8 @@ class _Reader:
         self._proto = model.graph
         self._train = train
         self._tensors = tensors
-        known = {**{name: id for id, name in cuts.items() if id in train}, **train.outputs}
-        self._types = {name: train[id].type for name, id in known.items()}
+        self._known = {**{name: id for id, name in cuts.items() if id in train}, **train.outputs}
+        self._opsets = {entry.domain: entry.version for entry in model.opset_import}
         self._rationals = Rationals(train)
         self._graph = Graph(train.name)
         self._values: dict[str, NodeId] = {}
@@ -90,11 +92,28 @@ class _Reader:
             self._weights[proto.name] = Apply(literal, {}, TensorType(tuple(value.shape)))
 
     def _node(self, proto: onnx.NodeProto) -> None:
-        op = operator(Site(proto, self._constants, self._rationals))
-        (name,) = proto.output
-        inputs, weights = self._operands(op, [name for name in proto.input if name])
-        type = self._types.get(name) or next(node.type for node in map(self._graph.__getitem__, self._graph))
-        self._values[name] = self._graph.add(Node(op, inputs, weights, type, name, ()))
+        made = [name for name in proto.output if name]
+        ops = self._carried(proto, made) or [operator(Site(proto, self._constants, self._rationals))]
+        for name, op in zip(made, ops, strict=True):
+            inputs, weights = self._operands(op, [name for name in proto.input if name])
+            self._values[name] = self._graph.add(Node(op, inputs, weights, self._type(name), name, ()))
+
+    def _carried(self, proto: onnx.NodeProto, made: list[str]) -> list[Operator]:
+        """The opaque operators of the training graph that are this very node, one for each result; else none."""
+        ops = [self._train[self._known[name]].op for name in made if name in self._known]
+        calls = [op.call for op in ops if isinstance(op, Opaque)]
+        same = [isinstance(call, OnnxCall) and self._is_call(proto, call) for call in calls]
+        return ops if len(same) == len(made) and all(same) else []
+
+    def _is_call(self, proto: onnx.NodeProto, call: OnnxCall) -> bool:
+        """Whether a node is that of a call but for names; one with graphs inside that read from outside is not told."""
+        version, operands = self._opsets.get(call.domain), [name for name in proto.input if name]
+        return (version, len(operands)) == (call.opset, len(call.names)) and _unnamed(proto) == _unnamed(call.node)
+
+    def _type(self, name: str) -> TensorType:
+        """That of the training graph; where it has no such value, any will do."""
+        known = [self._train[self._known[name]]] if name in self._known else map(self._graph.__getitem__, self._graph)
+        return next(iter(known)).type
 
     def _operands(self, op: Operator, names: list[str]) -> tuple[tuple[NodeId, ...], dict[str, Expr]]:
         """In the order of ONNX, which is that of repc's operators too."""
@@ -104,6 +123,14 @@ class _Reader:
         if unknown:
             raise Failure(errors.unknown_operator(unknown[0], "nothing before it makes this value"))
         return tuple(self._values[name] for name in names if name in self._values), weights
+
+
+def _unnamed(node: onnx.NodeProto | bytes) -> bytes:
+    copy = onnx.NodeProto.FromString(node if isinstance(node, bytes) else node.SerializeToString())
+    copy.name = copy.doc_string = ""
+    for names in (copy.input, copy.output):
+        names[:] = ["x" if name else "" for name in names]
+    return copy.SerializeToString(deterministic=True)
 
 
 def _tensor(proto: onnx.TensorProto) -> Tensor:

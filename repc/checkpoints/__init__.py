@@ -17,10 +17,10 @@ from repc.checkpoints.layout import OFFICIAL, Layout
 from repc.checkpoints.matching import Matched, match
 from repc.checkpoints.peft import AdapterImport, read_peft
 from repc.checkpoints.reading import from_memory, read
-from repc.checkpoints.timm import TIMM
+from repc.checkpoints.timm import TIMM, TIMM_FASTVIT, TIMM_GHOSTNET, TIMM_REPVIT
 from repc.checkpoints.writing import TORCH, TYPES, header_bytes, write
 
-LAYOUTS = (OFFICIAL, TIMM)
+LAYOUTS = (OFFICIAL, TIMM, TIMM_GHOSTNET, TIMM_FASTVIT, TIMM_REPVIT)
 """The layouts that are recognised; where two fit equally well, the first is meant."""
 
 __all__ = [

@@ -69,8 +69,9 @@ def match(checkpoint: Checkpoint, parameters: Mapping[str, Parameter], layouts: 
 
 def _present(checkpoint: Checkpoint, parameters: Mapping[str, Parameter], layout: Layout) -> dict[str, list[str]]:
     """For every parameter the keys of the file that hold it, several where it is tied."""
-    keys = {path: [layout.key(p) for p in (path, *parameter.aliases)] for path, parameter in parameters.items()}
-    return {path: [key for key in several if key in checkpoint] for path, several in keys.items()}
+    names = {path: (path, *parameter.aliases) for path, parameter in parameters.items()}
+    keys = layout.keys([name for several in names.values() for name in several])
+    return {path: [keys[name] for name in several if keys[name] in checkpoint] for path, several in names.items()}
 
 
 def _share(found: Mapping[str, Sequence[str]]) -> float:
@@ -82,7 +83,7 @@ def _not_of_this_model(
 ) -> Diagnostic:
     unused = _unused(checkpoint, found)
     folded = any(segment in FOLDED for key in unused for segment in key.split("."))
-    wanted = [layout.key(path) for path, keys in found.items() if not keys]
+    wanted = [key for path, key in layout.keys(found).items() if not found[path]]
     return errors.not_of_this_model(checkpoint.name, layout.name, share, unused, wanted, folded=folded)
 
 
@@ -101,9 +102,9 @@ def _coverage(
 ) -> Iterator[Diagnostic]:
     unused = {key: tuple(checkpoint[key].shape) for key in _unused(checkpoint, found)}
     absent = {
-        layout.key(path): parameters[path].type.concrete()
-        for path, keys in found.items()
-        if not keys and not path.endswith(COUNTER)
+        key: parameters[path].type.concrete()
+        for path, key in layout.keys(found).items()
+        if not found[path] and not path.endswith(COUNTER)
     }
     if absent:
         yield errors.missing_keys(checkpoint.name, layout.name, _lines(absent, unused, "the file also has"))

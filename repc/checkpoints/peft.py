@@ -13,7 +13,7 @@ from pathlib import Path
 
 from repc.checkpoints import errors
 from repc.checkpoints.checkpoint import Checkpoint
-from repc.checkpoints.layout import Layout
+from repc.checkpoints.layout import Layout, each
 from repc.checkpoints.peft_config import Config, read_config
 from repc.checkpoints.peft_forms import find_form
 from repc.checkpoints.peft_keys import UNCALLED, Keys, sort_keys
@@ -46,7 +46,7 @@ class AdapterImport:
     @property
     def layout(self) -> Layout:
         keys = {path: key for key, path in self.key_map.items()}
-        return Layout("peft", lambda path: keys.get(path, path))
+        return Layout("peft", each(lambda path: keys.get(path, path)))
 
 
 @dataclass(frozen=True)

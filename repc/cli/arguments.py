@@ -69,11 +69,11 @@ def add_json(parser: ArgumentParser) -> None:
 # ---------------------------------------------------------------- reading
 
 
-def settings(texts: Sequence[str]) -> dict[str, Value]:
-    """The values of ``--set name=value``."""
+def settings(texts: Sequence[str], form: str = "--set classes=10") -> dict[str, Value]:
+    """The values of ``--set name=value``, or of another option of that `form`."""
     found: dict[str, Value] = {}
     for text in texts:
-        name, source = _split(text, "--set classes=10")
+        name, source = _split(text, form)
         found[name] = _literal(parse_expression(source))
     return found
 

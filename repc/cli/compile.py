@@ -78,7 +78,7 @@ def run(args: Namespace, screen: Screen) -> int:
             say("writing", None)
             with writing(folder, recipe, record) as staging:
                 write(fused, wanted, staging)
-                if report is not None and "onnx" in wanted and kind_of(recipe.input) == "spec":
+                if report is not None and "onnx" in wanted and kind_of(recipe.input) != "factory":
                     write_certificate(staging, fused.certificate(report), recipe)
     if args.json:
         screen.json(record)

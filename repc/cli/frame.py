@@ -26,6 +26,7 @@ VERBS = {
     "export": "write the ONNX file alone",
     "merge": "merge adapters into a checkpoint",
     "bench": "measure latency before and after folding",
+    "expand": "turn deployed operators back into blocks to train on, with the same function",
     "import": "write a model of another tool as a spec",
     "init": "write a small spec to start from",
     "list": "list the shipped specs",

@@ -111,13 +111,16 @@ def _names(node: Node) -> tuple[str, str]:
 
 
 def refusals(folded: Graph, trace: Trace) -> dict[NodeId, tuple[Refusal, ...]]:
-    """Why operators remain.  Those that share a path are told apart by their places in the spec."""
+    """Why operators remain.  Those that share a path are told apart by their places in the spec.
+
+    What shared its path when it was refused may be alone there in the end.
+    """
     found: dict[tuple[str, tuple[Span, ...]], tuple[Refusal, ...]] = {}
     for refusal in trace.refusals:
         key = refusal.path, refusal.origin
         found[key] = (*found.get(key, ()), refusal)
-    called = names(folded)
-    return {id: found[called[id], folded[id].origin] for id in folded if (called[id], folded[id].origin) in found}
+    named = {id: [name for name in _names(folded[id]) if (name, folded[id].origin) in found] for id in folded}
+    return {id: found[texts[0], folded[id].origin] for id, texts in named.items() if texts}
 
 
 def names(graph: Graph) -> dict[NodeId, str]:

@@ -22,6 +22,7 @@ from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted
 from repc.diagnostics import Failure
 from repc.driver import errors
 from repc.driver.collection import uninterrupted
+from repc.driver.expand import Expanded, expand
 from repc.driver.weights import Parameters, Weights, checkpoint_of
 from repc.evaluate.dtypes import DTYPES
 from repc.evaluate.floating import flat
@@ -39,6 +40,7 @@ from repc.ops.opaque import Opaque
 from repc.ops.work import multiply_adds, nominal_sizes
 from repc.passes import Options, fold
 from repc.semantics import bind
+from repc.semantics.values import Value
 from repc.verify import Options as Checks
 from repc.verify import Report, check_spec
 from repc.verify import verify as check_equal
@@ -243,6 +245,14 @@ class Fused:
             if not _COMPARE[expected.comparison](actual, expected.count):
                 found.append(Missed(expected, actual, nodes))
         return found
+
+    def expand(self, site: str, into: str, *, seed: int | None = 0, **given: Value) -> Expanded:
+        """The deployed network as one to train on, with blocks in the place of the operators at a path pattern.
+
+        ``fused.expand("stage1.*.*", "repvgg").model`` is a `Model` with weights of its own; see `repc.driver.expand`.
+        Raises `Failure` with everything that does not fit.
+        """
+        return expand(self, site, into, given, seed=seed)
 
     def unfolded(self) -> Fused:
         """The train form with the same weights, in evaluation mode: what is to be compared with."""

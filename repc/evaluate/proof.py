@@ -13,7 +13,7 @@ equal only thanks to a fact about the weights has that fact imposed on what is d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -74,14 +74,15 @@ def prove(
     *,
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
+    only: Collection[NodeId] | None = None,
 ) -> list[Verdict]:
     """A verdict on every segment between the values that both graphs have, in the order of `same`.
 
     `same` maps nodes of the training graph to those of the fused one that are said to have the same value, the outputs
-    among them; `facts` are what may be relied on.
+    among them; `facts` are what may be relied on.  With `only`, the values of these nodes alone are looked at.
     """
     found: list[Verdict] = []
-    waiting = list(segments(train, fused, same))
+    waiting = [found for found in segments(train, fused, same) if only is None or found.result in only]
     fields = cache(PrimeField)
     with torch.no_grad(), _one_thread():
         for segment in waiting:
@@ -189,6 +190,7 @@ def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
     smallest parameters first, since a vector is what a person would have set.
     """
     value = evaluate({"": fact.expr}, field, drawn)[""].flatten()
+    signs = [float(sign) for sign in field.sign(value)]
     for path in sorted(parameters([fact.expr]), key=lambda path: drawn[path].numel()):
         if drawn[path].numel() >= P // 2:
             return
@@ -196,13 +198,14 @@ def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
         scale = field.mul(field.mul(roots, roots), field.draw_positive((), f"scale {path}"))
         scaled = {**drawn, path: field.mul(drawn[path], scale)}
         ratio = field.div(evaluate({"": fact.expr}, field, scaled)[""].flatten(), value)
-        factors = {float(s): i for i, s in enumerate(scale.flatten())}
-        places = [factors.get(float(r)) for r in ratio]
+        factors = {factor: i for i, factor in enumerate(map(float, scale.flatten()))}
+        # An element that is zero however its factors are drawn has none to find.
+        told = [(factors.get(r), sign) for r, sign in zip(map(float, ratio), signs, strict=True) if sign]
         changed = drawn[path].flatten().clone()
-        for place, element in zip(places, value, strict=True):
-            if place is not None and (fact.kind == "zero" or float(field.sign(element)) < 0):
+        for place, sign in told:
+            if place is not None and (fact.kind == "zero" or sign < 0):
                 changed[place] *= 0 if fact.kind == "zero" else -1
-        if None not in places:
+        if all(place is not None for place, _ in told):
             drawn[path] = changed.reshape(drawn[path].shape)
             return
 

@@ -13,12 +13,12 @@ RECOMPUTED = 2.0**-48  # of a tensor's largest magnitude: by how much two float6
 
 def slack(exact: Tensor) -> float:
     """By how much two evaluations of a tensor in float64 may differ."""
-    return RECOMPUTED * float(exact.abs().max()) if exact.numel() else 0.0
+    return RECOMPUTED * float(exact.double().abs().max()) if exact.numel() else 0.0
 
 
 def distances(stored: Tensor, exact: Tensor, slack: float) -> Tensor:
     """How far each element is from the exact value, beyond the slack, in units in the last place; integers in ones."""
-    gap = (stored.to(torch.float64) - exact).abs_()
+    gap = (stored.double() - exact.double()).abs_()
     if stored.is_floating_point():
         gap.sub_(slack).clamp_(min=0.0).div_(unit(exact, stored.dtype))
     return gap.nan_to_num_(nan=inf, posinf=inf)

@@ -31,7 +31,8 @@ class Fact:
 class Refusal:
     """Why a rule does not apply at a place that looks as if it could.
 
-    `edge` is the path through the graph that is in the way, in the names of the spec (``a -> b -> c``).
+    `edge` is the path through the graph that is in the way, in the names of the spec (``a -> b -> c``).  Where the rule
+    would be wrong at the border only, `off` is by how much at most, for each channel.
     """
 
     rule: str
@@ -40,6 +41,7 @@ class Refusal:
     reason: str
     remedy: str
     origin: tuple[Span, ...] = ()
+    off: Expr | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from repc.ir.types import TensorType
 from repc.ops import build
 from repc.ops.conv import ConvTranspose
 from repc.ops.linear import Linear
+from repc.passes.borders import reach
 from repc.passes.equal import equal
 from repc.passes.frames import Window
 from repc.passes.kernels import flip, gather_rows, regroup, spread_rows, swap
@@ -90,15 +91,15 @@ def fault(outer: LinearView, inner: LinearView) -> Fault | None:
         return Fault("{outer} and {inner} pad in two ways", "pad once, before {inner}")
     if not all(_leaves(i, stride, o) for i, o, stride in zip(inner.frame, outer.frame, inner.stride, strict=True)):
         reason = "beyond the border {outer} reads its padding, where {inner} would go on reading its input"
-        return Fault(reason + _reach(outer), "pad before {inner} as much as both need, and not in between")
+        return Fault(reason + reach(outer), "pad before {inner} as much as both need, and not in between")
     if equal(outer.fill, inner.bias):
         return None
     if outer.fill is None:
         reason = "{outer} reads zeros beyond the border, where {inner} would have put its bias"
         remedy = "pad before {inner} or with its bias, leave its bias out, or pin the sizes and set border_maps = true"
-        return Fault(reason + _reach(outer), remedy, constant=True)
+        return Fault(reason + reach(outer), remedy, constant=True)
     reason = "{outer} pads with another value than the bias of {inner}, which is what it makes of zeros"
-    return Fault(reason + _reach(outer), "pad before {inner}, or with its bias")
+    return Fault(reason + reach(outer), "pad before {inner}, or with its bias")
 
 
 def _transposed_fault(outer: LinearView, inner: LinearView) -> Fault | None:
@@ -122,13 +123,6 @@ def _leaves(inner: Window, stride: int, outer: Window) -> bool:
     """Whether the inner window, where it stands in the padding of the outer one, reads padding only."""
     before = outer.before <= 0 or inner.last < stride
     return before and (outer.after <= 0 or inner.last + inner.before <= inner.after)
-
-
-def _reach(outer: LinearView) -> str:
-    """How far from the border the difference shows."""
-    axes = zip(outer.frame, outer.stride, strict=True)
-    widths = [-(-max(window.before, window.after) // stride) for window, stride in axes]
-    return f"; up to {max(widths)} from the border the result would be wrong"
 
 
 def _steps(first: Window, then: Window, stride: int) -> tuple[int, int, int]:

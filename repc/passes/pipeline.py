@@ -11,12 +11,13 @@ from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.trace import Trace
 from repc.passes import legality, movement
+from repc.passes.keep_parameters import keep_parameters
 from repc.passes.options import Options
 from repc.passes.remaining import why_remaining
 from repc.passes.rules import RULES
 from repc.passes.rules.centre_writers import CentreWriters
 from repc.passes.rules.drop_constant_channels import DropConstantChannels
-from repc.passes.share import share
+from repc.passes.share import share, share_weights
 from repc.passes.workspace import Workspace
 
 
@@ -128,9 +129,11 @@ def _maps(work: Workspace, id: NodeId) -> Iterable[NodeId]:
 
 PASSES = (
     Pass(drop_dead, frozenset(), frozenset({"live"})),
+    Pass(keep_parameters, frozenset({"live"}), frozenset({"live"})),
     Pass(share, frozenset({"live"}), frozenset({"distinct"})),
     Pass(apply_rules, frozenset({"live", "distinct"}), frozenset({"folded"})),
     Pass(CentreWriters().run, frozenset({"folded"}), frozenset({"folded"})),
     Pass(DropConstantChannels().run, frozenset({"folded"}), frozenset({"folded"})),
+    Pass(share_weights, frozenset({"folded"}), frozenset({"folded"})),
     Pass(why_remaining, frozenset({"folded"}), frozenset()),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from repc.ir.node import NodeId
 from repc.ir.trace import Refusal
 from repc.ops.pool import AvgPool
-from repc.passes import legality
+from repc.passes import legality, movement
 from repc.passes.parallel import Plan
 from repc.passes.terms import terms
 from repc.passes.views import LinearView
@@ -109,6 +109,8 @@ def _no_convolution(work: Workspace, id: NodeId) -> tuple[str, str]:
     """Why a branch is not seen as a convolution, and what to do about it."""
     op, name = work.graph[id].op, work.name(id)
     if not isinstance(op, AvgPool):
+        if movement.moves(work.graph, id):
+            return f"{name} moves values, so that this branch is no convolution", "let it move the sum"
         return legality.between(work, id)
     if op.ceil or (not op.count_include_pad and any(any(pair) for pair in op.padding)):
         return f"{name} averages fewer values at the border, which no convolution does", "count the padding"

@@ -69,7 +69,9 @@ class Workspace:
         others = [user for user in self.graph.users(id) if user not in allowed]
         if others:
             return self.name(others[0])
-        return next((f"output {name}" for name, output in self.graph.outputs.items() if output == id), None)
+        if not self.graph.is_output(id):
+            return None
+        return next(f"output {name}" for name, output in self.graph.outputs.items() if output == id)
 
     def sharer(self, id: NodeId, site: Set[NodeId]) -> tuple[str, NodeId] | None:
         """A stored tensor of a node that a node outside of a site stores too: its name, and that node."""
@@ -89,11 +91,12 @@ class Workspace:
         alone = node.weights and sum(bool(self.graph[i].weights) for i in same) == 1
         return node.path if alone else f"{node.path}/{kind}"
 
-    def refusal(self, rule: str, edge: Iterable[NodeId], at: NodeId, reason: str, remedy: str) -> Refusal:
+    def refusal(
+        self, rule: str, edge: Iterable[NodeId], at: NodeId, reason: str, remedy: str, off: Expr | None = None
+    ) -> Refusal:
         """Why a rule does not apply at a node, with the values that are in the way in the order of the data."""
-        return Refusal(
-            rule, self.name(at), " -> ".join(self.name(id) for id in edge), reason, remedy, self.graph[at].origin
-        )
+        named = " -> ".join(self.name(id) for id in edge)
+        return Refusal(rule, self.name(at), named, reason, remedy, self.graph[at].origin, off)
 
     # ------------------------------------------------------------ edits
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from repc.evaluate.proof import Verdict, prove
 from repc.ir.graph import Graph
+from repc.ir.node import NodeId
 from repc.ir.trace import Fact, Step
 from repc.verify.cuts import Correspondence, Cut, correspondence
 from repc.verify.subject import Progress, quiet
@@ -39,15 +40,22 @@ class Proof:
 
 
 def certify(
-    train: Graph, fused: Graph, steps: Sequence[Step] = (), *, seed: int = 0, progress: Progress = quiet
+    train: Graph,
+    fused: Graph,
+    steps: Sequence[Step] = (),
+    *,
+    seed: int = 0,
+    progress: Progress = quiet,
+    only: Collection[NodeId] | None = None,
 ) -> Proof:
     """Prove or refute that two graphs compute the same, between every two cuts; see `repc.evaluate.proof`.
 
     `steps` are the rewrites that led from one to the other: what they rely on is imposed on the random values.  No
-    weights are needed, and the answer holds for all of them.
+    weights are needed, and the answer holds for all of them.  With `only`, the values of these nodes alone are
+    compared.
     """
     facts = [fact for step in steps for fact in step.facts]
-    return prove_at(train, fused, correspondence(train, fused), facts, seed=seed, progress=progress)
+    return prove_at(train, fused, correspondence(train, fused), facts, seed=seed, progress=progress, only=only)
 
 
 def prove_at(
@@ -58,9 +66,12 @@ def prove_at(
     *,
     seed: int = 0,
     progress: Progress = quiet,
+    only: Collection[NodeId] | None = None,
 ) -> Proof:
     """The same for any graph that is said to have these values in common with the training graph."""
     labels = {id: cut for cut, id in same.train.items()}
     pairs = {id: same.fused[cut] for cut, id in same.train.items()}
-    verdicts = prove(train, other, pairs, facts, seed=seed, progress=lambda share: progress("algebra", share))
+    verdicts = prove(
+        train, other, pairs, facts, seed=seed, progress=lambda share: progress("algebra", share), only=only
+    )
     return Proof(same, seed, tuple((labels[verdict.result], verdict) for verdict in verdicts))

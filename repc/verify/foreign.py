@@ -10,7 +10,7 @@ another way or is another network, a sample has to say it alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from math import inf, sqrt
@@ -30,10 +30,11 @@ from repc.evaluate.proof import drawn
 from repc.evaluate.raw import raw
 from repc.evaluate.segments import least
 from repc.importers import import_onnx
-from repc.ir.expr import Expr, Param, apply, parameters, walk
+from repc.ir.expr import Expr, Param, apply, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.storage import storage
+from repc.ir.substitute import with_weights
 from repc.ops import Constant, build
 from repc.verify.certify import Proof, prove_at
 from repc.verify.checks import Noise, accuracy, algebra, matched
@@ -88,7 +89,7 @@ def recognise(
     found = _Matching(_candidates(train, folded, given), stored)
     if found.others:
         return Likeness(len(found.exprs), found.far, tuple(found.others), None)
-    graph = _with_weights(_renamed(imported.graph, train), found.exprs)
+    graph = with_weights(_renamed(imported.graph, train), found.exprs)
     pairs = _meetings(train, graph, seed)
     if any(id not in pairs for id in train.outputs.values()):
         return Likeness(len(found.exprs), found.far, (), None)
@@ -226,21 +227,6 @@ def _distance(value: Tensor, exact: Tensor) -> float:
     if abs(float(value.flatten()[0] - exact.flatten()[0])) > CLOSE * scale:
         return inf
     return float((value - exact).abs().max()) / scale
-
-
-def _with_weights(graph: Graph, exprs: Mapping[str, Expr]) -> Graph:
-    """The graph with expressions in the place of its parameters."""
-    changed = graph.copy()
-    made: dict[Expr, Expr] = {}
-    for expr in walk(_weights(graph)):
-        if isinstance(expr, Param):
-            made[expr] = exprs[expr.path]
-        else:
-            made[expr] = replace(expr, args={name: made[arg] for name, arg in expr.args.items()})
-    for id in graph:
-        weights = {name: made[expr] for name, expr in graph[id].weights.items()}
-        changed.replace(id, replace(graph[id], weights=weights))
-    return changed
 
 
 # ------------------------------------------------------------------------------------------------ values

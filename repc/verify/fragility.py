@@ -19,8 +19,8 @@ from repc.ops import BatchNorm, Conv, ConvTranspose, Linear
 from repc.verify.report import Remark
 from repc.verify.tally import Tally
 
+SIXTEEN = {"fp16": torch.float16, "bf16": torch.bfloat16}
 RATIO = 100.0  # between channels, beyond which eight bits leave less than two for the smaller one
-HALF = torch.finfo(torch.float16).max
 
 
 @dataclass(frozen=True)
@@ -34,39 +34,40 @@ class _Kernel:
 
 
 def fragility(
-    train: Graph, fused: Graph, given: Mapping[str, Tensor], exact: Mapping[str, Tensor], tally: Tally
+    train: Graph, fused: Graph, given: Mapping[str, Tensor], stored: Mapping[str, Tensor], tally: Tally
 ) -> tuple[Remark, ...]:
     """Remarks on float16, on variances that amplify, and on eight bits.
 
-    `given` are the trained parameters, `exact` the stored tensors in float64, `tally` has the values on the sample.
+    `given` are the trained parameters, `stored` the deployed tensors, `tally` has the values on the sample.
     """
-    kernels = list(_kernels(fused, given, exact))
-    return (_half(kernels, exact, tally), *_variance(train, given), *_eight_bits(kernels))
+    kernels = list(_kernels(fused, given, stored))
+    return (*_sixteen_bits(kernels, stored, tally), *_variance(train, given), *_eight_bits(kernels))
 
 
-def _kernels(graph: Graph, given: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> Iterator[_Kernel]:
+def _kernels(graph: Graph, given: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> Iterator[_Kernel]:
     names = storage(graph).names
     for id in graph.order():
         node = graph[id]
         expr = node.weights.get("weight")
         if isinstance(node.op, (Conv, ConvTranspose, Linear)) and expr is not None and not isinstance(expr, Param):
-            kernel = exact[names[id, "weight"]].abs()
+            kernel = stored[names[id, "weight"]].abs()
             sources = [given[path] for path, param in parameters([expr]).items() if param.type.rank > 1]
             before = max((float(source.abs().max()) for source in sources), default=1.0)
             rows = kernel.transpose(0, 1) if isinstance(node.op, ConvTranspose) else kernel
             yield _Kernel(node.path, before, float(kernel.max()), rows.flatten(1).amax(1))
 
 
-def _half(kernels: list[_Kernel], exact: Mapping[str, Tensor], tally: Tally) -> Remark:
-    """Weights and values must be below the largest number of float16."""
+def _sixteen_bits(kernels: list[_Kernel], stored: Mapping[str, Tensor], tally: Tally) -> Iterator[Remark]:
+    """Weights and values must be below the largest number; of float16 that is 65,504, of bfloat16 that of float32."""
     grown = max(kernels, key=lambda kernel: kernel.after / (kernel.before or 1.0), default=None)
     text = f"max|K| grew {grown.before:.2g} -> {grown.after:.2g} ({grown.path})" if grown else "no kernel was folded"
-    sizes = {name: float(value.abs().max()) for name, value in exact.items() if value.is_floating_point()}
+    sizes = {name: float(value.abs().max()) for name, value in stored.items() if value.is_floating_point()}
     sizes |= {cut.label: size for cut, size in tally.magnitudes.items()}
     largest = max(sizes, key=lambda name: sizes[name], default="")
-    if largest and sizes[largest] > HALF:
-        return Remark("fp16", False, f"{largest} reaches {sizes[largest]:.2g}; {text}", "deploy as bf16, or as f32")
-    return Remark("fp16", True, text)
+    reached = f"{largest} reaches {sizes[largest]:.2g}" if largest else "there are no values"
+    fits = {name: not largest or sizes[largest] <= torch.finfo(dtype).max for name, dtype in SIXTEEN.items()}
+    yield Remark("fp16", fits["fp16"], f"{reached}; {text}", "" if fits["fp16"] else "deploy as bf16, or as f32")
+    yield Remark("bf16", fits["bf16"], f"{reached}; 8 bits each", "" if fits["bf16"] else "deploy as f64")
 
 
 def _variance(graph: Graph, given: Mapping[str, Tensor]) -> Iterator[Remark]:

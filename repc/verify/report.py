@@ -9,10 +9,11 @@ from math import isfinite
 from typing import Any, Literal
 
 NOT_COVERED = ("inputs and sizes beyond this sample", "GPU providers", "preprocessing")
+TRUSTED = ("elaboration", "the meaning of operators", "the evaluator")
 
 Part = Literal["interior", "border", ""]
 PARTS: tuple[Part, ...] = ("interior", "border")
-ROUNDING = "rounding"  # what the checks of it begin with
+ALGEBRA, ROUNDING = "algebra", "rounding"  # what the checks of them begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,13 @@ class Report:
         table = ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in self._rows()]
         reasons = [f"{check.name}: {check.reason}" for check in self.checks if not check.passed]
         head = [f"Model     {self.model}", f"Inputs    {self.inputs}"]
-        foot = f"Not covered: {', '.join(self.not_covered)}"
-        blocks = [head, table, reasons, self._fragility(), [foot], [self.verdict]]
+        blocks = [head, table, reasons, self._fragility(), self._limits(), [self.verdict]]
         return "\n\n".join("\n".join(f"  {line.rstrip()}" for line in block) for block in blocks if block)
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """What a proof rests on without showing it."""
+        return TRUSTED if any(check.name.startswith(ALGEBRA) for check in self.checks) else ()
 
     @property
     def verdict(self) -> str:
@@ -121,6 +126,7 @@ class Report:
             "checks": [_record(check) for check in self.checks],
             "fragility": [asdict(remark) for remark in self.fragility],
             "not_covered": list(self.not_covered),
+            "trusted": list(self.trusted),
         }
 
     def _repr_html_(self) -> str:
@@ -128,13 +134,17 @@ class Report:
         lines = [_row("th", head), *(_row("td", row) for row in body)]
         reasons = [f"<p>{escape(check.name)}: {escape(check.reason)}</p>" for check in self.checks if not check.passed]
         reasons += [f"<pre>{escape(line)}</pre>" for line in self._fragility()]
-        foot = f"<p>{escape(self.inputs)}. Not covered: {escape(', '.join(self.not_covered))}</p>"
+        foot = f"<p>{escape('. '.join([self.inputs, *self._limits()]))}</p>"
         title = f"<p><b>{escape(self.model)}: {self.verdict}</b></p>"
         return "".join([title, "<table>", *lines, "</table>", *reasons, foot])
 
     def _fragility(self) -> list[str]:
         lines = [f"  {line}" for remark in self.fragility for line in remark.lines()]
         return ["Fragility", *lines] if lines else []
+
+    def _limits(self) -> list[str]:
+        lines = {"Not covered": self.not_covered, "Trusted": self.trusted}
+        return [f"{name}: {', '.join(what)}" for name, what in lines.items() if what]
 
     def _rows(self) -> list[tuple[str, str, str]]:
         return [("check", "result", "detail"), *((check.name, check.result, check.detail) for check in self.checks)]

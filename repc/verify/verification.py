@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from repc.backends.onnx import value_names
 from repc.backends.torch.plan import inference_plan
-from repc.evaluate import evaluate, sizes
-from repc.evaluate.floating import TorchField
+from repc.evaluate import sizes
+from repc.evaluate.stored import exact
 from repc.ir.graph import Graph
-from repc.ir.storage import storage
 from repc.ir.trace import Step
 from repc.ops.work import nominal_sizes
 from repc.verify.certificate import certificate
@@ -30,7 +29,7 @@ from repc.verify.report import NOT_COVERED, PARTS, ROUNDING, Check, Report
 from repc.verify.runs import Call, GraphRun, ModuleRun, OnnxRun, by_place
 from repc.verify.sampling import Batch, batches, describe
 from repc.verify.subject import Progress, Subject, compare_all, quiet
-from repc.verify.weights import check_weights, onnx_tensors
+from repc.verify.weights import OnnxTensors, check_weights
 
 Tensors: TypeAlias = Mapping[str, Tensor]
 
@@ -115,9 +114,9 @@ def _verify(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modules
     if facts:
         checks.append(true_facts(facts, task.parameters))
     progress("weights", 0.0)
-    exact = evaluate(storage(task.fused).tensors, TorchField(torch.float64), task.parameters)
-    checks.append(check_weights(task.fused, exact, _holders(task, model, modules.emitted)))
-    internal = _internal(task, exact)
+    recomputed = exact(task.fused, task.parameters)
+    checks.append(check_weights(task.fused, recomputed, _holders(task, model, modules.emitted)))
+    internal = _internal(task)
     artifacts = list(_artifacts(task, model, modules))
     sample = batches(task.train, task.options, task.dtype)
     oracle = Subject("train form, float64", GraphRun(task.train, task.same.train, task.parameters, torch.float64))
@@ -128,7 +127,7 @@ def _verify(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modules
         checks += [*_internal_checks(task, *internal), *_artifact_checks(task, internal[1], artifacts, sample)]
     kind = "given" if task.options.inputs else f"random (seed {task.options.seed})"
     absent = tuple(_absent(task, artifacts, model, modules.emitted))
-    remarks = fragility(task.train, task.fused, task.parameters, exact, internal[0].tally)
+    remarks = fragility(task.train, task.fused, task.parameters, task.values, internal[0].tally)
     return Report(
         task.train.name,
         describe(sample, kind),
@@ -148,21 +147,21 @@ def _certificate(task: _Task, proof: Proof) -> dict[str, Any] | None:
 
 def _holders(task: _Task, model: onnx.ModelProto | Path | None, module: nn.Module | None) -> dict[str, Tensors]:
     """Where the deployed weights are stored."""
-    holders = {"computed weights": task.values}
+    holders: dict[str, Tensors] = {"computed weights": task.values}
     if model is not None:
-        holders["ONNX file"] = onnx_tensors(model)
+        holders["ONNX file"] = OnnxTensors(model)
     if module is not None:
         holders["torch module"] = dict(module.state_dict())
     return holders
 
 
-def _internal(task: _Task, exact: Tensors) -> tuple[Subject, Subject, Subject]:
+def _internal(task: _Task) -> tuple[Subject, Subject, Subject]:
     """What repc's own evaluator computes: fold in float64, unfused network and fold in the deployed type."""
-    stored, same = deployed(task.fused), task.same
+    same = task.same
     return (
-        Subject("folded, float64", GraphRun(stored, same.fused, exact, torch.float64)),
+        Subject("folded, float64", GraphRun(task.fused, same.fused, task.parameters, torch.float64)),
         Subject("unfused", GraphRun(task.train, same.train, task.parameters, task.dtype)),
-        Subject("folded", GraphRun(stored, same.fused, task.values, task.dtype)),
+        Subject("folded", GraphRun(deployed(task.fused), same.fused, task.values, task.dtype)),
     )
 
 

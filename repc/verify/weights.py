@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -33,16 +33,19 @@ class _Finding:
     counts: Tensor
 
 
-def check_weights(graph: Graph, exact: Mapping[str, Tensor], holders: Mapping[str, Mapping[str, Tensor]]) -> Check:
+def check_weights(
+    graph: Graph, exact: Iterable[tuple[str, Tensor]], holders: Mapping[str, Mapping[str, Tensor]]
+) -> Check:
     """Every stored tensor, wherever it is held, is its expression's value to half a unit in the last place.
 
-    `exact` are the values of the expressions in float64, `holders` the stored tensors by the name of what holds them.
+    `exact` are the values of the expressions in float64 by name, `holders` the stored tensors by the name of what holds
+    them.
     Beyond the half unit, `slack` is allowed for.  Equal tensors of several holders are compared once.
     """
     places = _places(graph)
     found = [
-        _compare(name, places[name], holder, stored, exact[name])
-        for name in exact
+        _compare(name, places[name], holder, stored, value)
+        for name, value in exact
         for holder, stored in _distinct(name, holders)
     ]
     worst = max(found, key=lambda finding: finding.figure.error, default=None)
@@ -52,17 +55,28 @@ def check_weights(graph: Graph, exact: Mapping[str, Tensor], holders: Mapping[st
         name="weights (recomputed)",
         passed=largest <= LIMIT,
         result="equal" if largest <= LIMIT else "FAILED",
-        detail=f"{len(exact)} tensors, max {largest:.3g} ulp, in {', '.join(holders)}",
+        detail=f"{len(storage(graph).tensors)} tensors, max {largest:.3g} ulp, in {', '.join(holders)}",
         reason=worst.reason if worst else "",
         figures=tuple(finding.figure for finding in found),
         histogram=tuple(zip(LABELS, map(int, counts), strict=True)),
     )
 
 
-def onnx_tensors(model: onnx.ModelProto | Path) -> dict[str, Tensor]:
-    """The initializers of a model by name, from its data file too."""
-    loaded = read_model(model, external=True) if isinstance(model, Path) else model
-    return {tensor.name: _tensor(tensor) for tensor in loaded.graph.initializer}
+class OnnxTensors(Mapping[str, Tensor]):
+    """The initializers of a model by name, from its data file too; each is made when it is asked for."""
+
+    def __init__(self, model: onnx.ModelProto | Path) -> None:
+        loaded = read_model(model, external=True) if isinstance(model, Path) else model
+        self._protos = {tensor.name: tensor for tensor in loaded.graph.initializer}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return _tensor(self._protos[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._protos)
+
+    def __len__(self) -> int:
+        return len(self._protos)
 
 
 def _tensor(proto: onnx.TensorProto) -> Tensor:
@@ -75,9 +89,10 @@ def _distinct(name: str, holders: Mapping[str, Mapping[str, Tensor]]) -> Iterato
     """The tensors of that name that differ from those of the holders before."""
     seen: list[Tensor] = []
     for holder, tensors in holders.items():
-        if name in tensors and not any(_same(tensors[name], other) for other in seen):
-            seen.append(tensors[name])
-            yield holder, tensors[name]
+        tensor = tensors.get(name)
+        if tensor is not None and not any(_same(tensor, other) for other in seen):
+            seen.append(tensor)
+            yield holder, tensor
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

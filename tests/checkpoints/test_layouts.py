@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
+import repc
 from repc.checkpoints import LAYOUTS, OFFICIAL, TIMM, from_memory, match, read
+from repc.checkpoints.timm import TIMM_FASTVIT, TIMM_GHOSTNET, TIMM_REPVIT
 from tests.checkpoints.official import Shape, mobileone, parameters, repvgg
 from tests.fixtures import DATA, structural
 
@@ -28,6 +30,16 @@ NETWORKS = {
     "mobileone_s4 deployed": mobileone(S4, se=True, deployed=True),
 }
 
+SHIPPED = {
+    "fastvit_t8": ("fastvit/FastViT_T8", TIMM_FASTVIT),
+    "fastvit_sa12": ("fastvit/FastViT_SA12", TIMM_FASTVIT),
+    "ghostnetv3_100": ("ghostnetv3/GhostNetV3_100", TIMM_GHOSTNET),
+    "repvit_m0_9": ("repvit/RepViT_M0_9", TIMM_REPVIT),
+    "levit_128s": ("levit/LeViT_128S", OFFICIAL),
+    "efficientvit_m0": ("efficientvit_m/EfficientViT_M0", OFFICIAL),
+    "shvit_s1": ("shvit/SHViT_S1", OFFICIAL),
+}
+
 CASES = ("repvgg_a_tiny", "repvgg_g4_tiny", "repvgg_se_tiny", "mobileone_tiny", "mobileone_se_tiny")
 
 
@@ -45,14 +57,23 @@ def timm_keys() -> dict[str, dict[str, Shape]]:
 
 
 def test_every_recorded_network_of_timm_is_tested() -> None:
-    assert timm_keys().keys() == NETWORKS.keys()
+    assert timm_keys().keys() == NETWORKS.keys() | SHIPPED.keys()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_keys_of_timm_are_the_authors_in_other_words(name: str) -> None:
-    renamed = {TIMM.key(path): shape for path, shape in NETWORKS[name].items()}
+    keys = TIMM.keys(NETWORKS[name])
+    renamed = {keys[path]: shape for path, shape in NETWORKS[name].items()}
     assert renamed == timm_keys()[name]
     assert len(renamed) == len(NETWORKS[name])
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_published_networks_of_timm_have_shipped_specs(name: str) -> None:
+    spec, layout = SHIPPED[name]
+    parameters = repc.load(f"repc:{spec}").graph.parameters
+    keys = layout.keys(parameters)
+    assert {keys[path]: parameter.type.concrete() for path, parameter in parameters.items()} == timm_keys()[name]
 
 
 def shapes(case: str, file: str) -> dict[str, Shape]:
@@ -74,5 +95,6 @@ def test_official_and_timm_files_of_one_network_give_the_same_values(case: str, 
 
 
 def test_labels_that_no_layout_knows_stay() -> None:
-    assert TIMM.key("linear.lora.lora_A.weight") == "head.fc.lora.lora_A.weight"
-    assert OFFICIAL.key("stage0.rbr_dense.conv.weight") == "stage0.rbr_dense.conv.weight"
+    adapted, dense = "linear.lora.lora_A.weight", "stage0.rbr_dense.conv.weight"
+    assert TIMM.keys([adapted]) == {adapted: "head.fc.lora.lora_A.weight"}
+    assert OFFICIAL.keys([dense]) == {dense: dense}

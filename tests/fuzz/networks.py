@@ -199,7 +199,8 @@ def moved(pen: Pen, x: Value) -> Value:
     first, second = (layers.keeping(pen, x.shape) for _ in range(2))
     move = layers.shuffle(pen, x.shape)
     if pen.maybe():
-        return pen.let(f"{x.name} >> {move.text} >> {layers.shuffle(pen, move.out).text}", move.out)
+        twice = move.then(layers.shuffle(pen, move.out))
+        return pen.let(f"{x.name} >> {twice.text}", twice.out)
     term = f"({x.name} >> {second.text} >> {move.text})"
     return pen.let(f"({x.name} >> {first.text} >> {move.text}) {pen.among('+', '-')} {term}", move.out)
 

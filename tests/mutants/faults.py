@@ -16,7 +16,14 @@ from repc.passes import absorb, compose, depthwise, kernels, movement, parallel,
 from repc.passes.frames import Placement, Window
 from repc.passes.maps import Map
 from repc.passes.parallel import Kernel
-from repc.passes.rules import conv_as_linear, fold_norm_forward, hoist_movement, sum_affine
+from repc.passes.rules import (
+    conv_as_linear,
+    fold_norm_forward,
+    fold_threshold,
+    hoist_movement,
+    stack_hidden,
+    sum_affine,
+)
 from repc.passes.trail import AffineMatch
 from repc.passes.views import AffineView, LinearView, plus
 from repc.passes.workspace import Workspace
@@ -292,3 +299,11 @@ def part_at_the_end(self: Map, axis: int, shape: Any, parts: Any) -> Map | None:
 def without_the_last_reader(*given: Any) -> AffineMatch:
     found = trail.downward(*given)
     return replace(found, ends=found.ends[:-1])
+
+
+def columns_reversed(branches: Any) -> Expr:
+    return RIGHT_READ(branches[::-1])
+
+
+RIGHT_READ = stack_hidden._columns
+SAME_WAY = {name: name for name in fold_threshold.MIRRORED}

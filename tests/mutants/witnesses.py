@@ -147,6 +147,15 @@ MOVED_TWICE = witness(
     "permuted twice", "relu(permute(permute(relu(x), [1, 2, 0, 3]), [3, 0, 2, 1]))", port="x: f32[3, 3, 3, 3]"
 )
 NORM_AFFINE = witness("layer norm, shift", "x >> norm: LayerNorm() >> ssf: SSF()", port="x: f32[b, 6]")
+NORM_THRESHOLD = witness(
+    "norm, threshold",
+    'cast(greater(relu(x) >> bn: BatchNorm(), fill([], 0.5)), "f32")',
+    port="x: f32[b, 24, h, w]",
+)
+TWO_HIDDEN = witness(
+    "two hidden layers",
+    "sum { x >> a: Conv(3, 1) >> ReLU() >> b: Conv(2, 1) | x >> c: Conv(5, 1) >> ReLU() >> d: Conv(2, 1) }",
+)
 DROPOUT_SCALE = witness("dropout, scale", "relu(x) >> Dropout() >> scale: Scale() >> ReLU()")
 TWO_AFFINE = witness("two shifts", "relu(x) >> a: SSF() >> b: SSF()")
 NESTED = witness("sum of sums", "(a + sigmoid(x)) + a", "let a = relu(x)")

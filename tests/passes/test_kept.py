@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.passes.build import Net
+from repc.ir.expr import apply
+from repc.ops import Multiply, Slice, build
+from tests.passes.build import Net, folded
 from tests.passes.test_refusals import fold_network, image
 
 
@@ -41,3 +43,19 @@ def test_what_is_kept_is_named() -> None:
         ("total/sum", "the target keeps a.bn"),
         ("bn", "the target keeps a.bn"),
     ]
+
+
+def test_a_kept_parameter_is_stored_as_it_is() -> None:
+    """What is made of it is computed when the network runs, each shared part once."""
+    net = Net()
+    table = net.param("table", 4, 5)
+    row = apply(Slice(0, 1, 2), x=table)
+    x = image(net)
+    first = net.node(Multiply(), "first", a=x, b=build.reshape(build.take(row, 1, 0, 1), (1,)))
+    second = net.node(Multiply(), "second", a=net.relu(first), b=build.reshape(build.take(row, 1, 4, 5), (1,)))
+    net.output(second)
+    free, kept = folded(net), folded(net, keep=("tab*",))
+    assert "table" not in free.stored()
+    assert kept.stored() == ["table"]
+    assert kept.count() == {"multiply": 2, "function": 1, "slice": 3, "reshape": 2}
+    assert kept.error() < 1e-11

@@ -1,226 +1,20 @@
-"""Small networks and what a complete algebra leaves of them."""
+"""Micro-graphs reach what a complete algebra leaves of them, or are refused in words."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from fractions import Fraction
 
 import pytest
 
 from repc.backends.onnx import operators
-from repc.ops import AvgPool, LayerNorm, Pad, build
-from tests.passes.build import EPS, EXACT, Folded, Net, folded
+from tests.passes.build import EXACT, Folded, folded
+from tests.passes.micrographs import IDEAL, OBJECTIVE, REFUSED, Make, m09, network
 
-# What is left, in the operators of ONNX.
-CONV, GEMM = {"Conv": 1}, {"Gemm": 1}
 
-
-def image(net: Net) -> int:
-    return net.input(2, 6, 13, 18)
-
-
-def m01(net: Net) -> int:
-    return net.batch_norm(net.conv(image(net), "conv", 8, padding=1, bias=False), "bn")
-
-
-def m02(net: Net) -> int:
-    return net.batch_norm(net.conv(image(net), "conv", 6, padding=1, groups=6), "bn")
-
-
-def m03(net: Net) -> int:
-    return net.batch_norm(net.conv_transpose(image(net), "conv", 6, stride=2, groups=2), "bn")
-
-
-def m04(net: Net) -> int:
-    return net.conv(net.batch_norm(image(net), "bn"), "conv", 8)
-
-
-def m05(net: Net) -> int:
-    return net.affine(net.conv(image(net), "conv", 8), "affine")
-
-
-def m06(net: Net) -> int:
-    return net.conv(net.affine(image(net), "affine"), "conv", 8, (1, 1))
-
-
-def m07(net: Net) -> int:
-    x = image(net)
-    return net.sum(net.conv(x, "a", 8, padding=1), net.conv(x, "b", 8, (1, 1)))
-
-
-def m08(net: Net) -> int:
-    x = image(net)
-    return net.sum(net.conv(x, "a", 8, padding=1), net.conv(x, "b", 8, padding=1))
-
-
-def m09(net: Net) -> int:
-    x = image(net)
-    wide = net.conv(x, "a", 6, (5, 5), padding=2, groups=6)
-    return net.sum(wide, net.conv(x, "b", 6, padding=2, dilation=2, groups=6))
-
-
-def m10(net: Net) -> int:
-    x = image(net)
-    square = net.batch_norm(net.conv(x, "a", 8, padding=1), "a.bn")
-    row = net.batch_norm(net.conv(x, "b", 8, (1, 3), padding=[(0, 0), (1, 1)]), "b.bn")
-    column = net.batch_norm(net.conv(x, "c", 8, (3, 1), padding=[(1, 1), (0, 0)]), "c.bn")
-    return net.sum(square, row, column)
-
-
-def m11(net: Net) -> int:
-    x = image(net)
-    return net.sum(net.conv(x, "conv", 6, padding=1), net.batch_norm(x, "bn"))
-
-
-def m12(net: Net) -> int:
-    x = image(net)
-    dense = net.batch_norm(net.conv(x, "a", 6, padding=1), "a.bn")
-    return net.sum(dense, net.batch_norm(net.conv(x, "b", 6, (1, 1)), "b.bn"), net.batch_norm(x, "bn"))
-
-
-def m13(net: Net) -> int:
-    return net.batch_norm(m08(net), "bn")
-
-
-def pool(net: Net, x: int, padding: int = 0) -> int:
-    return net.node(AvgPool((3, 3), (1, 1), ((padding, padding),) * 2, False, True), "pool", x=x)
-
-
-def m14(net: Net) -> int:
-    return net.conv(net.conv(image(net), "a", 12, (1, 1), bias=False), "b", 8, padding=1)
-
-
-def m15(net: Net) -> int:
-    return net.conv(net.conv(image(net), "a", 16, (1, 1)), "b", 8, (1, 1))
-
-
-def m16(net: Net) -> int:
-    return pool(net, net.conv(image(net), "a", 8, (1, 1)))
-
-
-def m18(net: Net) -> int:
-    return net.linear(net.linear(net.input(5, 24), "a", 64), "b", 16)
-
-
-def low_rank(net: Net, x: int, out: int) -> int:
-    return net.linear(net.linear(x, "a", 4, bias=False), "b", out, bias=False)
-
-
-def m19(net: Net) -> int:
-    x = net.input(5, 24)
-    return net.sum(net.linear(x, "w", 16), low_rank(net, x, 16))
-
-
-def m21(net: Net) -> int:
-    x = net.input(5, 24)
-    return net.linear(net.sum(x, low_rank(net, x, 24)), "w", 16)
-
-
-def m24(net: Net) -> int:
-    weights = {name: net.param(f"norm.{name}", 24) for name in ("weight", "bias")}
-    return net.linear(net.node(LayerNorm(1, EPS), "norm", x=net.input(5, 24), **weights), "fc", 16)
-
-
-def m25(net: Net) -> int:
-    x = image(net)
-    return net.sum(x, pool(net, x, 1))
-
-
-def m26(net: Net) -> int:
-    """DBB of six branches, each behind its own norm; what stands between is padded with the bias before it."""
-    x = image(net)
-
-    def padded(path: str) -> int:
-        y = net.batch_norm(net.conv(x, path, 6, (1, 1), bias=False), f"{path}.bn")
-        norm = net.graph[y].weights
-        inverse = build.rsqrt(build.add(norm["running_var"], build.fill((), EPS)))
-        zero = build.sub(norm["bias"], build.mul(build.mul(norm["running_mean"], norm["weight"]), inverse))
-        return net.node(Pad(((0, 0), (0, 0), (1, 1), (1, 1))), f"{path}.pad", x=y, value=zero)
-
-    branches = [
-        net.conv(x, "dense", 6, padding=1, bias=False),
-        net.conv(x, "point", 6, (1, 1), bias=False),
-        net.conv(padded("first"), "second", 6, bias=False),
-        pool(net, padded("before")),
-        net.conv(x, "again", 6, padding=1, bias=False),
-        x,
-    ]
-    return net.sum(*(net.batch_norm(y, f"{i}.bn") for i, y in enumerate(branches)))
-
-
-def m27(net: Net) -> int:
-    x = image(net)
-    mixed = net.sum(pool(net, x, 1), x, weights=[Fraction(1), Fraction(-1)])
-    return net.sum(x, net.affine(mixed, "gamma", shift=False))
-
-
-def m28(net: Net) -> int:
-    return net.conv(net.conv(image(net), "a", 8, padding=1, bias=False), "b", 8, (1, 1))
-
-
-def m17(net: Net) -> int:
-    return net.batch_norm(net.linear(net.input(5, 24), "fc", 16), "bn")
-
-
-def m20(net: Net) -> int:
-    a, b = net.param("A", 4, 24), net.param("B", 16, 4)
-    layer = net.linear(net.input(5, 24), "fc", 16)
-    node = net.graph[layer]
-    weight = build.add(node.weights["weight"], build.scale(build.matmul(b, a), Fraction(2)))
-    return net.node(node.op, "lora", x=node.inputs[0], weight=weight, bias=node.weights["bias"])
-
-
-def m22(net: Net) -> int:
-    x = image(net)
-    return net.sum(x, net.affine(net.conv(x, "conv", 6, padding=1, groups=6), "gamma", shift=False))
-
-
-def m23(net: Net) -> int:
-    x = net.input(5, 24)
-    half = Fraction(1, 2)
-    return net.sum(net.linear(x, "a", 10), net.linear(x, "b", 10), weights=[half, half])
-
-
-IDEAL: dict[Callable[[Net], int], dict[str, int]] = {
-    m01: CONV,
-    m02: CONV,
-    m03: {"ConvTranspose": 1},
-    m04: CONV,
-    m05: CONV,
-    m06: CONV,
-    m07: CONV,
-    m08: CONV,
-    m09: CONV,
-    m10: CONV,
-    m11: CONV,
-    m12: CONV,
-    m13: CONV,
-    m14: CONV,
-    m15: CONV,
-    m16: CONV,
-    m17: GEMM,
-    m18: GEMM,
-    m19: GEMM,
-    m20: GEMM,
-    m21: GEMM,
-    m22: CONV,
-    m23: GEMM,
-    m24: {"LayerNormalization": 1, **GEMM},
-    m25: CONV,
-    m26: CONV,
-    m27: CONV,
-    m28: CONV,
-}
-OBJECTIVE: dict[Callable[[Net], int], str] = {m16: "operators"}
-
-
-def fold_network(make: Callable[[Net], int]) -> Folded:
-    net = Net()
-    return folded(net.output(make(net)), objective=OBJECTIVE.get(make, "default"))
+def fold_network(make: Make) -> Folded:
+    return folded(network(make), objective=OBJECTIVE.get(make, "default"))
 
 
 @pytest.mark.parametrize("make", IDEAL, ids=lambda make: make.__name__)
-def test_it_reaches_its_ideal(make: Callable[[Net], int]) -> None:
+def test_it_reaches_its_ideal(make: Make) -> None:
     found = fold_network(make)
     assert operators(found.graph) == IDEAL[make]
     assert found.error() < EXACT
@@ -230,3 +24,14 @@ def test_it_reaches_its_ideal(make: Callable[[Net], int]) -> None:
 def test_the_merged_frame_is_that_of_the_largest_branch() -> None:
     (conv,) = (node for node in map(fold_network(m09).graph.__getitem__, fold_network(m09).graph) if node.weights)
     assert conv.weights["weight"].type.shape == (6, 1, 5, 5)
+
+
+@pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__)
+def test_it_is_refused_with_its_edge(make: Make) -> None:
+    found = fold_network(make)
+    edge, reason = REFUSED[make]
+    assert operators(found.graph) == operators(found.net.graph)
+    assert [refusal.edge for refusal in found.trace.refusals] == [edge]
+    assert found.trace.refusals[0].reason.startswith(reason)
+    assert found.trace.refusals[0].remedy
+    assert found.error({"h": 9, "w": 7}) == 0

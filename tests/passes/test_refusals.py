@@ -194,7 +194,8 @@ CASES: dict[Callable[[Net], int | tuple[int, ...]], Said] = {
     border: (
         "F2",
         "bn -> conv",
-        "conv reads zeros beyond the border, where bn would have put its shift",
+        "conv reads zeros beyond the border, where bn would have put its shift; "
+        "up to 1 from the border the result would be wrong",
         "pad before it, or with the value that it makes of zero",
     ),
     transposed_border: (

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import re
 
+from repc.checkpoints.timm import TIMM_FASTVIT, TIMM_GHOSTNET, TIMM_REPVIT
+
+GHOSTNET_V3 = (
+    "GhostNetV3(8, [[[3, 8, 8, 0, 1]], [[3, 24, 12, 0, 2]], [[3, 36, 12, 0, 1]], [[5, 36, 20, 0.25, 2]], "
+    "[[5, 36, 20, 0.25, 1]]], 36, classes=10)"
+)
+
 CASES = {
     "repvgg_a_tiny": (
         "models.repvgg",
@@ -106,13 +113,39 @@ CASES = {
     "ghostnetv3_tiny": (
         "models.ghostnetv3",
         "image: f32[b, 3, 48, 80]",
-        "GhostNetV3(8, [[3, 8, 8, 0, 1], [3, 24, 12, 0, 2], [3, 36, 12, 0, 1], [5, 36, 20, 0.25, 2], "
-        "[5, 36, 20, 0.25, 1]], 36, classes=10)",
+        GHOSTNET_V3,
+    ),
+    "mpbn_lif": ("blocks.mpbn", "x: f32[4, b, 6, h, w]", "LIF()"),
+    "repvit_timm_tiny": (
+        "models.repvit",
+        "image: f32[b, 3, h, w]",
+        "RepViT([[3, 16, 1, 1], [3, 16, 0, 1], [3, 16, 0, 1], [3, 24, 0, 2], [3, 24, 1, 1], [3, 24, 0, 1], "
+        "[3, 32, 0, 2], [3, 32, 1, 1]], classes=10)",
+    ),
+    "fastvit_timm_tiny": (
+        "models.fastvit",
+        "image: f32[b, 3, h, w]",
+        "FastViT([1, 1, 2, 1], [8, 8, 16, 32], [3, 3, 3, 2], attention=true, classes=10)",
+    ),
+    "ghostnetv3_timm_tiny": (
+        "models.ghostnetv3",
+        "image: f32[b, 3, 48, 80]",
+        GHOSTNET_V3,
     ),
     "repmode_mode_task0": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
     "repmode_mode_task1": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
     "repmode_mode_final": ("blocks.repmode", "x: f32[b, 4, d, h, w], task: f32[b, 3]", "MoDEConv(2)"),
     "repmode_mixed_batch_defect": ("blocks.repmode", "x: f32[b, 3, d, h, w], task: f32[b, 3]", "MoDEConvBN(6)"),
+    "levit_timm_tiny": (
+        "models.levit",
+        "image: f32[b, 3, 96, 128]",
+        "LeViT([16, 24, 32], [1, 1, 1], [2, 3, 4], 8, classes=10)",
+    ),
+    "efficientvit_m_timm_tiny": (
+        "models.efficientvit_m",
+        "image: f32[b, 3, 112, 128]",
+        "EfficientViT([16, 24, 32], [1, 1, 1], [2, 2, 2], [4, 4, 4], [5, 3], key=[4, 4, 4], classes=10)",
+    ),
     "riformer_block": ("models.riformer", "x: f32[b, 8, h, w]", "RIFormerBlock(3, 0.1)"),
     "riformer_tiny": ("models.riformer", "image: f32[b, 3, h, w]", "RIFormer([1, 2, 1, 1], [8, 12, 16, 24], 4, 0.1)"),
 }
@@ -132,7 +165,16 @@ KEEP = {
     "repghost_module_bn_id": ("primary_conv",),
     "repghostnet_tiny": GHOST,
     "ghostnetv3_tiny": ("conv_stem", "bn1", "**.shortcut", "blocks.*.*.conv", "blocks.*.*.bn1", "**.short_conv"),
+    "ghostnetv3_timm_tiny": (
+        "conv_stem",
+        "bn1",
+        "**.shortcut",
+        "blocks.*.*.conv",
+        "blocks.*.*.bn1",
+        "**.short_conv",
+    ),
     "fastvit_tiny": ("**.convffn", "network.7.0.norm", "network.*.*.layer_scale*", "**.scale"),
+    "fastvit_timm_tiny": ("**.convffn", "network.7.0.norm", "network.*.*.layer_scale*", "**.scale"),
     "yolov6_qarepvgg_v2_block": ("bn",),
     "repmode_mode_task0": ("subsequent_layer",),
     "repmode_mode_task1": ("subsequent_layer",),
@@ -140,6 +182,8 @@ KEEP = {
     "unireplknet_tiny": ("norm", "downsample_layers", "**.gain"),
     "riformer_block": ("layer_scale_1", "layer_scale_2", "norm2"),
     "riformer_tiny": ("**.layer_scale_1", "**.layer_scale_2", "**.norm2"),
+    "levit_timm_tiny": ("logits", "**.attention_biases"),
+    "efficientvit_m_timm_tiny": ("**.residual", "**.attention_biases"),
     "repmlpnet_tiny": ("conv_embedding", "embeds", "**.prebn1", "**.prebn2", "**.ffn_block", "head_norm"),
 }
 """What the authors' conversion leaves alone."""
@@ -147,8 +191,18 @@ KEEP = {
 DYNAMIC = ("repmode_mixed_batch_defect",)
 """Where the task is a runtime input; the authors' conversion, which takes that of the first sample, is wrong."""
 
+CONVERTED = tuple(case for case in CASES if case not in (*DYNAMIC, "mpbn_lif"))
+"""What the authors' code converts rightly; that of MPBN has no conversion."""
+
 NAMES = {"routed_weight": "routed.weight"}
 """What the recorded conversion calls a tensor that has no name in the authors' state_dict."""
+
+LAYOUTS = {
+    "repvit_timm_tiny": TIMM_REPVIT,
+    "fastvit_timm_tiny": TIMM_FASTVIT,
+    "ghostnetv3_timm_tiny": TIMM_GHOSTNET,
+}
+"""Where a library has other keys than the authors."""
 
 BIND = {
     "repmode_mode_task0": "[1, 0, 0]",

@@ -9,12 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 import repc
+from repc.checkpoints import OFFICIAL
 from repc.evaluate import run
 from repc.evaluate.floating import TorchField
 from repc.ir.graph import Graph
 from repc.ops.norm import BatchNorm
 from tests.fixtures import structural
-from tests.specs.official import CASES, DYNAMIC, NAMES, spec
+from tests.specs.official import CASES, CONVERTED, DYNAMIC, LAYOUTS, NAMES, spec
 
 DOUBLE = TorchField(torch.float64)
 
@@ -45,6 +46,10 @@ def test_train_form(case: str, tmp_path: Path) -> None:
     """The official train checkpoint loads strictly, and the recorded output is reproduced in float64."""
     folder, model = structural(case), opened(case, tmp_path)
     state, io = load_file(folder / "train.safetensors"), load_file(folder / "io.safetensors")
+    if case in LAYOUTS:
+        found = model.parameters(state)
+        assert (found.layout, found.share) == (LAYOUTS[case].name, 1)
+        state = dict(found.values)
     net = model.module()
     net.load_state_dict(state, strict=True)
     with torch.no_grad():
@@ -68,7 +73,7 @@ def test_folded_form(case: str, target: str, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in DYNAMIC])
+@pytest.mark.parametrize("case", CONVERTED)
 def test_official_keys_and_values(case: str, tmp_path: Path) -> None:
     """Target `official` gives the keys and values of the official conversion."""
     folder, model = structural(case), opened(case, tmp_path)
@@ -76,6 +81,7 @@ def test_official_keys_and_values(case: str, tmp_path: Path) -> None:
     deploy = load_file(right if right.exists() else folder / "deploy.safetensors")
     deploy = {NAMES.get(key, key): value for key, value in deploy.items()}
     ours = model.fuse(folder / "train.safetensors", "official").state_dict()
+    ours = LAYOUTS.get(case, OFFICIAL).rename(ours)
     assert sorted(ours) == sorted(deploy)
     for key, theirs in deploy.items():
         assert ours[key].shape == theirs.shape, key

@@ -35,8 +35,9 @@ def remarks(found: Report) -> dict[str, Remark]:
 def test_an_ordinary_network_is_fine() -> None:
     found = remarks(report())
     assert all(remark.fine and not remark.remedy for remark in found.values())
-    assert list(found) == ["fp16", "variance", "int8"]
-    assert found["fp16"].text.startswith("max|K| grew ")
+    assert list(found) == ["fp16", "bf16", "variance", "int8"]
+    assert "; max|K| grew " in found["fp16"].text
+    assert found["bf16"].text.endswith("8 bits each")
     assert found["variance"].text.endswith("eps 1e-05")
 
 
@@ -63,7 +64,7 @@ def test_channels_of_very_different_ranges_are_named_with_a_remedy() -> None:
     assert "    int8     WARN   channel range ratio" in str(found)
     assert "remedy: quantise per channel" in str(found)
     assert "WARN" in found._repr_html_()
-    assert found.to_dict()["fragility"][2]["fine"] is False
+    assert found.to_dict()["fragility"][3]["fine"] is False
 
 
 def test_what_float16_cannot_hold_is_named() -> None:
@@ -72,3 +73,4 @@ def test_what_float16_cannot_hold_is_named() -> None:
     assert not half.fine
     assert " reaches " in half.text
     assert "bf16" in half.remedy
+    assert remarks(report(weight=torch.full((channels,), 1e6)))["bf16"].fine

@@ -19,7 +19,7 @@ NAME = "linear.bias"
 def check(stored: Tensor, exact: Tensor) -> Check:
     """The check of one tensor, as if the network had no other."""
     assert NAME in storage(FUSED).tensors
-    return check_weights(FUSED, {NAME: exact}, {"computed weights": {NAME: stored}})
+    return check_weights(FUSED, [(NAME, exact)], {"computed weights": {NAME: stored}})
 
 
 def distance(stored: Tensor, exact: Tensor) -> float:
@@ -86,5 +86,5 @@ def test_the_histogram_counts_every_element_once() -> None:
 def test_equal_tensors_of_several_holders_are_compared_once() -> None:
     exact = torch.ones(2, dtype=torch.float64)
     same, other = {NAME: torch.ones(2)}, {NAME: torch.tensor([1.0, 2.0])}
-    found = check_weights(FUSED, {NAME: exact}, {"a": same, "b": {NAME: torch.ones(2)}, "c": other, "d": {}})
+    found = check_weights(FUSED, [(NAME, exact)], {"a": same, "b": {NAME: torch.ones(2)}, "c": other, "d": {}})
     assert [figure.where for figure in found.figures] == [f"{NAME} in the a", f"{NAME} in the c"]

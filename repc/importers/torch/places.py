@@ -17,6 +17,7 @@ from repc.diagnostics import Source, Span
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)(?:\n\s+(?P<text>[^\n]+))?')
 _NOWHERE = "_empty_nn_module_stack"  # what torch writes where it made a call itself
 _TORCH = str(Path(torch.__file__).parent)
+_REPC = str(Path(__file__).parents[2])
 
 
 def module_path(meta: Mapping[str, Any]) -> str:
@@ -32,8 +33,13 @@ def module_classes(meta: Mapping[str, Any]) -> dict[str, str]:
 
 @lru_cache(maxsize=4096)
 def spans(trace: str) -> tuple[Span, ...]:
-    """The lines that a stack trace goes through, from the outermost on, apart from those of torch itself."""
+    """The lines of the network that a stack trace goes through, from the outermost on.
+
+    They come after those that led to the export, of which the last is one of repc, and between those of torch.
+    """
     frames = list(_FRAME.finditer(trace))
+    led = max((i for i, frame in enumerate(frames) if frame["file"].startswith(_REPC)), default=-1)
+    frames = frames[led + 1 :] or frames
     own = [frame for frame in frames if not frame["file"].startswith(_TORCH)] or frames[-1:]
     return tuple(_line(frame["file"], int(frame["line"]), frame["text"] or "") for frame in own)
 

@@ -20,11 +20,13 @@ from repc.passes.rules.fold_affine_forward import FoldAffineForward
 from repc.passes.rules.fold_homogeneous import FoldHomogeneous
 from repc.passes.rules.fold_norm_affine import FoldNormAffine
 from repc.passes.rules.fold_norm_forward import FoldNormForward
+from repc.passes.rules.fold_threshold import FoldThreshold
 from repc.passes.rules.hoist_movement import HoistMovement
 from repc.passes.rules.identity_as_conv import IdentityAsConv
 from repc.passes.rules.merge_affine import MergeAffine
 from repc.passes.rules.merge_movement import MergeMovement
 from repc.passes.rules.remove_identity import RemoveIdentity
+from repc.passes.rules.stack_hidden import StackHidden
 from repc.passes.rules.stack_siblings import StackSiblings
 from repc.passes.rules.sum_affine import SumAffine
 from repc.passes.rules.sum_parallel import SumParallel
@@ -37,9 +39,11 @@ RULES: tuple[Rule[Any], ...] = (
     FoldAffineForward(),
     FoldNormForward(),
     FoldHomogeneous(),
+    FoldThreshold(),
     SumParallel(),
     SumAffine(),
     StackSiblings(),
+    StackHidden(),
     ComposeLinear(),
     BorderMap(),
     ConvAsLinear(),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from repc.ir.expr import Expr
 from repc.ir.node import NodeId
 from repc.ir.trace import Refusal, Step
 from repc.ops.pool import AvgPool
 from repc.passes import legality
 from repc.passes.absorb import absorbed
+from repc.passes.borders import missing
 from repc.passes.branches import Chain
 from repc.passes.chains import chains
 from repc.passes.cost import running
@@ -50,7 +52,7 @@ class ComposeLinear(Rule[ChainMatch]):
         if work.linear(id) is None and not isinstance(work.graph[id].op, AvgPool):
             return None
         found = [ChainMatch(id, chain) for chain in chains(work, id) if _several(work, chain)]
-        return next((match for match in found if self.check(work, match) is None), found[0] if found else None)
+        return next((match for match in found if _allowed(work, match)), found[0] if found else None)
 
     def check(self, work: Workspace, match: ChainMatch) -> Refusal | None:
         chain, at = match.chain, match.subject
@@ -58,7 +60,7 @@ class ComposeLinear(Rule[ChainMatch]):
             edge = chain.row[::-1]
             inner, outer = (work.name(id) for id in edge[:2])
             reason, remedy = (text.format(outer=outer, inner=inner) for text in chain.fault[:2])
-            return work.refusal(self.id, edge, at, reason, remedy)
+            return work.refusal(self.id, edge, at, reason, remedy, _off(chain) if chain.fault.constant else None)
         return site_refusal(work, self.id, match)
 
     def rewrite(self, work: Workspace, match: ChainMatch) -> list[Step]:
@@ -74,12 +76,31 @@ class ComposeLinear(Rule[ChainMatch]):
 def site_refusal(work: Workspace, rule: str, match: ChainMatch) -> Refusal | None:
     """Why operators that are one map stay several: the cost, or a weight that is stored elsewhere too."""
     chain, at = match.chain, match.subject
-    edge, after = chain.row[::-1], running(chain.view)
-    if after.dearer(chain.cost, work.options.objective_at(work.graph[at].path)):
-        reason = f"{' and '.join(map(work.name, edge))} in one would cost {after.against(chain.cost)}"
+    edge = chain.row[::-1]
+    if _dearer(work, match):
+        cost = running(chain.view).against(chain.cost)
+        reason = f"{' and '.join(map(work.name, edge))} in one would cost {cost}"
         return work.refusal(rule, edge, at, reason, "set objective = operators to compose them anyway")
     shared = (legality.shared(work, rule, id, set(chain.nodes), edge, at) for id in chain.nodes)
     return next((refusal for refusal in shared if refusal is not None), None)
+
+
+def _off(chain: Chain) -> Expr | None:
+    """What the composition would be off by at the border, where the outermost operator pads once."""
+    outer, inner = replace(chain, links=chain.links[:-1]).whole(), chain.links[-1]
+    return None if inner.bias is None or outer.transposed else missing(outer, inner.bias)
+
+
+def _allowed(work: Workspace, match: ChainMatch) -> bool:
+    """Whether there is nothing to refuse; words are for one place, and this is asked of many."""
+    nodes = set(match.chain.nodes)
+    dear = match.chain.fault is not None or _dearer(work, match)
+    return not dear and all(work.sharer(id, nodes) is None for id in nodes)
+
+
+def _dearer(work: Workspace, match: ChainMatch) -> bool:
+    objective = work.options.objective_at(work.graph[match.subject].path)
+    return running(match.chain.view).dearer(match.chain.cost, objective)
 
 
 def _several(work: Workspace, chain: Chain) -> bool:

@@ -7,6 +7,7 @@ from repc.ir.operator import Operator
 from repc.ir.trace import Refusal, Step
 from repc.passes import legality, maps
 from repc.passes.absorb import Absorber, Parts, absorbed
+from repc.passes.borders import missing, reach
 from repc.passes.rule import Rule
 from repc.passes.rules.merge_affine import MergeAffine
 from repc.passes.trail import AffineMatch, End, downward
@@ -57,7 +58,8 @@ class FoldAffineForward(Rule[AffineMatch], Absorber):
             reason = f"{name} does not act on the input channels of {target}"
             return work.refusal(self.id, end.chain, at, reason, "permute the channels onto that axis")
         if view.shift is not None and not reads_everything(linear):
-            return work.refusal(self.id, end.chain, at, *_border(linear, name, target))
+            off = None if linear.transposed else missing(linear, view.shift)
+            return work.refusal(self.id, end.chain, at, *_border(linear, name, target), off)
         return None
 
     def taken(self, work: Workspace, end: End) -> tuple[Operator, Parts]:
@@ -143,4 +145,4 @@ def _border(linear: LinearView, name: str, target: str) -> tuple[str, str]:
         reason = f"not every output of {target} reads the shift of {name} through every tap"
         return reason, "shift after it, or only scale"
     reason = f"{target} reads zeros beyond the border, where {name} would have put its shift"
-    return reason, "pad before it, or with the value that it makes of zero"
+    return reason + reach(linear), "pad before it, or with the value that it makes of zero"

@@ -64,7 +64,7 @@ class StackSiblings(Rule[SiblingMatch]):
         base, *others = match.members
         node, concat, views = work.graph[base], work.graph[match.subject], [_linear(work, m) for m in match.members]
         op = views[0].operator(1, match.frame, next((view.mode for view in views if view.mode), None))
-        made = absorbed(work, base, others, op, {"weight": _weight(views, match.frame), "bias": _bias(views)})
+        made = absorbed(work, base, others, op, {"weight": _weight(views, match.frame), "bias": stacked_bias(views)})
         assert isinstance(concat.op, Concat)
         axis, shape = concat.op.axis, node.type.shape
         wide = (*shape[:axis], sum(view.out_channels for view in views), *shape[axis + 1 :])
@@ -130,7 +130,8 @@ def _weight(views: Sequence[LinearView], frame: Frame) -> Expr:
     return build.concat([embed(view.weight, view.frame, frame) for view in views], int(views[0].transposed))
 
 
-def _bias(views: Sequence[LinearView]) -> Expr | None:
+def stacked_bias(views: Sequence[LinearView]) -> Expr | None:
+    """The biases one after another, zeros for those that have none; None where none has one."""
     if all(view.bias is None for view in views):
         return None
     return build.concat([view.bias or build.fill((view.out_channels,), 0) for view in views], 0)
