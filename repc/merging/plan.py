@@ -62,23 +62,9 @@ def plan(
     told = {Path(folder): why for folder in adapters if (why := told_quantised(Path(folder)))}
     if told and base_precision is None:
         raise Failure([errors.quantised_base(folder, why) for folder, why in told.items()])
-    imported: list[AdapterImport] = []
-    first = TRAINED if base_precision == "trained" else BASE
-    for number, folder in enumerate(adapters):
-        base = imported[-1].name if imported else first
-        imported.append(read_peft(folder, base, label=f"adapter{number}", compat=compat))
-    _check_order(imported)
+    imported = _imported(adapters, TRAINED if base_precision == "trained" else BASE, compat)
     keys = [key for key in types if base_precision and key.removesuffix(".weight") in _modules(imported)]
     stored = _adapted(imported, types, quantised_text(quantised, BASE, keys) if base_precision == "trained" else "")
-    given: dict[str, Given] = {
-        path: tensor
-        for adapter in imported
-        for path, tensor in match(
-            adapter.checkpoint,
-            {path: stored.graph.parameters[path] for path in adapter.key_map.values()},
-            [adapter.layout],
-        ).values.items()
-    }
     names = ("adapter_config.json", "adapter_model.safetensors")
     files = tuple(Path(folder) / name for folder in adapters for name in names)
     notes = [note for adapter in imported for note in adapter.notes]
@@ -86,7 +72,7 @@ def plan(
     if keys:
         meant = f"what {quantised} leaves of the weights" if base_precision == "trained" else "the full weights"
         notes.append(f"merged into {meant}; the adapters were trained beside {quantised}")
-    return Plan(stored.weights, given, tuple(notes), files, None, beside)
+    return Plan(stored.weights, _given(imported, stored), tuple(notes), files, None, beside)
 
 
 def planning(
@@ -102,6 +88,29 @@ def planning(
         return plan(types, adapters, compat=compat, base_precision=base_precision, quantised=quantised)
 
     return planner
+
+
+def _imported(adapters: Sequence[str | Path], base: str, compat: bool) -> list[AdapterImport]:
+    """The adapters, each attached to the one before."""
+    imported: list[AdapterImport] = []
+    for number, folder in enumerate(adapters):
+        before = imported[-1].name if imported else base
+        imported.append(read_peft(folder, before, label=f"adapter{number}", compat=compat))
+    _check_order(imported)
+    return imported
+
+
+def _given(imported: Sequence[AdapterImport], stored: Stored) -> dict[str, Given]:
+    """The tensors of the adapters by their paths."""
+    return {
+        path: tensor
+        for adapter in imported
+        for path, tensor in match(
+            adapter.checkpoint,
+            {path: stored.graph.parameters[path] for path in adapter.key_map.values()},
+            [adapter.layout],
+        ).values.items()
+    }
 
 
 def _modules(imported: Sequence[AdapterImport]) -> set[str]:
