@@ -103,8 +103,8 @@ def read_into(path: Path, start: int, buffer: memoryview) -> None:
 def open_stored(path: str | Path) -> Stored:
     """The checkpoint at a path, by its headers.
 
-    Raises `Failure`: E601 to E608 as `read` does, E630 for a folder without weights that repc reads, E631 for an index
-    that its shards contradict.
+    Raises `Failure`: E601 to E608 as `read` does, E614 for packed tensors, E630 for a folder without weights that repc
+    reads, E631 for an index that its shards contradict.
     """
     path = Path(path)
     if path.is_dir():
@@ -114,11 +114,14 @@ def open_stored(path: str | Path) -> Stored:
         return Stored(path, {path.name: header}, dict.fromkeys(header.entries, path.name))
     checkpoint = read(path)
     tensors = dict(checkpoint)
+    strange = [f"{key}: {tensor.dtype}" for key, tensor in tensors.items() if not _is_plain(tensor)]
+    if strange:
+        raise Failure(errors.wrong_kinds(checkpoint.name, strange))
     entries: dict[str, Entry] = {}
     end = 0
     for key, tensor in tensors.items():
         start, end = end, end + tensor.numel() * tensor.itemsize
-        entries[key] = Entry(TYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), start, end)
+        entries[key] = Entry(TYPES[tensor.dtype], tuple(tensor.shape), start, end)
     return Stored(path, {path.name: Header(entries, {})}, dict.fromkeys(entries, path.name), tensors)
 
 
@@ -149,6 +152,10 @@ def read_header(path: Path) -> Header:
     if end != size:
         raise Failure(errors.damaged_file(path, end, f"its header speaks of {end} bytes"))
     return Header(entries, metadata)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.dtype in TYPES and tensor.layout is torch.strided and not tensor.is_quantized
 
 
 def _entry(entry: Mapping[str, Any], begin: int) -> Entry:

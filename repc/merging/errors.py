@@ -30,6 +30,11 @@ def already_there(path: Path) -> Diagnostic:
     return Diagnostic("E634", f"{path} exists already", help="give another path, or say --force to replace it")
 
 
+def in_use(path: Path) -> Diagnostic:
+    """Two merges write one result."""
+    return Diagnostic("E634", f"another merge is writing {path}", help="wait until it ends, or give another path")
+
+
 def onto_itself(path: Path) -> Diagnostic:
     """The result of a merge would replace what it is made from."""
     return Diagnostic("E634", f"{path} is, or has in it, what is merged", help="give another path")

@@ -63,12 +63,13 @@ def plan(
     if told and base_precision is None:
         raise Failure([errors.quantised_base(folder, why) for folder, why in told.items()])
     imported = _imported(adapters, TRAINED if base_precision == "trained" else BASE, compat)
-    keys = [key for key in types if base_precision and key.removesuffix(".weight") in _modules(imported)]
+    modules = _modules(imported) if base_precision else set[str]()
+    keys = [key for key in types if key.removesuffix(".weight") in modules]
     stored = _adapted(imported, types, quantised_text(quantised, BASE, keys) if base_precision == "trained" else "")
     names = ("adapter_config.json", "adapter_model.safetensors")
     files = tuple(Path(folder) / name for folder in adapters for name in names)
     notes = [note for adapter in imported for note in adapter.notes]
-    beside = quantised_weights(quantised, keys, types) if keys else {}
+    beside = quantised_weights(quantised, keys, types)
     if keys:
         meant = f"what {quantised} leaves of the weights" if base_precision == "trained" else "the full weights"
         notes.append(f"merged into {meant}; the adapters were trained beside {quantised}")

@@ -124,6 +124,10 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
     if found.quantised:
         apart = difference(found.quantised, operands)
         notes.append(f"the weights beside which the adapters were trained differ by {apart:.2%}: ‖Q(W) − W‖ / ‖W‖")
+    large = {key: one.cost for key, one in computed.items() if one.cost > MEMORY}
+    if large and options.memory is None:
+        key = max(large, key=lambda key: large[key])
+        notes.append(f"{len(large)} tensors do not go by rows: {key} takes up to {large[key] >> 20} MiB")
     plan = replace(found, weights=resolved.weights, notes=tuple(notes))
     return Job(base, plan, operands, computed, outputs(base, made, name), resolved.settings, options)
 
@@ -169,20 +173,21 @@ def _check_place(base: Stored, out: Path, force: bool) -> None:
 
 def _carry_out(job: Job, out: Path, digests: Digests, say: Say) -> MergeReport:
     inputs = {str(path): digest(path) for path in job.plan.files}  # few, and not behind the base's in the queue
-    staging = Staging(out, _identity(job, inputs))
     options = job.options
-    settings = Settings(options.threads or os.cpu_count() or 1, options.memory or MEMORY, options.every, options.hashed)
+    threads = max(1, options.threads or os.cpu_count() or 1)
+    settings = Settings(threads, options.memory or MEMORY, options.every, options.hashed)
     by_source = dict(zip(job.base.files, job.outputs, strict=True))
-    resumed = Stream(job.operands, job.computed, staging, digests, settings, say).write(by_source)
-    say("finishing", None)
-    names, _ = carried(job.base)
-    carry(job.base, names, job.settings, staging.folder)
-    write_index(job.base, job.outputs, staging.folder)
-    report = _report(job, out, staging.finished(), inputs, resumed)
-    manifest = {"repc": version("repc"), **report.to_dict()}
-    text = json.dumps(manifest, indent=1, ensure_ascii=False)
-    write_whole(staging.folder / manifest_name(out, job.base.is_folder), f"{text}\n".encode())
-    staging.publish(folder=job.base.is_folder)
+    with Staging(out, _identity(job, inputs)) as staging:
+        resumed = Stream(job.operands, job.computed, staging, digests, settings, say).write(by_source)
+        say("finishing", None)
+        names, _ = carried(job.base)
+        carry(job.base, names, job.settings, staging.folder)
+        write_index(job.base, job.outputs, staging.folder)
+        report = _report(job, out, staging.finished(), inputs, resumed)
+        manifest = {"repc": version("repc"), **report.to_dict()}
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
+        write_whole(staging.folder / manifest_name(out, job.base.is_folder), f"{text}\n".encode())
+        staging.publish(folder=job.base.is_folder)
     return report
 
 

@@ -12,14 +12,17 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
+from repc.diagnostics import Failure
 from repc.ir.files import write_whole
+from repc.merging import errors
 
-LEDGER = ".finished.json"
+LEDGER, LOCK = ".finished.json", ".lock"
 
 T = TypeVar("T")
 
@@ -65,13 +68,14 @@ class Staging:
         self.folder = out.parent / f".{out.name}.part"
         self._job = job
         self._lock = Lock()
-        self._finished: dict[str, Any] = {}
-        found = self._read()
-        if found is None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        else:
-            self._finished = found
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock_file = self._locked()
+        found = self._read()
+        self._finished: dict[str, Any] = found or {}
+        for file in self.folder.iterdir():  # a hidden one is what a write that was killed has left
+            if found is None or file.name.startswith("."):
+                if file.name not in (LEDGER, LOCK):
+                    file.unlink()
 
     def finished(self) -> dict[str, Mapping[str, Any]]:
         """What was recorded about the files of an earlier run; they have yet to be compared with their hashes."""
@@ -95,6 +99,7 @@ class Staging:
     def publish(self, *, folder: bool) -> None:
         """Put the result in its place at once; what was there before is dropped."""
         (self.folder / LEDGER).unlink(missing_ok=True)
+        (self.folder / LOCK).unlink(missing_ok=True)
         if not folder:
             # The file itself comes last: what stands beside it tells about it.
             for file in sorted(self.folder.iterdir(), key=lambda file: file.name == self.out.name):
@@ -106,6 +111,25 @@ class Staging:
             self.out.rename(old)
         self.folder.rename(self.out)
         shutil.rmtree(old, ignore_errors=True)
+
+    def __enter__(self) -> Staging:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock_file.close()
+
+    def _locked(self) -> BinaryIO:
+        """A lock that ends with the process, however it ends.
+
+        Raises `Failure` E634 where another process has it.
+        """
+        file = (self.folder / LOCK).open("wb")
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except OSError:
+            file.close()
+            raise Failure(errors.in_use(self.out)) from None
+        return file
 
     def _read(self) -> dict[str, Any] | None:
         try:

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from repc.diagnostics import Failure
-from repc.merging import merge
+from repc.merging import merge, run
+from repc.merging.staging import Staging
 from tests.merging.checkpoints import SHAPES, draw, sharded, write_folder, write_lora
 
 TIED = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}
@@ -187,3 +188,24 @@ LEVELS = torch.tensor(
         0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
     ]
 )  # fmt: skip
+
+
+def test_one_merge_at_a_time(tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    with Staging(tmp_path / "out", "another"):
+        assert codes(base, [lora], tmp_path / "out") == ["E634"]
+    merge(base, [lora], tmp_path / "out")
+
+
+def test_packed_tensors_of_a_torch_file(tmp_path: Path) -> None:
+    torch.save({"a.weight": draw(6, 4), "b": torch.eye(3).to_sparse()}, tmp_path / "base.pt")
+    lora = write_lora(tmp_path / "lora", {"a": (6, 4)})
+    assert codes(tmp_path / "base.pt", [lora], tmp_path / "o.safetensors") == ["E614"]
+
+
+def test_what_does_not_go_by_rows_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "MEMORY", 2000)
+    save_file({"q.weight": draw(32, 32)}, tmp_path / "base.safetensors")
+    lora = write_lora(tmp_path / "lora", {"q": (32, 32)}, init_lora_weights="pissa")
+    report = merge(tmp_path / "base.safetensors", [lora], tmp_path / "out.safetensors")
+    assert report.notes[-1].startswith("1 tensors do not go by rows: q.weight takes up to 0 MiB")
