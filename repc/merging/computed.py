@@ -73,6 +73,13 @@ class Computed:
         self._once: dict[Expr, Tensor] | None = None
         self._lock = Lock()
         self._left = self.tiles
+        self.cost = self._cost()
+
+    def _cost(self) -> int:
+        """The bytes that a tile needs at most: as if nothing were forgotten before its end."""
+        expr, leaves = self._forms[self._count]
+        once = [leaf.expr for leaf in leaves.values() if not isinstance(leaf.expr, Param)]
+        return sum(prod(part.type.concrete()) for part in walk([expr, *once])) * self._field.dtype.itemsize
 
     def place(self, index: int) -> tuple[int, int]:
         """The rows of a tile: the first, and that after the last."""
@@ -86,13 +93,6 @@ class Computed:
     def files(self) -> set[Path]:
         """The files that the expression reads."""
         return self._operands.files(part.path for part in walk([self._expr]) if isinstance(part, Param))
-
-    @property
-    def cost(self) -> int:
-        """The bytes that a tile needs at most: as if nothing were forgotten before its end."""
-        expr, leaves = self._forms[self._count]
-        once = [leaf.expr for leaf in leaves.values() if not isinstance(leaf.expr, Param)]
-        return sum(prod(part.type.concrete()) for part in walk([expr, *once])) * self._field.dtype.itemsize
 
     def tile(self, index: int) -> Tensor:
         """The exact values of a tile, in the type of the arithmetic.

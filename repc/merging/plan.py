@@ -69,7 +69,7 @@ def plan(
     names = ("adapter_config.json", "adapter_model.safetensors")
     files = tuple(Path(folder) / name for folder in adapters for name in names)
     notes = [note for adapter in imported for note in adapter.notes]
-    beside = quantised_weights(quantised, keys, types)
+    beside: Mapping[str, Expr] = quantised_weights(quantised, keys, types) if keys else {}
     if keys:
         meant = f"what {quantised} leaves of the weights" if base_precision == "trained" else "the full weights"
         notes.append(f"merged into {meant}; the adapters were trained beside {quantised}")

@@ -28,9 +28,12 @@ T = TypeVar("T")
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The SHA-256 of a file, in steps that are long enough for other threads to work in between."""
+    total, buffer = hashlib.sha256(), bytearray(1 << 20)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            total.update(memoryview(buffer)[:count])
+    return total.hexdigest()
 
 
 class Digests:
@@ -73,9 +76,8 @@ class Staging:
         found = self._read()
         self._finished: dict[str, Any] = found or {}
         for file in self.folder.iterdir():  # a hidden one is what a write that was killed has left
-            if found is None or file.name.startswith("."):
-                if file.name not in (LEDGER, LOCK):
-                    file.unlink()
+            if (found is None or file.name.startswith(".")) and file.name not in (LEDGER, LOCK):
+                file.unlink()
 
     def finished(self) -> dict[str, Mapping[str, Any]]:
         """What was recorded about the files of an earlier run; they have yet to be compared with their hashes."""

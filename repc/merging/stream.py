@@ -172,8 +172,8 @@ class Stream:
             new = exact.to(computed.stored)
             first, _ = computed.place(index)
             data = raw(new)
-            rows = entry.shape[0] if entry.shape else 1
-            write_at(shard.path, entry.start + first * ((entry.stop - entry.start) // max(1, rows)), data.data)
+            row = (entry.stop - entry.start) // max(1, entry.shape[0]) if entry.shape else 0
+            write_at(shard.path, entry.start + first * row, data.data)
             if index % self._settings.every == 0 and computed.has_base:
                 shard.losses[key, index] = computed.measure(index, exact, new)
         return data.nbytes
