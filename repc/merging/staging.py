@@ -55,6 +55,14 @@ class Digests:
             self._known[path] = self._threads.submit(digest, path)
         return self._known[path]
 
+    def now(self, path: Path) -> str:
+        """The same inside a task of one's own, which must not wait for what is queued behind it."""
+        known = self._known.get(path)
+        if known is None or known.cancel():
+            known = self._known[path] = Future[str]()
+            known.set_result(digest(path))
+        return known.result()
+
     def submit(self, task: Callable[[], T]) -> Future[T]:
         """Further work on files, after what was asked for before."""
         return self._threads.submit(task)

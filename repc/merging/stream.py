@@ -144,9 +144,6 @@ class Stream:
         """The tasks of a file, in the order of its bytes."""
         path = self._staging.file(output.name, output.header, output.size)
         shard = Shard(output, source, path)
-        if self._settings.hashed:
-            for read in self._reads(source, output):
-                self._digests.of(read)
         tasks: list[Callable[[Shard], int]] = []
         for key, entry in output.entries.items():
             if key in self._computed:
@@ -195,7 +192,7 @@ class Stream:
         losses = {key: asdict(loss) for key, loss in shard.measured().items()}
         own, inputs = None, dict[str, str]()
         if self._settings.hashed:
-            inputs = {str(path): self._digests.of(path).result() for path in self._reads(shard.source, shard.output)}
+            inputs = {str(path): self._digests.now(path) for path in self._reads(shard.source, shard.output)}
             own = digest(shard.path)
         record = {"sha256": own, "inputs": inputs, "losses": losses}
         self._staging.finish(shard.output.name, record)
