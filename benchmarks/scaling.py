@@ -69,12 +69,12 @@ def wide(operators: int) -> Net:
 
 
 def parallel(operators: int) -> Net:
-    """Convolutions of one value that are outputs of their own."""
+    """Convolutions of one value, each with a norm and a relu, side by side."""
     net = Net()
     x = net.input(1, 2, 5, 5)
     branches = range(operators // 3)
     ends = (net.relu(net.batch_norm(net.conv(x, f"{i}", 2), f"{i}.bn"), f"{i}.act") for i in branches)
-    return net.output(*ends)
+    return net.output(net.node(Concat(1), "cat", **{str(i): part for i, part in enumerate(ends)}))
 
 
 def stacked(operators: int) -> Net:
@@ -107,7 +107,7 @@ def residual(operators: int) -> Net:
 
 
 def nested(operators: int) -> Net:
-    """Residual branches inside each other, as a fractal, with nothing but linear operators: one in the end."""
+    """Residual branches inside each other, all linear, which are one."""
     net, number = Net(), count()
 
     def branch(x: int, left: int) -> int:

@@ -94,7 +94,8 @@ def expand(
     found = _values(growth, values, seed)
     graph = growth.graph
     graph.parameters = {path: _stored(parameter) for path, parameter in graph.parameters.items()}
-    own = replace(fused.model.own or Imported(graph, found), graph=graph, parameters=found)
+    own = fused.model.own or Imported(graph, found)
+    own = replace(own, graph=graph, parameters=found, constants=own.constants & graph.parameters.keys())
     model = replace(fused.model, graph=graph, targets={}, adapter=None, own=own)
     steps = tuple(Step("expand", "", (), "", facts=(fact,)) for fact in growth.facts)
     return Expanded(model, sites, tuple(left), start, growth.over_the_start(), steps)
@@ -108,11 +109,11 @@ def _start(fused: Fused) -> tuple[Graph, dict[str, Tensor], Growth]:
         if not isinstance(graph[id].op, Sum):  # what branches were called is the operator's own path by now
             graph.replace(id, replace(graph[id], named=False))
     given, graph.parameters = fused.graph.parameters, {}
-    for name, param in parameters(expr for id in graph.order() for expr in graph[id].weights.values()).items():
-        origin = next(graph[id].origin[0] for id in graph if param in graph[id].weights.values())
-        zeros = build.fill(param.type.concrete(), 0)
-        fresh = Parameter(name, param.type, zeros, buffer=False, trainable=True, span=origin)
-        graph.parameters[name] = given.get(name, fresh)
+    for id in graph.order():
+        for name, param in parameters(graph[id].weights.values()).items():
+            zeros, known = build.fill(param.type.concrete(), 0), given.get(name)
+            fresh = Parameter(name, param.type, zeros, buffer=False, trainable=True, span=graph[id].origin[0])
+            graph.parameters[name] = known if known is not None and known.type == param.type else fresh
     for path, parameter in given.items():
         # What nothing reads, a count of batches, belongs to a norm that is left as it was.
         if path not in graph.parameters and f"{path.rpartition('.')[0]}.running_mean" in graph.parameters:

@@ -19,7 +19,11 @@ block Block<co>(x: [b, ci, h, w]) =
   sum as fused { wide: x >> conv: Conv(co, 3, pad=1) >> bn: BatchNorm() | point: x >> Conv(co, 1) } >> GELU()
 
 model Net(x: f32[b, 4, h, w]) =
-  x >> norm: BatchNorm() >> body: repeat 3 { Block(4) } >> row: Conv(4, [1, 5], groups=4) >> column: Conv(4, [5, 1], groups=4)
+  x
+    >> norm: BatchNorm()
+    >> body: repeat 3 { Block(4) }
+    >> row: Conv(4, [1, 5], groups=4)
+    >> column: Conv(4, [5, 1], groups=4)
 
 target few = onnx of Net { objective = operators }
 target one = onnx of Net { at column { objective = operators } }

@@ -19,7 +19,6 @@ from repc.passes.parallel import Kernel
 from repc.passes.rules import (
     conv_as_linear,
     fold_norm_forward,
-    fold_threshold,
     hoist_movement,
     stack_hidden,
     sum_affine,
@@ -305,5 +304,8 @@ def columns_reversed(branches: Any) -> Expr:
     return RIGHT_READ(branches[::-1])
 
 
+def always_positive(scale: Expr) -> Expr:
+    return build.fill(scale.type.concrete(), 1)
+
+
 RIGHT_READ = stack_hidden._columns
-SAME_WAY = {name: name for name in fold_threshold.MIRRORED}

@@ -13,7 +13,7 @@ import pytest
 
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
-from repc.ops import AvgPool, Concat, LayerNorm, Permute
+from repc.ops import AvgPool, Binary, Cast, Concat, LayerNorm, Permute
 from repc.passes import catalogue
 from repc.verify import certify
 from tests.passes.build import EPS, EXACT, Net, folded
@@ -124,6 +124,20 @@ def f16(net: Net, rank: int, transposed: bool) -> int:
     return net.conv(y, "b", 2, (3,) * rank, padding=1)
 
 
+def f17(net: Net, rank: int, transposed: bool) -> int:
+    y = net.batch_norm(net.relu(image(net, rank)), "bn")
+    fired = net.node(Binary("greater"), "fire", a=y, b=net.param("threshold", 4, *[1] * rank))
+    return net.node(Cast("f32"), x=fired)
+
+
+def f18(net: Net, rank: int, transposed: bool) -> int:
+    x = image(net, rank)
+    make = net.conv_transpose if transposed else net.conv
+    hidden = (make(x, f"{i}.up", 3 + i, KERNEL[:rank], stride=2) for i in range(2))
+    ends = [make(net.relu(y), f"{i}.down", 4, KERNEL[:rank]) for i, y in enumerate(hidden)]
+    return net.sum(*ends, weights=[Fraction(2), Fraction(-3)])
+
+
 EITHER, PLAIN = (False, True), (False,)
 TABLE: dict[str, tuple[Build, Sequence[bool], dict[str, object]]] = {
     "F1": (f1, EITHER, {}),
@@ -139,6 +153,8 @@ TABLE: dict[str, tuple[Build, Sequence[bool], dict[str, object]]] = {
     "F13": (f13, EITHER, {}),
     "F14": (f14, EITHER, {}),
     "F16": (f16, PLAIN, {"border_maps": True, "objective": "operators"}),
+    "F17": (f17, PLAIN, {}),
+    "F18": (f18, EITHER, {}),
 }
 """Rule → a network on which it applies, whether transposed, and options.  No convolution takes part in the others."""
 OTHERS = {"F10", "N1", "N2", "N3", "N4", "N5", "N6"}

@@ -9,6 +9,7 @@ from repc.ir.expr import Expr, apply
 from repc.ir.node import Node, NodeId
 from repc.ir.trace import Refusal, Step
 from repc.ops import build
+from repc.ops.arithmetic import Affine, Multiply
 from repc.ops.binary import Binary, Where
 from repc.passes import legality
 from repc.passes.rule import Rule, origins
@@ -35,15 +36,14 @@ class ThresholdMatch:
 
 
 class FoldThreshold(Rule[ThresholdMatch]):
-    """Fold a scale and a shift into the constant that their result is compared with.
+    """Fold a shift and the size of a scale into the constant that their result is compared with.
 
-    Identity: ``s·x + t > c`` is ``x > (c − t) / s`` where s > 0, ``x < (c − t) / s`` where s < 0, and the constant
-    ``t > c`` where s = 0, channel by channel; the other comparisons alike.
+    Identity: ``s·x + t > c`` is ``sign(s)·x > (c − t) / |s|``, and ``0·x > c − t`` where s = 0, channel by channel; the
+    other comparisons alike.  The signs that are left fold into what makes x.
 
-    Precondition: the constant is one value, or one for each channel; nothing else reads the map's result.
+    Precondition: there is a shift; the constant is one value, or one for each channel; nothing else reads the result.
 
-    Trap: a negative scale turns the comparison around, so that it is made both ways: at the threshold itself, not being
-    greater is not the same as being less.
+    Trap: a negative scale turns the comparison around, and one of zero makes it a constant.
 
     Source: Guo et al. 2023 (MPBN), arXiv:2308.08359, which states it for positive scales.
     """
@@ -56,7 +56,7 @@ class FoldThreshold(Rule[ThresholdMatch]):
             return None
         (source,), ((operand, threshold),) = node.inputs, node.weights.items()
         view = work.affine(source)
-        if view is None or view.identity or node.type.shape != work.graph[source].type.shape:
+        if view is None or view.shift is None or node.type.shape != work.graph[source].type.shape:
             return None
         shape = threshold.type.concrete()
         along = [i - len(shape) + node.type.rank for i, size in enumerate(shape) if size != 1]
@@ -72,44 +72,46 @@ class FoldThreshold(Rule[ThresholdMatch]):
         )
 
     def rewrite(self, work: Workspace, match: ThresholdMatch) -> list[Step]:
-        node = work.graph[match.comparison]
-        node = replace(node, origin=origins(work.graph, (match.comparison, match.subject)))
-        scale, shift = (_spread(part, match, node) for part in (match.view.scale, match.view.shift))
-        left = match.threshold if shift is None else build.sub(match.threshold, shift)
-        compared = _compared(match, node, left) if scale is None else _directed(work, match, node, scale, left)
+        node, view = work.graph[match.comparison], match.view
+        assert view.shift is not None
+        threshold, source = build.sub(match.threshold, _spread(view.shift, match, node)), view.source
+        if view.scale is not None:
+            scale, zero = _spread(view.scale, match, node), build.fill((), 0)
+            size = apply(Where(), condition=_truth("equal", scale, zero), a=build.fill((), 1), b=_size(scale))
+            threshold, source = build.div(threshold, size), _signed(work, match, _sign(view.scale))
         step = Step(self.id, node.path, (work.name(match.subject),), "into the threshold", origin=node.origin)
+        origin = origins(work.graph, (match.comparison, match.subject))
+        compared = replace(node, op=Binary(match.function), inputs=(source,), weights={"b": threshold}, origin=origin)
         work.replace(match.comparison, compared)
         return [step]
 
 
-def _compared(match: ThresholdMatch, node: Node, threshold: Expr, turned: bool = False) -> Node:
-    """The comparison of the map's source."""
-    op = Binary(MIRRORED[match.function] if turned else match.function)
-    return replace(node, op=op, inputs=(match.view.source,), weights={"b": threshold})
+def _signed(work: Workspace, match: ThresholdMatch, sign: Expr) -> NodeId:
+    """The map's source times a sign, in the place of the map."""
+    subject, axis = work.graph[match.subject], match.view.axis
+    op, operand = (Multiply(), "b") if axis is None else (Affine(axis), "weight")
+    node = replace(subject, op=op, inputs=(match.view.source,), weights={operand: sign}, named=False)
+    return work.add(node)
 
 
-def _directed(work: Workspace, match: ThresholdMatch, node: Node, scale: Expr, left: Expr) -> Node:
-    """``scale·x > left``: one way or the other by the sign of the scale; of zero it says always the same."""
+def _sign(scale: Expr) -> Expr:
+    """1, −1 or 0 by comparisons, which a proof takes for signs."""
     zero, one = build.fill((), 0), build.fill((), 1)
-    constant = _truth("equal", scale, zero)
-    threshold = build.div(left, apply(Where(), condition=constant, a=one, b=scale))
-    ways: list[NodeId] = []
-    for turned, sign in ((False, "greater"), (True, "less")):
-        compared = work.add(_compared(match, node, threshold, turned))
-        masked = replace(node, op=Binary("logical_and"), inputs=(compared,), weights={"b": _truth(sign, scale, zero)})
-        ways.append(work.add(masked))
-    either = work.add(replace(node, op=Binary("logical_or"), inputs=tuple(ways), weights={}))
-    always = _truth("logical_and", constant, _truth(match.function, zero, left))
-    return replace(node, op=Binary("logical_or"), inputs=(either,), weights={"b": always})
+    below = apply(Where(), condition=_truth("less", scale, zero), a=build.fill((), -1), b=zero)
+    return apply(Where(), condition=_truth("greater", scale, zero), a=one, b=below)
+
+
+def _size(scale: Expr) -> Expr:
+    return build.mul(scale, _sign(scale))
 
 
 def _truth(function: str, a: Expr, b: Expr) -> Expr:
     return apply(Binary(function), a=a, b=b)
 
 
-def _spread(part: Expr | None, match: ThresholdMatch, node: Node) -> Expr | None:
+def _spread(part: Expr, match: ThresholdMatch, node: Node) -> Expr:
     """A part of the map with the rank of the result, so that it broadcasts along its axis."""
-    if part is None or not part.type.shape:
+    if not part.type.shape:
         return part
     assert match.view.axis is not None
     return build.along(part, match.view.axis, node.type.rank)

@@ -73,7 +73,8 @@ class StackHidden(Rule[HiddenMatch]):
         inner, act, outer = first.nodes
         views = [branch.inner for branch in branches]
         others = [branch.nodes for branch in branches[1:]]
-        rows = {"weight": build.concat([view.weight for view in views], 0), "bias": stacked_bias(views)}
+        weight = build.concat([view.weight for view in views], int(first.inner.transposed))
+        rows = {"weight": weight, "bias": stacked_bias(views)}
         made = absorbed(work, inner, [nodes[0] for nodes in others], first.inner.op, rows)
         axis, shape = first.inner.channel_axis, made.type.shape
         wide = TensorType((*shape[:axis], sum(v.out_channels for v in views), *shape[axis + 1 :]), made.type.dtype)
@@ -95,7 +96,7 @@ def _branch(work: Workspace, sum_id: NodeId, coefficient: Fraction, source: Node
         return None
     act, (before,) = outer.source, work.graph[outer.source].inputs
     inner = work.linear(before)
-    if inner is None or any(view.groups != 1 or view.transposed for view in (inner, outer)):
+    if inner is None or any(view.groups != 1 for view in (inner, outer)):
         return None
     nodes, readers = (before, act, source), (act, source, sum_id)
     free = all(work.graph.sole_user(id) == reader for id, reader in zip(nodes, readers, strict=True))
@@ -111,7 +112,8 @@ def _kind(work: Workspace, branch: Branch) -> object:
 
 
 def _columns(branches: Sequence[Branch]) -> Expr:
-    return build.concat([build.scale(branch.outer.weight, branch.coefficient) for branch in branches], 1)
+    axis = int(not branches[0].outer.transposed)
+    return build.concat([build.scale(branch.outer.weight, branch.coefficient) for branch in branches], axis)
 
 
 def _bias(branches: Sequence[Branch]) -> Expr | None:
