@@ -13,6 +13,7 @@ from repc.ops import (
     Affine,
     AvgPool,
     BatchNorm,
+    Binary,
     Cast,
     Concat,
     Conv,
@@ -38,6 +39,7 @@ from repc.ops import (
     Take,
     Upsample,
 )
+from repc.ops.binary import BINARY
 
 MULTILINEAR = (
     *(Conv, ConvTranspose, Linear, MatMul, Einsum, Multiply, Divide, Affine, CumSum),
@@ -66,7 +68,8 @@ def _step(op: Operator, operands: Mapping[str, int]) -> int:
     """The degree after an operator.
 
     The value of a table is a variable of its own, and what it is a table of counts too, since two that should differ
-    may meet.  Apart from sums and products, no operator multiplies its operands more than three times.
+    may meet; so it is with comparisons.  Apart from sums and products, no operator multiplies its operands more than
+    three times.
     """
     total = sum(operands.values(), start=0)
     if isinstance(op, (Sum, Concat)):
@@ -74,5 +77,7 @@ def _step(op: Operator, operands: Mapping[str, int]) -> int:
     if isinstance(op, MULTILINEAR):
         return max(total, 1)
     if isinstance(op, BatchNorm) and "running_var" in operands:
+        return total + 1
+    if isinstance(op, Binary) and "bool" in BINARY[op.function]:
         return total + 1
     return 3 * total + 1

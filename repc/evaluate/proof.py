@@ -32,7 +32,8 @@ from repc.ir.expr import Expr, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.trace import Fact
-from repc.ir.types import TensorType
+from repc.ir.types import REAL, TensorType
+from repc.ops.binary import BINARY, Binary
 
 CHANCE = 1e-9
 SIGNED = 40  # a wrong sign passes every second trial
@@ -44,7 +45,8 @@ class Verdict:
     """Whether both graphs compute the value of a node alike, at which free sizes it was tried, and how sure that is.
 
     `reason` says how they differ and is empty where they are equal.  `local` is true where one tile shows all sizes:
-    no operator in between looks at the whole of a free axis.  `facts` counts what had to be known of the weights.
+    no operator in between looks at the whole of a free axis.  `facts` counts what had to be known of the weights; it is
+    `signed` where the sign of a value matters, for one of them or in a comparison.
     """
 
     result: NodeId
@@ -54,6 +56,7 @@ class Verdict:
     degree: int
     trials: int
     facts: int = 0
+    signed: bool = False
 
     @property
     def equal(self) -> bool:
@@ -63,7 +66,7 @@ class Verdict:
     def miss(self) -> float:
         """A bound on the probability that unequal sides seem equal."""
         by_chance = (self.degree / P) ** self.trials
-        return max(by_chance, 0.5**self.trials) if self.facts else by_chance
+        return max(by_chance, 0.5**self.trials) if self.signed else by_chance
 
 
 def prove(
@@ -135,14 +138,15 @@ class _Sides:
         train, fused, segment = self._train, self._fused, self._segment
         local = is_local(train, segment.train) and is_local(fused, segment.fused)
         most = max(degree(train, segment.train), degree(fused, segment.fused))
-        trials = SIGNED if self._facts else max(2, ceil(log(CHANCE) / log(most / P)))
+        signed = bool(self._facts) or _compares(train, segment.train) or _compares(fused, segment.fused)
+        trials = SIGNED if signed else max(2, ceil(log(CHANCE) / log(most / P)))
         sizes: dict[str, int] = {}
         for trial in range(trials):
             sizes = tile(train, fused, segment, trial)
             reason = self._difference(sizes, f"{seed} {trial}")
             if reason:
-                return Verdict(segment.result, reason, sizes, local, most, trial + 1, len(self._facts))
-        return Verdict(segment.result, "", sizes, local, most, trials, len(self._facts))
+                return Verdict(segment.result, reason, sizes, local, most, trial + 1, len(self._facts), signed)
+        return Verdict(segment.result, "", sizes, local, most, trials, len(self._facts), signed)
 
     def _difference(self, sizes: Mapping[str, int], seed: str) -> str:
         """How the sides differ at one random point; empty where they do not."""
@@ -208,6 +212,12 @@ def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
         if all(place is not None for place, _ in told):
             drawn[path] = changed.reshape(drawn[path].shape)
             return
+
+
+def _compares(graph: Graph, nodes: Iterable[NodeId]) -> bool:
+    """Whether a node looks at the sign of a difference of values."""
+    of_values = (id for id in nodes if any(graph[source].type.dtype in REAL for source in graph[id].inputs))
+    return any(isinstance(op, Binary) and BINARY[op.function][1] == "bool" for op in (graph[id].op for id in of_values))
 
 
 def _weights(graph: Graph, nodes: Iterable[NodeId]) -> list[Expr]:

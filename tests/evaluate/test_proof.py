@@ -21,6 +21,7 @@ from repc.ir.types import TensorType
 from repc.ops import (
     AdaptiveAvgPool,
     Affine,
+    Binary,
     Concat,
     Conv,
     Divide,
@@ -113,6 +114,23 @@ def test_a_dropped_eps_is_refuted() -> None:
     for net, scale in zip(graphs, scales, strict=True):
         net.output(net.add(Affine(1), 0, weight=scale))
     (verdict,) = verdicts(*graphs)
+    assert not verdict.equal
+
+
+def test_a_comparison_is_tried_as_often_as_a_sign() -> None:
+    """One element alone shows a comparison that is turned around in every second trial only."""
+    scale, threshold = param("s", 1), param("t", 1)
+    graphs = Network(), Network()
+    for net in graphs:
+        net.input("x", 1)
+    train, wrong = graphs
+    scaled = train.add(Affine(0), 0, weight=scale)
+    train.output(train.add(Binary("greater"), scaled, b=threshold))
+    wrong.output(wrong.add(Binary("greater"), 0, b=build.div(threshold, scale)))
+    (verdict,) = verdicts(train, train)
+    assert (verdict.equal, verdict.trials) == (True, SIGNED)
+    assert 1e-13 < verdict.miss < 1e-9
+    (verdict,) = verdicts(train, wrong)
     assert not verdict.equal
 
 

@@ -103,3 +103,19 @@ def test_verifies(case: str, tmp_path: Path) -> None:
     fused = opened(case, tmp_path).fuse(structural(case) / "train.safetensors", "deploy")
     report = fused.verify()
     assert report, str(report)
+
+
+@pytest.mark.parametrize(("sample", "task"), [(0, 0), (1, 1)])
+def test_a_bound_task_is_that_of_every_sample(sample: int, task: int, tmp_path: Path) -> None:
+    """The authors' code takes the task of the first sample for all; here a batch of two tasks is two artifacts."""
+    (case,) = DYNAMIC
+    folder = structural(case)
+    io = load_file(folder / "io.safetensors")
+    assert io["task"].argmax(1).tolist() == [0, 1]
+    model = opened(case, tmp_path).bound({"task": task})
+    fused = model.fuse(folder / "train.safetensors", dtype="f64")
+    assert fused.counts() == {"Conv": 1, "Relu": 1}
+    with torch.no_grad():
+        out = fused.module()(io["input"].double())
+    assert relative(out[sample], io["output"][sample]) < 1e-11
+    assert relative(out[1 - sample], io["output"][1 - sample]) > 0.1
