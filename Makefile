@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint types contracts fmt bench norms lift mutants micrographs scaling fuzz clean
+.PHONY: help demo test quick lint types contracts fmt bench adapters norms lift zoo merging mutants micrographs scaling fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -50,6 +50,14 @@ lift: $(READY) ## models of timm as specs, and whether they are the same network
 adapters: $(READY) ## merged adapters against PEFT: lines of spec, error, time, memory
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.adapters
+
+zoo: $(READY) ## models of timm folded without a spec, against timm's conversions; goes on where it was stopped
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.zoo
+
+merging: $(READY) ## a LoRA merged into a 2 GB checkpoint, against copying it and against PEFT
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.merge
 
 mutants: $(READY) ## wrong folds, and which checks refute them; N right folds
 	$(BIN)/python -m benchmarks.mutants $(N) $(SEED)

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 import repc
+from benchmarks.models import images, randomised, timm_models
 from benchmarks.readme import write_section
-from benchmarks.run import timm_models
 from repc.cli import main as repc_command
 
 MODELS = (
@@ -43,9 +43,8 @@ def main() -> None:
 
 def lifted(name: str, model: nn.Module, folder: Path) -> str:
     """The row of a model; its keys, and the layout, are asserted on the way."""
-    size = getattr(model, "default_cfg")["input_size"]  # noqa: B009 - a module has no such attribute for a type checker
-    x = torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
-    spec = repc.lift(randomised(model), (x,))
+    x = images(model)
+    spec = repc.lift(randomised(model, x), (x,))
     path = folder / f"{name}.rep"
     path.write_text(spec.text, encoding="utf-8")
     assert repc_command(["fmt", "--check", "-q", str(path)]) == 0
@@ -55,18 +54,6 @@ def lifted(name: str, model: nn.Module, folder: Path) -> str:
     again.load_state_dict({**state, **constants}, strict=True)
     counts = (spec.lines, spec.blocks, spec.repeats, spec.opaque, len(spec.graph), len(constants))
     return ROW.format(name, *counts, f"{difference(model, again, x):.1e}")
-
-
-def randomised(model: nn.Module) -> nn.Module:
-    """Statistics and scales that are no defaults, γ negative and zero among them."""
-    generator = torch.Generator().manual_seed(1)
-    for key, tensor in model.state_dict().items():
-        if tensor.is_floating_point():
-            noise = torch.randn(tensor.shape, generator=generator)
-            tensor.copy_(noise.abs() + 0.1 if key.endswith("running_var") else tensor + 0.1 * noise)
-            if key.endswith("weight") and tensor.dim() == 1:
-                tensor[:2] = torch.tensor([-0.7, 0.0])
-    return model.eval()
 
 
 @torch.no_grad()

@@ -11,8 +11,8 @@ from importlib import import_module
 from torch import nn
 
 import repc
+from benchmarks.models import timm_models
 from benchmarks.readme import write_section
-from benchmarks.run import timm_models
 from repc.ir.graph import Graph
 from repc.ops import BatchNorm
 

@@ -18,9 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -29,6 +27,7 @@ import torch
 from torch import nn
 
 import repc
+from benchmarks.models import images, randomised, timm_models, usual_way
 from benchmarks.readme import write_section
 
 HERE = Path(__file__).parent
@@ -55,52 +54,19 @@ class Row:
 def main() -> None:
     warnings.filterwarnings("ignore")
     create = timm_models()
-    rows = [compare(label, create(name), spec) for label, (name, spec) in MODELS.items()]
+    rows: list[Row] = []
+    for label, (name, spec) in MODELS.items():
+        model = create(name)
+        rows.append(compare(label, randomised(model, images(model)), spec))
     text = report(rows, scaling(), startup())
     write_section("bench", text)
     print(text)
 
 
-def timm_models() -> Callable[[str], nn.Module]:
-    """timm's factory.  It imports torchvision, whose CPU operators are missing here: their schemas are enough."""
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    timm: Any = import_module("timm")
-
-    def create(name: str) -> nn.Module:
-        torch.manual_seed(0)
-        model = timm.create_model(name, pretrained=False).eval()
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.normal_(module.weight, 0.0, 0.8)
-                nn.init.normal_(module.bias, 0.0, 0.3)
-                statistics_of: Any = module
-                nn.init.normal_(statistics_of.running_mean, 0.0, 0.3)
-                nn.init.uniform_(statistics_of.running_var, 0.3, 2.0)
-        return model
-
-    return create
-
-
 def compare(label: str, model: nn.Module, spec: str) -> Row:
-    reparameterize_model = import_module("timm.utils.model").reparameterize_model
     with tempfile.TemporaryDirectory() as folder:
         weights, ours, theirs = (Path(folder) / name for name in ("model.pth", "ours.onnx", "theirs.onnx"))
         torch.save(model.state_dict(), weights)
-
-        def usual() -> None:
-            converted = reparameterize_model(model)
-            torch.onnx.export(
-                converted,
-                (torch.randn(2, 3, 224, 224),),
-                theirs,
-                dynamo=True,
-                opset_version=18,
-                verbose=False,
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-                external_data=False,
-            )
 
         def repc_alone() -> None:
             repc.load(spec).fuse(weights).save_onnx(ours)
@@ -110,7 +76,7 @@ def compare(label: str, model: nn.Module, spec: str) -> Row:
             fused.save_onnx(ours)
             assert fused.verify(), label
 
-        times = alternate([usual, repc_alone, repc_verified], ROUNDS)
+        times = alternate([partial(usual_way, model, theirs), repc_alone, repc_verified], ROUNDS)
         compile = ratios(times[1], times[0])
         verified = ratios(times[2], times[0])
         return Row(label, compile, verified, latency(ours, theirs), operators(ours, theirs))

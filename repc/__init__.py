@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     __version__: str
     from repc.diagnostics import Diagnostic, Failure
     from repc.driver import Fused, Model, load
+    from repc.merging import MergeReport, merge
     from repc.modules import FoldReport, block, fold, lift
     from repc.verify import Report, compare
 
@@ -26,6 +27,7 @@ __all__ = [
     "Failure",
     "FoldReport",
     "Fused",
+    "MergeReport",
     "Model",
     "Report",
     "block",
@@ -33,6 +35,7 @@ __all__ = [
     "fold",
     "lift",
     "load",
+    "merge",
 ]
 
 _HOMES = {
@@ -40,6 +43,7 @@ _HOMES = {
     "Failure": ("repc.diagnostics", "Failure"),
     "FoldReport": ("repc.modules", "FoldReport"),
     "Fused": ("repc.driver", "Fused"),
+    "MergeReport": ("repc.merging", "MergeReport"),
     "Model": ("repc.driver", "Model"),
     "Report": ("repc.verify", "Report"),
     "block": ("repc.modules", "block"),
@@ -47,6 +51,7 @@ _HOMES = {
     "fold": ("repc.modules", "fold"),
     "lift": ("repc.modules", "lift"),
     "load": ("repc.driver", "load"),
+    "merge": ("repc.merging", "merge"),
 }
 
 

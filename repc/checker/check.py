@@ -25,7 +25,7 @@ from repc.evaluate.floating import TorchField
 from repc.evaluate.initial import initial_values
 from repc.evaluate.proof import prove
 from repc.evaluate.raw import digest
-from repc.evaluate.rounding import LIMIT, distances, slack
+from repc.evaluate.rounding import LIMIT, distances, reals, slack
 from repc.importers import Imported, import_onnx, import_program
 from repc.ir.codec import decode, fingerprint, from_plain
 from repc.ir.expr import Expr
@@ -200,7 +200,8 @@ def _stored(found: Artifact, tensors: Mapping[str, Expr], given: Mapping[str, Te
     for name, stored in found.stored.items():
         if stored.shape != exact[name].shape:
             return Finding("weights", False, f"{name} has the shape {list(stored.shape)}")
-        off = float(distances(stored, exact[name], slack(exact[name])).max()) if stored.numel() else 0.0
+        value = reals(exact[name])
+        off = float(distances(reals(stored), value, slack(value)).max()) if stored.numel() else 0.0
         if off > worst:
             worst, at = off, name
     text = f"{len(exact)} tensors recomputed, max {worst:.3g} ulp" + (f" in {at}" if worst > LIMIT else "")

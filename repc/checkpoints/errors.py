@@ -89,6 +89,20 @@ def unknown_suffix(path: Path) -> Diagnostic:
     )
 
 
+def no_weights_in_folder(folder: Path, found: Sequence[str], wanted: Sequence[str]) -> Diagnostic:
+    """A folder without weights in the safetensors format, whole or in shards."""
+    remedy = "save the model again: model.save_pretrained(FOLDER) writes safetensors"
+    return Diagnostic(
+        "E630", f"{folder} has no {' and no '.join(wanted)}", help=remedy, notes=(f"it has {_sample(found)}",)
+    )
+
+
+def index_contradicted(index: Path, keys: Sequence[str]) -> Diagnostic:
+    """An index of shards that names tensors which are not in their shard, or leaves some out."""
+    remedy = "download the folder again; the index or a shard is of another version"
+    return Diagnostic("E631", f"{index} and its shards differ in {_sample(keys)}", help=remedy)
+
+
 # ------------------------------------------------------------------------------------------------ fit to a network
 
 

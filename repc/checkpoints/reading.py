@@ -48,16 +48,26 @@ def _checkpoint(name: str, loaded: Mapping[Any, object], container: str | None, 
     return Checkpoint(name, stripped, (*picked, *prefixes), path)
 
 
-def _load(path: Path) -> Mapping[Any, object]:
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is in that format, by its first bytes; raises `Failure` E601 and E602."""
+    head = _head(path)
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER
+
+
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            head = file.read(200)
+            return file.read(200)
     except FileNotFoundError:
         raise Failure(errors.missing_file(path)) from None
     except OSError as error:
         raise Failure(errors.unreadable_file(path, error.strerror or str(error))) from None
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER:
+
+
+def _load(path: Path) -> Mapping[Any, object]:
+    if is_safetensors(path):
         return _load_safetensors(path)
+    head = _head(path)
     if head.startswith(b"PK\x03\x04"):
         return _load_torch(path, mmap=True)
     if head.startswith(b"\x80"):
@@ -70,10 +80,10 @@ def _load_safetensors(path: Path) -> Mapping[Any, object]:
         file: Any = safe_open(path, framework="pt")
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a handle, not a mapping)
     except Exception as error:  # its own exception for hostile bytes, torch's for types that torch lacks
-        raise Failure(errors.damaged_file(path, _announced_size(path), str(error))) from None
+        raise Failure(errors.damaged_file(path, announced_size(path), str(error))) from None
 
 
-def _announced_size(path: Path) -> int | None:
+def announced_size(path: Path) -> int | None:
     """How long the header says that a safetensors file is."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

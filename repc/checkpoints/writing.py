@@ -7,7 +7,7 @@ and metadata must give the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,7 @@ from repc.ir.files import write_whole
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 
-_TYPES = {
+TYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
     torch.float16: "F16",
@@ -33,6 +33,7 @@ _TYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+TORCH = {name: dtype for dtype, name in TYPES.items()}
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -52,20 +53,30 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
         raise Failure(errors.unknown_suffix(path))
 
 
-def _write_safetensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """The header (its length, then JSON padded to eight bytes), then the values, widest first so that all are aligned.
+def header_bytes(sizes: Mapping[str, tuple[str, Sequence[int], int]], metadata: Mapping[str, str]) -> bytes:
+    """What stands before the values: its length, then JSON padded to eight bytes.
 
+    `sizes` has the element type, the shape and the number of bytes of every tensor, in the order of their values.
     https://huggingface.co/docs/safetensors: format, 8-byte little-endian length, offsets relative to the values.
     """
-    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     end = 0
-    for name in order:
-        tensor = tensors[name]
-        start, end = end, end + tensor.numel() * tensor.itemsize
-        header[name] = {"dtype": _TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    for name, (dtype, shape, size) in sizes.items():
+        start, end = end, end + size
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _write_safetensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """The header, then the values, widest first so that all are aligned."""
+    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
+    sizes = {name: _size(tensors[name]) for name in order}
+    file.write(header_bytes(sizes, metadata))
     for name in order:
         file.write(raw(tensors[name]).data)
+
+
+def _size(tensor: Tensor) -> tuple[str, tuple[int, ...], int]:
+    return TYPES[tensor.dtype], tuple(tensor.shape), tensor.numel() * tensor.itemsize

@@ -85,6 +85,16 @@ def unknown_kind(kind: str, known: Sequence[str]) -> Diagnostic:
     )
 
 
+def no_output() -> Diagnostic:
+    """A merge writes a whole checkpoint, so that it is said where."""
+    return Diagnostic("E919", "there is no output", help="give -o OUT, or --dry-run to see what would change")
+
+
+def not_a_size(text: str) -> Diagnostic:
+    """An amount of memory is a whole number with a unit, or of bytes."""
+    return Diagnostic("E911", f"{text!r} is no amount of memory", help="write it as in `--memory 400M`, or with K or G")
+
+
 def not_a_build(folder: Path, reason: str) -> Diagnostic:
     """A folder without the report.json that `repc compile` writes, or with a damaged one."""
     return Diagnostic("E920", f"{folder} was not written by repc compile: {reason}", help="compile the model again")

@@ -24,6 +24,7 @@ VERBS = {
     "compile": "fold a model and write what is deployed",
     "verify": "compare train form, folded form and emitted files",
     "export": "write the ONNX file alone",
+    "merge": "merge adapters into a checkpoint",
     "bench": "measure latency before and after folding",
     "expand": "turn deployed operators back into blocks to train on, with the same function",
     "import": "write a model of another tool as a spec",

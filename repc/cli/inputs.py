@@ -47,6 +47,8 @@ def kind_of(text: str) -> Kind:
     if path.is_dir():
         raise Failure(errors.wrong_kind(text, "a folder", errors.ACCEPTED))
     stem = text.partition(":")[0]
+    if Path(stem).suffix in SUFFIXES:
+        raise Failure(errors.wrong_kind(text, "a part of a file that holds one model", f"give {stem}"))
     factory = FACTORY.fullmatch(text) and not stem.endswith(".rep") and not Path(stem).exists()
     return "factory" if factory else "spec"
 

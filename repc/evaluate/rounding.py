@@ -11,6 +11,13 @@ LIMIT = 0.5  # units in the last place: what rounding once costs at most
 RECOMPUTED = 2.0**-48  # of a tensor's largest magnitude: by how much two float64 evaluations may differ
 
 
+def reals(value: Tensor) -> Tensor:
+    """A tensor as numbers that have an order: complex ones as pairs, truth values as 0 and 1."""
+    if value.is_complex():
+        return torch.view_as_real(value)
+    return value.to(torch.uint8) if value.dtype == torch.bool else value
+
+
 def slack(exact: Tensor) -> float:
     """By how much two evaluations of a tensor in float64 may differ."""
     return RECOMPUTED * float(exact.double().abs().max()) if exact.numel() else 0.0

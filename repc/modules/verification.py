@@ -11,9 +11,13 @@ from torch.utils import _pytree as pytree
 
 from repc.importers import Imported
 from repc.importers.torch.export import Example, structure
+from repc.ir.foreign import TorchCall
 from repc.ir.graph import Graph
-from repc.ops.opaque import opaque_names
+from repc.ops.opaque import Opaque
 from repc.verify import Options, Report, verify
+
+_SWITCHES = ("dropout", "dropout_p", "train", "training")
+"""Arguments by which a call is told not to draw: attention, recurrent networks."""
 
 
 def verification(
@@ -66,11 +70,19 @@ def _finite(results: Sequence[Tensor]) -> bool:
 
 def _random_calls(graph: Graph) -> list[str]:
     """The opaque calls of a graph that give something else each time."""
-    names = dict.fromkeys(opaque_names(graph).values())
-    return [name for name in names if _is_random(name)]
+    calls = [op.call for op in (graph[id].op for id in graph) if isinstance(op, Opaque)]
+    return list(dict.fromkeys(call.target for call in calls if isinstance(call, TorchCall) and _is_random(call)))
 
 
-def _is_random(target: str) -> bool:
-    namespace, name, overload = target.split(".")
-    call: Any = getattr(getattr(getattr(torch.ops, namespace), name), overload)
-    return torch.Tag.nondeterministic_seeded in cast("Sequence[object]", call.tags)
+def _is_random(call: TorchCall) -> bool:
+    """Whether a call draws numbers: it may, and is not told to drop nothing, or that this is no training."""
+    namespace, name, overload = call.target.split(".")
+    target: Any = getattr(getattr(getattr(torch.ops, namespace), name), overload)
+    if torch.Tag.nondeterministic_seeded not in cast("Sequence[object]", target.tags):
+        return False
+    for position, parameter in enumerate(target._schema.arguments):
+        given = call.args[position] if position < len(call.args) else call.keywords.get(parameter.name)
+        value = parameter.default_value if given is None else given
+        if parameter.name in _SWITCHES and value in (0, False):
+            return False
+    return True

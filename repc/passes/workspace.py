@@ -74,10 +74,13 @@ class Workspace:
         return next(f"output {name}" for name, output in self.graph.outputs.items() if output == id)
 
     def sharer(self, id: NodeId, site: Set[NodeId]) -> tuple[str, NodeId] | None:
-        """A stored tensor of a node that a node outside of a site stores too: its name, and that node."""
+        """A stored tensor of a node that a node outside of a site stores too: its name, and that node.
+
+        A second call of the same layers is none: what folds in one folds in the other, into the same expressions.
+        """
         for operand, expr in self.graph[id].weights.items():
             for other in sorted(self._readers[expr] - site - {id}):
-                if self._stores(other, expr):
+                if self._stores(other, expr) and not self._alike(id, other, site):
                     return expr.path if isinstance(expr, Param) else f"{self.graph[id].path}.{operand}", other
         return None
 
@@ -164,6 +167,16 @@ class Workspace:
             readers = sorted(id for id in self._readers[expr] if self._stores(id, expr))
             self.touched.extend(readers)
             self.freed.extend(source for reader in readers for source in self.graph[reader].inputs)
+
+    def _alike(self, one: NodeId, two: NodeId, site: Set[NodeId]) -> bool:
+        """Whether two nodes are the same layer, and stand before or behind the same layer on the side of the site."""
+        sources = zip(self.graph[one].inputs, self.graph[two].inputs, strict=False)
+        beside = [pair for pair in sources if pair[0] in site] or [tuple(map(self.graph.sole_user, (one, two)))]
+        return all(a is not None and b is not None and self._same(a, b) for a, b in [(one, two), *beside])
+
+    def _same(self, one: NodeId, two: NodeId) -> bool:
+        a, b = self.graph[one], self.graph[two]
+        return a.op == b.op and a.weights == b.weights
 
     def _stores(self, id: NodeId, expr: Expr) -> bool:
         return id in self.graph and any(expr is found for found in self.graph[id].weights.values())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor, log10
 
+import torch
 from torch import Tensor
 
 from repc.evaluate.floating import flat
@@ -62,19 +63,21 @@ def agreement(name: str, subject: Subject) -> Check:
 class Noise:
     """What the error of a deployed network is measured by: that of the unfused network in the same type.
 
-    Both are root mean squares.  The noise counts as at least `unit`, a unit in the last place.  A deployed network may
-    be off by `limit` times that, and in any case by the `slack` of the cut.
+    Both are root mean squares, in `dtype`.  The noise counts as at least a unit in the last place, and as the value
+    itself where all of that is below the normal numbers of the type: what a deep network of default parameters makes
+    has no digits left.  A deployed network may be off by `limit` times that, and in any case by the `slack` of the cut.
     """
 
     unfused: Subject
-    unit: float
+    dtype: torch.dtype
     limit: float
     slack: Mapping[Cut, float] = field(default_factory=dict[Cut, float])
 
     def figure(self, key: Key, error: float) -> Figure:
-        cut, part = key
+        (cut, part), info = key, torch.finfo(self.dtype)
+        unit = info.eps if self.unfused.tally.magnitudes[cut] >= info.smallest_normal else 1.0
         # In float64 the reference is no better than what it judges, so there the tolerance is the measure.
-        reference = max(self.unfused.tally.rms(key), self.unit, TOLERANCE / self.limit)
+        reference = max(self.unfused.tally.rms(key), unit, TOLERANCE / self.limit)
         allowed = max(self.limit * reference, self.slack.get(cut, 0.0))
         return Figure(cut.label, cut.place, part, error, reference, allowed)
 

@@ -50,7 +50,7 @@ def compare(
     else:
         unit = torch.finfo(dtype).eps
         slack = {} if isinstance(b, nn.Module) else dict.fromkeys(outputs, limit * unit * sqrt(positions(sample)))
-        check = accuracy(found.name, found, Noise(noise, unit, limit, slack))
+        check = accuracy(found.name, found, Noise(noise, dtype, limit, slack))
     return Report(type(a).__name__, describe(sample, "given"), (check,), NOT_COVERED)
 
 

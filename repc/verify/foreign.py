@@ -121,7 +121,7 @@ def verify_file(
         compare_all(oracle, [noise, found], sample, progress)
     unit = torch.finfo(torch.float32).eps
     slack = dict.fromkeys(results, options.limit * unit * sqrt(positions(sample)))
-    checks = [accuracy(found.name, found, Noise(noise, unit, options.limit, slack))]
+    checks = [accuracy(found.name, found, Noise(noise, torch.float32, options.limit, slack))]
     absent: list[str] = [*NOT_COVERED]
     if options.level == "certify":
         progress("algebra", 0.0)

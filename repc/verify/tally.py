@@ -10,6 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from repc.evaluate.rounding import reals
 from repc.verify.cuts import Cut
 from repc.verify.report import Part
 
@@ -34,7 +35,7 @@ class Tally:
         """Compare a finite value with the expected one of the same shape; a batch has `samples` samples."""
         if not expected.numel():
             return
-        expected = expected.to(torch.float64)
+        expected, found = reals(expected).to(torch.float64), reals(found)
         # A value that is zero everywhere is compared absolutely.
         power = float(expected.square().mean()) or 1.0
         magnitude = _magnitude(expected) or 1.0
@@ -63,7 +64,7 @@ def is_finite(value: Tensor) -> bool:
 
 def _magnitude(value: Tensor) -> float:
     """‖value‖∞, in one pass over it; not finite where an element is not."""
-    low, high = (float(bound) for bound in value.aminmax())
+    low, high = (float(bound) for bound in reals(value).aminmax())
     return max(-low, high)
 
 

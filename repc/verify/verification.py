@@ -100,7 +100,7 @@ class _Task:
         return str(self.dtype).removeprefix("torch.")
 
     def noise(self, unfused: Subject) -> Noise:
-        return Noise(unfused, torch.finfo(self.dtype).eps, self.options.limit)
+        return Noise(unfused, self.dtype, self.options.limit)
 
 
 def _verify(task: _Task, model: onnx.ModelProto | Path | None, modules: _Modules, progress: Progress) -> Report:

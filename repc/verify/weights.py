@@ -12,7 +12,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from repc.evaluate.rounding import LIMIT, distances, slack
+from repc.evaluate.rounding import LIMIT, distances, reals, slack
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
 from repc.verify.cuts import place
@@ -104,6 +104,7 @@ def _compare(name: str, where: str, holder: str, stored: Tensor, exact: Tensor) 
     if stored.shape != exact.shape:
         reason = f"{title} ({where}) has the shape {list(stored.shape)} instead of {list(exact.shape)}"
         return _Finding(Figure(title, where, "", inf, 1.0, LIMIT), reason, torch.zeros(len(LABELS), dtype=torch.int64))
+    stored, exact = reals(stored), reals(exact)
     allowed = slack(exact)
     counts = torch.zeros(len(LABELS), dtype=torch.int64)
     worst, at = 0.0, 0

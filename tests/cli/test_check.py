@@ -83,6 +83,7 @@ def test_what_is_no_spec(repc: Repc, name: str, content: bytes, code: str, said:
     ("name", "code", "said"),
     [
         ("folder", "E910", "a folder"),
+        ("model.onnx:main_graph", "E910", "give model.onnx"),
         ("torchvision.models:resnet18", "E910", "the name of a Python object"),
         ("gone.rep", "E232", ""),
         ("repc:repvg", "E231", "repvgg"),

@@ -92,7 +92,8 @@ def _plan(graph: Graph, stored: Sequence[Stored], weights: Mapping[tuple[NodeId,
     needed = graph.upstream(graph.outputs.values())
     order = tuple(id for id in graph.order() if id in needed)
     _check_calls(graph, weights)
-    calls = {id: nodes for nodes in opaque_calls(graph) for id in nodes.values()}
+    made = [{number: id for number, id in nodes.items() if id in needed} for nodes in opaque_calls(graph)]
+    calls = {id: nodes for nodes in made for id in nodes.values()}
     plan = Plan(graph, tree(stored), {tensor.name: tensor for tensor in stored}, weights, order, {}, calls)
     return replace(plan, layers=_place_layers(plan))
 

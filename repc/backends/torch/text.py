@@ -65,9 +65,11 @@ def texts(given: Given, *operands: str) -> list[str]:
 
 
 def literal(value: Literal) -> str:
-    """A constant as Python writes it; whole fractions become integers, so that integer tensors stay integer."""
+    """A constant as Python writes it; whole fractions become integers, as far as torch takes them, so that integer
+    tensors stay integer."""
     if isinstance(value, Fraction):
-        return str(value.numerator) if value.denominator == 1 else repr(float(value))
+        whole = value.denominator == 1 and abs(value) < 2**63
+        return str(value.numerator) if whole else repr(float(value))
     if isinstance(value, float) and not isfinite(value):
         return f'float("{value}")'
     if isinstance(value, str):

@@ -30,7 +30,7 @@ from repc.importers.torch import errors
 from repc.importers.torch.conditions import Condition, conditions
 from repc.importers.torch.export import BATCH, Example, NotExported, capture, check_mode, example, hooked, shapes
 from repc.importers.torch.functional import functional
-from repc.importers.torch.program import ports, translate
+from repc.importers.torch.program import FreeResult, ports, translate
 from repc.importers.torch.sizes import Unrepresentable
 
 __all__ = ["import_module", "import_program"]
@@ -58,9 +58,11 @@ def module_program(
     name = name or type(given.module).__name__
     try:
         return _attempt(given.of_two(), dynamic, name, batch=True)
-    except (NotExported, Unrepresentable) as first:
+    except (NotExported, Unrepresentable, FreeResult) as first:
         try:
             program, imported, asked = _attempt(given, dynamic, name, batch=False)
+        except FreeResult as second:
+            raise Failure(errors.free_result(str(second))) from second
         except (NotExported, Unrepresentable) as second:
             raise Failure(errors.not_exported(name, str(second), list(dynamic or {}))) from second
         note = f"the batch is fixed at {given.batch}: {_first_line(first)}"
@@ -77,6 +79,8 @@ def import_program(program: str | Path | ExportedProgram) -> Imported:
         return translate(functional(program), name)
     except Unrepresentable as size:
         raise Failure(errors.free_size(str(size))) from size
+    except FreeResult as result:
+        raise Failure(errors.free_result(str(result))) from result
 
 
 def _read(path: Path) -> ExportedProgram:

@@ -23,8 +23,10 @@ def not_exported(name: str, reason: str, free: Sequence[str] = ()) -> Diagnostic
     """E502: torch.export gave up, or fixed a size that was to be free; `free` are the arguments with such sizes."""
     head, *rest = [line.strip() for line in reason.strip().splitlines() if line.strip()] or ["no reason given"]
     remedy = "see that the example inputs are those of forward; fold the part that causes it by itself"
-    if free:
-        remedy = f"leave out sizes of {', '.join(free)} from dynamic, or give torch.export.Dim objects that say more"
+    if "data-dependent" in head:
+        remedy = "values of tensors decide which way it takes: choose with torch.where, or fold the parts around it"
+    elif free:
+        remedy = f"see that the example inputs are those of forward; then let fewer sizes of {', '.join(free)} be free"
     return Diagnostic("E502", f"torch.export cannot capture {name}: {head}", help=remedy, notes=tuple(rest[:8]))
 
 
@@ -85,13 +87,9 @@ def higher_order(name: str, place: Span | None) -> Diagnostic:
     )
 
 
-def shape_result(name: str) -> Diagnostic:
+def free_result(reason: str) -> Diagnostic:
     """E509: an output that is a size, not a tensor."""
-    return Diagnostic(
-        "E509",
-        f"the output {name} is a size that is free, not a tensor",
-        help="return tensors only, or pin that size",
-    )
+    return Diagnostic("E509", reason, help="return tensors only, or pin that size")
 
 
 def unknown_argument(name: str, known: Sequence[str]) -> Diagnostic:

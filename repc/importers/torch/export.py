@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from copy import deepcopy
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -155,12 +157,19 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
 
 @contextmanager
 def _undisturbed() -> Generator[None]:
-    """Without gradients, warnings, or use of the random numbers of the process; a size of one is like any other."""
+    """Without gradients, or use of the random numbers of the process; a size of one is like any other.
+
+    What torch warns of and dumps on the way is not shown: what matters of it is in the error that it raises.
+    """
+    disabled = logging.root.manager.disable
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(cast("Any", torch.random).fork_rng(devices=[]))
         stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(redirect_stderr(StringIO()))
+        stack.callback(logging.disable, disabled)
         warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
         stack.enter_context(cast("Any", symbolic).patch(backed_size_oblivious=True))
         yield
 

@@ -35,10 +35,14 @@ from repc.ops import BatchNorm, Input, Sum
 from repc.ops.opaque import opaque_names
 
 
+class FreeResult(Exception):
+    """A result that is a free size; the text says which."""
+
+
 def translate(program: ExportedProgram, name: str, names: Sequence[Mapping[int, str]] = ()) -> Imported:
     """The graph of a program; `names` are those of the free sizes of each tensor among its inputs, by axis.
 
-    Raises `Failure`, and `Unrepresentable` for a size that repc has no formula for.
+    Raises `Failure`, `Unrepresentable` for a size that repc has no formula for, and `FreeResult`.
     """
     _check_stateless(program)
     same = aliases(program.state_dict)
@@ -152,7 +156,7 @@ def _add_outputs(graph: Graph, program: ExportedProgram, results: Sequence[Argum
         elif isinstance(result, Param | Apply):
             graph.outputs[name] = _node(graph, result)
         elif not isinstance(result, bool | int | float | str | None):
-            raise Failure(errors.shape_result(name))
+            raise FreeResult(f"the output {name} is a size that is free, not a tensor")
 
 
 def _node(graph: Graph, expr: Param | Apply) -> NodeId:
@@ -184,14 +188,15 @@ def _remove_dead(graph: Graph) -> None:
 
 
 def _add_counters(graph: Graph) -> None:
-    """Let batch norms hold their counters, which evaluation does not read."""
+    """Let batch norms hold their counters, which evaluation does not read; all calls of one norm the same."""
+    counters: dict[str, Param] = {}
     for id in list(graph):
         node = graph[id]
         mean = node.weights.get("running_mean")
         if isinstance(node.op, BatchNorm) and isinstance(mean, Param):
             key = f"{mean.path.rpartition('.')[0]}.num_batches_tracked".removeprefix(".")
             if key in graph.parameters:
-                counter = Param(key, graph.parameters[key].type)
+                counter = counters.setdefault(key, Param(key, graph.parameters[key].type))
                 graph.replace(id, replace(node, weights={**node.weights, "num_batches_tracked": counter}))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch._ops import HigherOrderOperator
 
 from repc.diagnostics import Diagnostic, Failure, Span
@@ -101,8 +101,7 @@ class Translation:
             site = Site(self.graph, path, origin, tuple(self.type(value, origin[-1]) for value in examples))
             constants = self.known.call(target, args, keywords)
             if constants is not None:
-                function = target.overloadpacket.__name__  # the same in equal modules, which a node's name is not
-                name = f"{path}.{function}" if path else function
+                name = _constant_name(path, target.overloadpacket.__name__)
                 return [self.known.constant(name, *pair) for pair in zip(constants, site.results, strict=True)]
             found = self._by_table(site, target, _bound(target, args, keywords), _results_read(node))
             return found if found is not None else opaque(site, str(target), args, keywords, self._types)
@@ -157,6 +156,12 @@ class Translation:
         if isinstance(value, dict):
             return {name: self._argument(item) for name, item in cast("dict[str, object]", value).items()}
         return value
+
+
+def _constant_name(path: str, function: str) -> str:
+    """What the result of a function is called, the same in equal modules; no module has a tensor called ``to``."""
+    own = f"{function}_" if hasattr(nn.Module, function) else function
+    return f"{path}.{own}" if path else own
 
 
 def _bound(target: Call, args: Sequence[Argument], keywords: Mapping[str, Argument]) -> list[Argument]:

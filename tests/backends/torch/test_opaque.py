@@ -75,6 +75,15 @@ def test_the_source_has_the_same_calls() -> None:
     assert code.count("aten.topk") == 1
 
 
+def test_a_result_that_nobody_reads_may_stand_in_the_graph() -> None:
+    b = Builder()
+    x = b.input("x", N, 5)
+    topk = call("aten.topk.default", Hole(0), 3, -1, results=2)
+    _, places = (b.node(Opaque(topk, i), "top", **{"0": x}) for i in (0, 1))
+    graph = b.output(places=places)
+    compare(train_module(graph).eval(), graph, {})
+
+
 def test_a_weight_may_be_the_result_of_a_call() -> None:
     b = Builder()
     flipped = TorchCall("torch.flip", (Hole(0), (0,)), ("f32",), (TensorType((3, 5)),))

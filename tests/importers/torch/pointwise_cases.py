@@ -144,6 +144,11 @@ CONSTANTS: dict[str, Case] = {
     **{name: lambda n, p, name=name: n["x"] + getattr(torch, name)(n["x"].shape) for name in ("zeros", "ones")},
     "full": lambda n, p: n["x"] + torch.full((n["x"].shape[0], 1, 1, 1), 0.25),
     **{name: lambda n, p, name=name: n["x"] + getattr(torch, name)(n["x"]) for name in ("zeros_like", "ones_like")},
+    "full of integers": lambda n, p: torch.full((n["x"].shape[0], 2), 7),
+    "full of truth": lambda n, p: torch.ones(n["x"].shape[0], 2, dtype=torch.bool),
+    "empty": lambda n, p: n["x"] + torch.empty(n["x"].shape[0], 1, 1, 1).fill_(0.25),
+    "empty_like": lambda n, p: n["x"] + torch.empty_like(n["x"]).fill_(0.25),
+    "new_empty": lambda n, p: n["x"] + n["x"].new_empty(n["x"].shape[0], 4, 1, 1).fill_(0.25),
     "full_like": lambda n, p: n["x"] + torch.full_like(n["x"], 0.25),
     **{
         name: lambda n, p, name=name: n["x"] + getattr(n["x"], name)((n["x"].shape[0], 1, 1, 8))

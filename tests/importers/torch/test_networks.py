@@ -80,6 +80,7 @@ def test_nodes_are_at_the_paths_of_their_modules_and_the_lines_of_their_source()
     counter = norms["one"].weights["num_batches_tracked"]
     assert isinstance(counter, Param)
     assert counter.path == "one.num_batches_tracked"
+    assert not any(span.source.name.startswith("repc/") for id in graph for span in graph[id].origin)
     place = norms[""].origin[-1]
     assert place.source.name == "tests/importers/torch/networks.py"
     assert place.text == "y = F.batch_norm(y, self.mean, self.var, eps=1e-2) * self.scale"

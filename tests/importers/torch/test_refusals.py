@@ -85,6 +85,11 @@ def partly_training() -> nn.Module:
     return module
 
 
+class Deciding(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
 REFUSED = {
     "training": (
         Shared(),
@@ -106,7 +111,8 @@ REFUSED = {
         "E507 there are tensors of type complex128",
     ),
     "autocast": (Lower().eval(), (image(1, 3, 4),), {}, "E508 a part of the network runs under wrap_with_autocast"),
-    "result": (Sized().eval(), (image(2, 3),), {}, "E509 the output output_1 is a size that is free, not a tensor"),
+    "result": (Sized().eval(), (image(2, 3),), {"x": {0: "n"}}, "E509 the output output_1 is a size that is free, not"),
+    "values": (Deciding().eval(), (image(2, 3),), {}, "values of tensors decide which way it takes"),
     "dynamic": (Shared().eval(), (image(1, 4, 5, 5),), {"y": {2: "h"}}, "E510 dynamic names y, which is no argument"),
 }
 
@@ -118,6 +124,18 @@ def test_what_cannot_be_imported_is_refused(name: str) -> None:
         import_module(module, args, dynamic=dynamic)
     assert message in str(caught.value)
     assert all(diagnostic.help for diagnostic in caught.value.diagnostics)
+
+
+def test_a_free_size_as_a_result_of_a_program_is_refused() -> None:
+    program = torch.export.export(Sized().eval(), (image(2, 3),), dynamic_shapes={"x": {0: Dim.DYNAMIC}})
+    with pytest.raises(Failure, match="E509 the output output_1"):
+        import_program(program)
+
+
+def test_what_torch_dumps_of_a_failure_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Failure):
+        import_module(Deciding().eval(), (image(2, 3),))
+    assert capfd.readouterr().err == ""
 
 
 def test_a_size_without_a_formula_in_a_program_is_refused() -> None:

@@ -184,6 +184,9 @@ TABLE: dict[str, Lowering] = {
     "aten.slice_scatter.default": shape.slice_scatter,
     "aten.select_scatter.default": shape.select_scatter,
     **{f"aten.{name}.default": partial(shape.filled, 0) for name in ("zeros", "zeros_like", "new_zeros", "zero")},
+    # What memory happens to hold is no value; zeros are as good, and the same every time.
+    **dict.fromkeys(("aten.empty.memory_format", "aten.empty_like.default"), partial(shape.filled, 0)),
+    "aten.new_empty.default": partial(shape.filled, 0),
     **{f"aten.{name}.default": partial(shape.filled, 1) for name in ("ones", "ones_like", "new_ones")},
     **{f"aten.{name}.default": partial(shape.filled, None) for name in ("full", "full_like", "new_full")},
     "aten.fill.Scalar": partial(shape.filled, None),

@@ -10,7 +10,6 @@ from itertools import pairwise
 
 from repc.importers.torch.site import Number, Site, Unknown, Value
 from repc.ir.dims import Dim, Polynomial, divide
-from repc.ir.types import REAL
 from repc.ops import Concat, Expand, Pad, Roll, Slice, Take
 
 END = 2**63 - 1  # what torch writes for a slice that goes on to the end
@@ -180,7 +179,7 @@ def select_scatter(at: Site, x: Value, part: Value, axis: int, index: Dim) -> Va
 def filled(value: Number | None, at: Site, *args: object) -> Value:
     """``zeros``, ``ones``, ``full`` and ``fill`` of a free size or a tensor's; with None, of a value that is given."""
     number = next((arg for arg in args[1:] if isinstance(arg, Number)), None) if value is None else value
-    if at.result.dtype not in REAL or not isinstance(number, Number):
+    if at.result.dtype == "c64" or not isinstance(number, Number):
         raise Unknown(f"{number} as {at.result}")
     return expand(at, at.number(number, at.result.dtype))
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from repc.diagnostics import Diagnostic, Failure
-from repc.merge import Merged, merge
+from repc.merging import Merged, merge
 from tests.fixtures import DATA, adapter
 
 CASES = sorted(folder.name for folder in (DATA / "adapters").iterdir() if folder.is_dir())
@@ -24,9 +24,9 @@ def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
     return float((actual.double() - expected.double()).abs().max() / expected.double().abs().max())
 
 
-def merged(case: str, **options: Any) -> Merged:
+def merged(case: str, compat: bool = False) -> Merged:
     folders = [folder for folder in (adapter(case), adapter(case) / "second") if folder.is_dir()]
-    return merge(adapter(case) / "base.safetensors", folders, **options)
+    return merge(adapter(case) / "base.safetensors", folders, compat=compat)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,0 +1,114 @@
+"""What can be wrong with a merge (E63x); E630 and E631 are those of the folder itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from repc.diagnostics import Diagnostic
+
+SHOWN = 5
+
+
+def tied_weights(pairs: Sequence[str], adapted: Sequence[str]) -> Diagnostic:
+    """An adapter changes one of two tensors that are one: whether the other follows is not the adapter's to say."""
+    return Diagnostic(
+        "E632",
+        f"{_some(adapted)} is changed, and is the same tensor as another: {_some(pairs)}",
+        help="say --tied untie to change this one alone (both are stored, the configuration says so), or --tied share "
+        "to change both",
+    )
+
+
+def tied_twice(pair: str) -> Diagnostic:
+    """Two tensors that are one get different new values, so that they cannot stay one."""
+    return Diagnostic("E633", f"both of {pair} are changed, each by its own adapter", help="say --tied untie")
+
+
+def already_there(path: Path) -> Diagnostic:
+    """The result of a merge would replace what is there."""
+    return Diagnostic("E634", f"{path} exists already", help="give another path, or say --force to replace it")
+
+
+def in_use(path: Path) -> Diagnostic:
+    """Two merges write one result."""
+    return Diagnostic("E634", f"another merge is writing {path}", help="wait until it ends, or give another path")
+
+
+def onto_itself(path: Path) -> Diagnostic:
+    """The result of a merge would replace what it is made from."""
+    return Diagnostic("E634", f"{path} is, or has in it, what is merged", help="give another path")
+
+
+def wrong_output(path: Path, folder: bool) -> Diagnostic:
+    """A folder is merged into a folder, and a file into a safetensors file."""
+    remedy = "give a folder: no suffix" if folder else "end the name in .safetensors"
+    return Diagnostic("E634", f"{path} is no name for a {'folder' if folder else 'file'}", help=remedy)
+
+
+def no_arithmetic(lines: Sequence[str]) -> Diagnostic:
+    """A tensor of an element type without arithmetic: eight bits, whole numbers, packed values."""
+    return Diagnostic(
+        "E635",
+        f"{len(lines)} tensors would change that repc does not compute with",
+        help="dequantise the base first: merging into quantised weights and quantising again is not exact",
+        notes=tuple(lines[:SHOWN]),
+    )
+
+
+def too_large(key: str, needed: int, given: int) -> Diagnostic:
+    """The value of one tensor needs more memory than is allowed, and does not go by rows."""
+    return Diagnostic(
+        "E636",
+        f"{key} needs {needed >> 20} MiB at once, and --memory allows {given >> 20}",
+        help=f"say --memory {(needed >> 20) + 1}M; its expression cannot be computed by rows",
+    )
+
+
+def not_finite(key: str, dtype: str, largest: float) -> Diagnostic:
+    """The new value has NaN or infinity, or does not fit into the stored type."""
+    return Diagnostic(
+        "E637",
+        f"{key} would not be finite in {dtype}: its largest value is {largest:g}",
+        help="check the base and the adapters; float16 ends at 65504, so that the base may have to be bfloat16",
+    )
+
+
+def quantised_base(folder: Path, why: str) -> Diagnostic:
+    """An adapter was trained beside quantised weights, and partly corrects what these had lost."""
+    return Diagnostic(
+        "E641",
+        f"{folder} was trained on a quantised base: {why}",
+        help="say --base-precision full to merge it into the weights that are given, or --base-precision trained to "
+        "merge it into what the quantisation leaves of them (--quantised nf4 or int8); the difference is measured",
+    )
+
+
+def no_method(reason: str, remedy: str) -> Diagnostic:
+    """What was given with --with is no block that combines models, or its settings are not its parameters."""
+    return Diagnostic("E638", reason, help=remedy)
+
+
+def other_tensors(model: Path, lines: Sequence[str]) -> Diagnostic:
+    """A model has other tensors than the base, so that there is nothing to combine them with."""
+    return Diagnostic(
+        "E639",
+        f"{model} differs from the base in {len(lines)} tensors",
+        help="only models of one architecture can be combined; check that all are saved in the same way",
+        notes=tuple(lines[:SHOWN]),
+    )
+
+
+def buffers(keys: Sequence[str]) -> Diagnostic:
+    """Statistics and counters are no parameters: no arithmetic on weights makes them right."""
+    return Diagnostic(
+        "E640",
+        f"{len(keys)} tensors are buffers, which no method is for: {_some(keys)}",
+        help="say --buffers keep for those of the base, or --buffers average; then run data through the merged model "
+        "in training mode to renew batch norm",
+    )
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more

@@ -1,0 +1,50 @@
+"""A merge of what fits into memory: tensors in, the same tensors out, in float64 and rounded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from repc.checkpoints import TYPES, Checkpoint, Entry, from_memory, read
+from repc.evaluate import evaluate
+from repc.evaluate.floating import TorchField
+from repc.merging.operands import entry_type
+from repc.merging.plan import plan
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """The tensors of a merged checkpoint: those that change are new, the others are the base's own."""
+
+    tensors: Mapping[str, Tensor]
+    changed: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def merged(base: str | Path | Mapping[str, Tensor], adapters: Sequence[str | Path], *, compat: bool = False) -> Merged:
+    """A checkpoint with the adapters of some folders, all of them active.
+
+    Every tensor keeps its type.  With `compat` PEFT's own arithmetic is kept where it differs from the mathematics.
+    Raises `Failure` as `plan` and `read` do.
+    """
+    checkpoint = read(base) if isinstance(base, str | Path) else from_memory(base)
+    entries = {key: Entry(TYPES[tensor.dtype], tuple(tensor.shape), 0, 0) for key, tensor in checkpoint.items()}
+    found = plan({key: entry_type(entry) for key, entry in entries.items()}, adapters, compat=compat)
+    given = {path: tensor for path, tensor in found.given.items() if isinstance(tensor, Tensor)}
+    computed = evaluate(found.weights, TorchField(torch.float64), {**checkpoint, **given})
+    # A bias that the base has not is made for adapters that would change it, and not kept where they do not.
+    new = {
+        key: tensor.to(_stored_type(checkpoint, key)).contiguous()
+        for key, tensor in computed.items()
+        if key in checkpoint or tensor.any()
+    }
+    return Merged({**checkpoint, **new}, frozenset(new), found.notes)
+
+
+def _stored_type(checkpoint: Checkpoint, key: str) -> torch.dtype:
+    """The type of a tensor, of its module's weight where it is new."""
+    return checkpoint[key if key in checkpoint else f"{key.rpartition('.')[0]}.weight"].dtype

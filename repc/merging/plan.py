@@ -1,0 +1,135 @@
+"""What merging changes: the expression of every tensor that changes, from names and shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from repc.checkpoints import AdapterImport, match, read_peft, relative_after_another
+from repc.diagnostics import Failure, Source
+from repc.ir.expr import Expr
+from repc.ir.types import TensorType
+from repc.merging import errors
+from repc.merging.operands import Given
+from repc.merging.precision import TRAINED, Precision, quantised_text, quantised_weights, told_quantised
+from repc.merging.tied import Tied
+from repc.semantics import FileLibrary, Stored, adapt_stored, load
+
+BASE = "Base"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What merging changes.
+
+    `weights` maps the key of every tensor that changes to its new value, over the tensors of the base by their keys
+    and `given`, those of adapters and other models, by their paths.  `notes` are for the report; `files`
+    are what was read besides the base, as far as that does not stand behind `given`.  `tied` is what
+    becomes of tensors that are one, where nobody need be asked.  `quantised` has the weights beside which adapters were
+    trained, where these were not the base's own: how far apart they are is measured.
+    """
+
+    weights: Mapping[str, Expr]
+    given: Mapping[str, Given]
+    notes: tuple[str, ...]
+    files: tuple[Path, ...]
+    tied: Literal["share"] | None = None
+    quantised: Mapping[str, Expr] = field(default_factory=dict[str, Expr])
+
+
+Planner: TypeAlias = Callable[[Mapping[str, TensorType], Sequence[Tied]], Plan]
+"""Finds what changes in a checkpoint with these names and types, of which some are one tensor."""
+
+
+def plan(
+    types: Mapping[str, TensorType],
+    adapters: Sequence[str | Path],
+    *,
+    compat: bool = False,
+    base_precision: Precision | None = None,
+    quantised: str = "nf4",
+) -> Plan:
+    """What the adapters of some folders make of a checkpoint with these names and shapes.
+
+    Adapters apply in the order in which they are given; a difference that is added reads the base alone, whatever
+    comes before it.  `base_precision` says which base is meant where they were trained beside one that was `quantised`.
+
+    Raises `Failure`: E641 where that is not said, what `read_peft` raises, E628 where an adapter is relative to a base
+    that another one has changed, and E4xx where an adapter does not fit the base.
+    """
+    told = {Path(folder): why for folder in adapters if (why := told_quantised(Path(folder)))}
+    if told and base_precision is None:
+        raise Failure([errors.quantised_base(folder, why) for folder, why in told.items()])
+    imported = _imported(adapters, TRAINED if base_precision == "trained" else BASE, compat)
+    modules = _modules(imported) if base_precision else set[str]()
+    keys = [key for key in types if key.removesuffix(".weight") in modules]
+    stored = _adapted(imported, types, quantised_text(quantised, BASE, keys) if base_precision == "trained" else "")
+    names = ("adapter_config.json", "adapter_model.safetensors")
+    files = tuple(Path(folder) / name for folder in adapters for name in names)
+    notes = [note for adapter in imported for note in adapter.notes]
+    beside: Mapping[str, Expr] = quantised_weights(quantised, keys, types) if keys else {}
+    if keys:
+        meant = f"what {quantised} leaves of the weights" if base_precision == "trained" else "the full weights"
+        notes.append(f"merged into {meant}; the adapters were trained beside {quantised}")
+    return Plan(stored.weights, _given(imported, stored), tuple(notes), files, None, beside)
+
+
+def planning(
+    adapters: Sequence[str | Path],
+    *,
+    compat: bool = False,
+    base_precision: Precision | None = None,
+    quantised: str = "nf4",
+) -> Planner:
+    """The planner that merges the adapters of some folders."""
+
+    def planner(types: Mapping[str, TensorType], ties: Sequence[Tied]) -> Plan:
+        return plan(types, adapters, compat=compat, base_precision=base_precision, quantised=quantised)
+
+    return planner
+
+
+def _imported(adapters: Sequence[str | Path], base: str, compat: bool) -> list[AdapterImport]:
+    """The adapters, each attached to the one before."""
+    imported: list[AdapterImport] = []
+    for number, folder in enumerate(adapters):
+        before = imported[-1].name if imported else base
+        imported.append(read_peft(folder, before, label=f"adapter{number}", compat=compat))
+    _check_order(imported)
+    return imported
+
+
+def _given(imported: Sequence[AdapterImport], stored: Stored) -> dict[str, Given]:
+    """The tensors of the adapters by their paths."""
+    return {
+        path: tensor
+        for adapter in imported
+        for path, tensor in match(
+            adapter.checkpoint,
+            {path: stored.graph.parameters[path] for path in adapter.key_map.values()},
+            [adapter.layout],
+        ).values.items()
+    }
+
+
+def _modules(imported: Sequence[AdapterImport]) -> set[str]:
+    return {module for adapter in imported for module in adapter.modules}
+
+
+def _adapted(imported: Sequence[AdapterImport], types: Mapping[str, TensorType], base: str) -> Stored:
+    """One text with the base, where it is not the checkpoint itself, and the adapters, each on the one before."""
+    header = imported[0].spec.splitlines()[0]
+    text = "\n".join([header, base, *(adapter.spec.removeprefix(header) for adapter in imported)])
+    return adapt_stored(load(Source("adapters", text), FileLibrary()), imported[-1].name, types)
+
+
+def _check_order(imported: Sequence[AdapterImport]) -> None:
+    faults = [
+        relative_after_another(str(adapter.checkpoint.path), sorted(twice))
+        for number, adapter in enumerate(imported)
+        if (twice := [m for m in adapter.relative if any(m in before.modules for before in imported[:number])])
+    ]
+    if faults:
+        raise Failure(faults)

@@ -1,0 +1,81 @@
+"""What a merge did, or would do: for people, for machines, and as the manifest beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repc.merging.computed import Loss
+
+MUCH = 0.1
+"""The share of a change that rounding may lose before it is worth a warning."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A tensor that changes: its new value, what it is stored as, and what rounding loses, None where not measured."""
+
+    expression: str
+    dtype: str
+    shape: tuple[int, ...]
+    new: bool
+    loss: Loss | None
+
+    def to_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"expression": self.expression, "dtype": self.dtype, "shape": list(self.shape)}
+        if self.new:
+            found["new"] = True
+        if self.loss is not None:
+            found["lost"], found["unchanged"] = self.loss.relative, self.loss.unchanged
+            found["measured"] = self.loss.count
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class MergeReport:
+    """What was merged into what.
+
+    `out` is None after a dry run.  `kept` counts the tensors that are the base's own; `files` and `inputs` map files to
+    their SHA-256, None where it was not asked for; `resumed` counts files that an earlier run had finished.
+    """
+
+    out: Path | None
+    arithmetic: str
+    changes: Mapping[str, Change]
+    kept: int
+    files: Mapping[str, str | None]
+    inputs: Mapping[str, str]
+    notes: tuple[str, ...]
+    resumed: int = 0
+
+    def lossy(self) -> dict[str, Loss]:
+        """The tensors that lose much of their change, the worst first."""
+        found = {key: c.loss for key, c in self.changes.items() if c.loss is not None and c.loss.relative > MUCH}
+        return dict(sorted(found.items(), key=lambda item: -item[1].relative))
+
+    @property
+    def total(self) -> Loss:
+        """The loss of all tensors together."""
+        return sum((change.loss for change in self.changes.values() if change.loss is not None), Loss())
+
+    def written(self) -> list[tuple[str, int]]:
+        """The files of the result, and their sizes."""
+        if self.out is None:
+            return []
+        folder = self.out if self.out.is_dir() else self.out.parent
+        return [(str(folder / name), (folder / name).stat().st_size) for name in self.files]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The manifest: nothing in it is of this run alone, so that the same merge has the same manifest."""
+        return {
+            "arithmetic": self.arithmetic,
+            "inputs": dict(self.inputs),
+            "files": dict(self.files),
+            "kept": self.kept,
+            "changed": {key: change.to_dict() for key, change in self.changes.items()},
+            "lost": self.total.relative,
+            "unchanged": self.total.unchanged,
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,119 @@
+"""What is merged loads with the transformers library, and computes what the unmerged model with its adapter does."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from repc.merging import merge
+from tests.merging.checkpoints import write_lora
+
+transformers: Any = pytest.importorskip("transformers")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+IDS = torch.randint(0, 50, (2, 7), generator=torch.Generator().manual_seed(5))
+SCALE = 1.5
+
+
+def llama(folder: Path) -> Any:
+    torch.manual_seed(1)
+    config = transformers.LlamaConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = transformers.LlamaForCausalLM(config).eval()
+    model.save_pretrained(folder, max_shard_size="20KB")
+    return model
+
+
+def gpt2(folder: Path) -> Any:
+    torch.manual_seed(2)
+    config = transformers.GPT2Config(
+        vocab_size=50, n_embd=32, n_layer=2, n_head=2, n_positions=16, bos_token_id=1, eos_token_id=2
+    )
+    model = transformers.GPT2LMHeadModel(config).eval()
+    model.save_pretrained(folder)
+    return model
+
+
+def logits(model: Any) -> Tensor:
+    with torch.no_grad():
+        return model(IDS).logits
+
+
+def loaded(folder: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model, told = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    assert not any(told.values()), told
+    return model.eval()
+
+
+def adapted(model: nn.Module, lora: Path) -> Tensor:
+    """The logits of the unmerged model: every adapted layer adds what its factors make of its input."""
+    factors = load_file(lora / "adapter_model.safetensors")
+
+    def adding(a: Tensor, b: Tensor) -> Callable[..., Tensor]:
+        return lambda module, args, result: result + SCALE * (args[0] @ a.T) @ b.T
+
+    hooks = [
+        module.register_forward_hook(adding(factors[f"base_model.model.{name}.lora_A.weight"], factors[b]))
+        for name, module in model.named_modules()
+        if (b := f"base_model.model.{name}.lora_B.weight") in factors
+    ]
+    assert 2 * len(hooks) == len(factors)
+    found = logits(model)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def test_a_sharded_llama(tmp_path: Path) -> None:
+    model = llama(tmp_path / "base")
+    shapes = {
+        name: (module.out_features, module.in_features)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    assert len(shapes) == 15
+    lora = write_lora(tmp_path / "lora", shapes)
+    assert len(list((tmp_path / "base").glob("*.safetensors"))) > 2
+    merge(tmp_path / "base", [lora], tmp_path / "out")
+    wanted = adapted(model, lora)
+    torch.testing.assert_close(logits(loaded(tmp_path / "out")), wanted, rtol=1e-4, atol=1e-5)
+    assert float((wanted - logits(model)).abs().max()) > 1e-2
+
+
+def test_a_tied_gpt2_with_weights_of_the_other_way_round(tmp_path: Path) -> None:
+    model = gpt2(tmp_path / "base")
+    shapes = {
+        name: (module.weight.shape[1], module.weight.shape[0])
+        for name, module in model.named_modules()
+        if type(module).__name__ == "Conv1D"
+    }
+    assert len(shapes) == 8
+    lora = write_lora(tmp_path / "lora", shapes, fan_in_fan_out=True)
+    merge(tmp_path / "base", [lora], tmp_path / "out")
+    wanted, merged = adapted(model, lora), loaded(tmp_path / "out")
+    torch.testing.assert_close(logits(merged), wanted, rtol=1e-4, atol=1e-5)
+    assert merged.lm_head.weight is merged.transformer.wte.weight
+    assert float((wanted - logits(model)).abs().max()) > 1e-2
+
+
+def test_a_gpt2_whose_embedding_and_head_part(tmp_path: Path) -> None:
+    model = gpt2(tmp_path / "base")
+    lora = write_lora(tmp_path / "lora", {"transformer.wte": (32, 50)}, embedding=True)
+    merge(tmp_path / "base", [lora], tmp_path / "out", tied="untie")
+    factors = load_file(lora / "adapter_model.safetensors")
+    a, b = (factors[f"base_model.model.transformer.wte.lora_embedding_{x}"] for x in "AB")
+    hook = model.transformer.wte.register_forward_hook(lambda module, args, result: result + SCALE * a.T[args[0]] @ b.T)
+    wanted = logits(model)
+    hook.remove()
+    torch.testing.assert_close(logits(loaded(tmp_path / "out")), wanted, rtol=1e-4, atol=1e-5)
