@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
-import numpy as np
+import numpy as npfrom importlib import import_module
+
 import onnx
 import onnxruntime
 import torch
@@ -54,15 +55,11 @@ def by_ort(level: str) -> Callable[[Net, Make, onnx.ModelProto], onnx.ModelProto
 
 
 def by_onnxsim(net: Net, make: Make, model: onnx.ModelProto) -> onnx.ModelProto:
-    import onnxsim
-
-    return onnxsim.simplify(model)[0]
+    return import_module("onnxsim").simplify(model)[0]
 
 
 def by_onnxslim(net: Net, make: Make, model: onnx.ModelProto) -> onnx.ModelProto:
-    import onnxslim
-
-    made = onnxslim.slim(model)
+    made = import_module("onnxslim").slim(model)
     assert isinstance(made, onnx.ModelProto)
     return made
 
