@@ -9,10 +9,10 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.metadata import version
 
-import numpy as npfrom importlib import import_module
-
+import numpy as np
 import onnx
 import onnxruntime
 import torch

@@ -90,7 +90,7 @@ def test_formatting_keeps_all_comments_and_is_stable(made: tree.File, data: st.D
         assert "\n\n\n" not in formatted
 
 
-@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_spec_survives_printing(path: Path) -> None:
     text = source(path.read_text(encoding="utf-8"))
     file = parse(text)

@@ -55,7 +55,7 @@ def theirs() -> Any:
 OURS = Parser(Recorder())
 
 
-@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_spec_parses_as_lark_parses_it(path: Path, theirs: Any) -> None:
     text = path.read_text(encoding="utf-8")
     assert OURS.parse(Source("spec", text), "file", 0, len(text)) == recorded(theirs.parse(text, start="file"))
