@@ -220,6 +220,15 @@ def unexpected_adapter_keys(name: str, lines: Sequence[str]) -> Diagnostic:
     )
 
 
+def file_of_a_folder(path: Path) -> Diagnostic:
+    """The tensors of an adapter without the configuration that says what they mean."""
+    return Diagnostic(
+        "E624",
+        f"{path} alone is no adapter: adapter_config.json says what its tensors mean",
+        help=f"this is a file of a folder that PEFT saved: give {path.parent}",
+    )
+
+
 def missing_adapter_keys(name: str, lines: Sequence[str]) -> Diagnostic:
     """A module whose adapter is incomplete."""
     return Diagnostic(

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   repc merge llama/ lora/ -o merged/
-  repc merge base.safetensors style/ subject/ -o merged.safetensors
+  repc merge base.safetensors style.safetensors subject/ -o merged.safetensors
   repc merge llama/ lora/ --dry-run
   repc merge gpt2/ lora/ --tied untie --arithmetic f64 -o merged/
   repc merge base/ math/ code/ --with repc:ties --set density=0.2 -o merged/
 
 BASE is a .safetensors file, a torch file, or a folder with model.safetensors or shards and their index, whose
-configuration and tokenizer go along.  ADAPTER is a folder that PEFT's save_pretrained wrote; several are all active.
+configuration and tokenizer go along.  ADAPTER is a folder that PEFT's save_pretrained wrote, or a file of kohya's
+scripts or of LyCORIS; several are all active.
 With --with they are whole models, combined by repc:task, soup, ties, dare, della, breadcrumbs, slerp or your own.
 The base is never in memory as a whole: tensors are read, computed and written by rows.  A merge that was killed goes on
 where it was when the same command is run again.  The hashes of what went in and came out, and the expression of every
@@ -44,7 +45,7 @@ def configure(parser: ArgumentParser) -> None:
         "adapters",
         metavar="ADAPTER",
         nargs="+",
-        help="folder that PEFT's save_pretrained wrote, or a model",
+        help="folder that PEFT's save_pretrained wrote, file of kohya's or LyCORIS, or a model",
     )
     parser.add_argument("--with", metavar="SPEC", dest="method", help="combine models: repc:ties, FILE.rep:BLOCK")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a parameter of it")

@@ -52,7 +52,7 @@ def no_arithmetic(lines: Sequence[str]) -> Diagnostic:
         "E635",
         f"{len(lines)} tensors would change that repc does not compute with",
         help="dequantise the base first: merging into quantised weights and quantising again is not exact",
-        notes=tuple(lines[:SHOWN]),
+        notes=_first(lines),
     )
 
 
@@ -84,6 +84,19 @@ def quantised_base(folder: Path, why: str) -> Diagnostic:
     )
 
 
+def other_modules(adapter: Path, lines: Sequence[str], prefix: str | None) -> Diagnostic:
+    """An adapter of modules that the base does not have, perhaps only because another class saved it."""
+    remedy = (
+        f"the names differ by `{prefix}`: save the base with the class that the adapter was trained on, as in "
+        "AutoModelForCausalLM.from_pretrained(BASE).save_pretrained(NEW), or rename the keys of one of the two"
+        if prefix
+        else "give the base that the adapter was trained on"
+    )
+    return Diagnostic(
+        "E642", f"{adapter} adapts {len(lines)} modules that the base does not have", help=remedy, notes=_first(lines)
+    )
+
+
 def no_method(reason: str, remedy: str) -> Diagnostic:
     """What was given with --with is no block that combines models, or its settings are not its parameters."""
     return Diagnostic("E638", reason, help=remedy)
@@ -95,7 +108,7 @@ def other_tensors(model: Path, lines: Sequence[str]) -> Diagnostic:
         "E639",
         f"{model} differs from the base in {len(lines)} tensors",
         help="only models of one architecture can be combined; check that all are saved in the same way",
-        notes=tuple(lines[:SHOWN]),
+        notes=_first(lines),
     )
 
 
@@ -107,6 +120,11 @@ def buffers(keys: Sequence[str]) -> Diagnostic:
         help="say --buffers keep for those of the base, or --buffers average; then run data through the merged model "
         "in training mode to renew batch norm",
     )
+
+
+def _first(lines: Sequence[str]) -> tuple[str, ...]:
+    more = (f"and {len(lines) - SHOWN} more",) if len(lines) > SHOWN else ()
+    return (*lines[:SHOWN], *more)
 
 
 def _some(items: Sequence[str]) -> str:

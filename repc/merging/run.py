@@ -23,6 +23,7 @@ from repc.ir.printer import expression
 from repc.merging import errors
 from repc.merging.carried import carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
+from repc.merging.destroyed import destroyed
 from repc.merging.layout import Created, Output, outputs
 from repc.merging.operands import Operands, entry_type
 from repc.merging.plan import Plan, Planner
@@ -91,7 +92,7 @@ def merge_files(
         found = planner({key: entry_type(entry) for key, entry in entries.items()}, ties)
         job = prepare(stored, ties, found, place, options)
         if place is None:
-            return _report(job, None, {}, {}, 0)
+            return _report(job, None, {}, {}, 0, [])
         try:
             return _carry_out(job, place, digests, say)
         except OSError as error:
@@ -183,7 +184,8 @@ def _carry_out(job: Job, out: Path, digests: Digests, say: Say) -> MergeReport:
         names, _ = carried(job.base)
         carry(job.base, names, job.settings, staging.folder)
         write_index(job.base, job.outputs, staging.folder)
-        report = _report(job, out, staging.finished(), inputs, resumed)
+        gone = list(destroyed(job.operands, job.computed, job.outputs, staging.folder))
+        report = _report(job, out, staging.finished(), inputs, resumed, gone)
         manifest = {"repc": version("repc"), **report.to_dict()}
         text = json.dumps(manifest, indent=1, ensure_ascii=False)
         write_whole(staging.folder / manifest_name(out, job.base.is_folder), f"{text}\n".encode())
@@ -197,7 +199,12 @@ def manifest_name(out: Path, folder: bool) -> str:
 
 
 def _report(
-    job: Job, out: Path | None, records: Mapping[str, Mapping[str, Any]], inputs: Mapping[str, str], resumed: int
+    job: Job,
+    out: Path | None,
+    records: Mapping[str, Mapping[str, Any]],
+    inputs: Mapping[str, str],
+    resumed: int,
+    gone: Sequence[str],
 ) -> MergeReport:
     losses = {key: Loss(**loss) for record in records.values() for key, loss in record["losses"].items()}
     changes = {
@@ -212,7 +219,7 @@ def _report(
     }
     read = {path: sha for record in records.values() for path, sha in record["inputs"].items()}
     _, left = carried(job.base)
-    notes = (*job.plan.notes, *([f"not carried along: {', '.join(left)}"] if left else []))
+    notes = (*job.plan.notes, *gone, *([f"not carried along: {', '.join(left)}"] if left else []))
     files = {name: record["sha256"] for name, record in sorted(records.items())}
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)
