@@ -28,9 +28,11 @@ def read_adapter(
     """The adapter in a folder of PEFT or a file of kohya's, attached to a model whose modules have these paths.
 
     `label` and `compat` are those of `read_peft`; nothing in a file of kohya's differs from the mathematics.  Raises
-    `Failure` as these two do, and E624 for one file out of a folder of PEFT.
+    `Failure` as these two do, E601 where there is nothing, and E624 for one file out of a folder of PEFT.
     """
     path = Path(path)
+    if not path.exists():
+        raise Failure(errors.missing_file(path))
     if path.is_file():
         if path.name == TENSORS:
             raise Failure(errors.file_of_a_folder(path))

@@ -220,6 +220,17 @@ def unexpected_adapter_keys(name: str, lines: Sequence[str]) -> Diagnostic:
     )
 
 
+def foreign_keys(name: str, lines: Sequence[str]) -> Diagnostic:
+    """A file with keys that neither kohya's scripts nor LyCORIS write."""
+    return Diagnostic(
+        "E624",
+        f"{name} has {_count(len(lines), 'key')} that cannot be imported",
+        help="give a file with keys as in lora_unet_mid_block_0_proj.lora_up.weight, or a folder that PEFT saved; "
+        "whole models are combined with repc merge --with",
+        notes=tuple(lines),
+    )
+
+
 def file_of_a_folder(path: Path) -> Diagnostic:
     """The tensors of an adapter without the configuration that says what they mean."""
     return Diagnostic(

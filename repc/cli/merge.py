@@ -67,7 +67,7 @@ def configure(parser: ArgumentParser) -> None:
         choices=("trained", "full"),
         help="for adapters of a quantised base: merge into what quantisation leaves of the weights, or into these",
     )
-    parser.add_argument("--quantised", choices=("nf4", "int8"), default="nf4", help="how that base was quantised")
+    parser.add_argument("--quantised", choices=("nf4", "int8"), help="how that base was quantised; by default nf4")
     parser.add_argument("--memory", metavar="SIZE", help="what tensors in work may use, as in 400M; by default 512M")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute; by default all cores")
     parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 16")
@@ -83,6 +83,7 @@ def run(args: Namespace, screen: Screen) -> int:
 
     if args.output is None and not args.dry_run:
         raise Failure(errors.no_output())
+    _check_options(args)
     options = Options(
         arithmetic=args.arithmetic,
         tied=args.tied,
@@ -93,7 +94,12 @@ def run(args: Namespace, screen: Screen) -> int:
         **({"every": 1} if args.measure_all else {}),
     )
     planner = (
-        planning(args.adapters, compat=args.compat, base_precision=args.base_precision, quantised=args.quantised)
+        planning(
+            args.adapters,
+            compat=args.compat,
+            base_precision=args.base_precision,
+            quantised=args.quantised or "nf4",
+        )
         if args.method is None
         else combining(args.adapters, args.method, settings(args.set), args.buffers)
     )
@@ -110,6 +116,20 @@ def run(args: Namespace, screen: Screen) -> int:
     if out is not None:
         screen.result(f"\n  Done in {perf_counter() - started:.1f} s.")
     return 0
+
+
+def _check_options(args: Namespace) -> None:
+    """Nothing that is said is passed over."""
+    if args.threads is not None and args.threads < 1:
+        raise Failure(errors.not_positive("--threads", args.threads))
+    for names, wanted, idle in (
+        (("set", "buffers"), "without --with", args.method is None),
+        (("compat", "base_precision", "quantised"), "on models that --with combines", args.method is not None),
+        (("quantised",), "without --base-precision", args.base_precision is None),
+    ):
+        said = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name)]
+        if idle and said:
+            raise Failure(errors.idle_options(said, wanted))
 
 
 def _bytes(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from repc.diagnostics import Diagnostic
@@ -37,7 +37,7 @@ def in_use(path: Path) -> Diagnostic:
 
 def onto_itself(path: Path) -> Diagnostic:
     """The result of a merge would replace what it is made from."""
-    return Diagnostic("E634", f"{path} is, or has in it, what is merged", help="give another path")
+    return Diagnostic("E634", f"{path} is, has in it, or lies in what is merged", help="give another path")
 
 
 def wrong_output(path: Path, folder: bool) -> Diagnostic:
@@ -56,12 +56,14 @@ def no_arithmetic(lines: Sequence[str]) -> Diagnostic:
     )
 
 
-def too_large(key: str, needed: int, given: int) -> Diagnostic:
-    """The value of one tensor needs more memory than is allowed, and does not go by rows."""
+def too_large(needed: Mapping[str, int], given: int) -> Diagnostic:
+    """Parts of some tensors need more memory than is allowed; a whole tensor where its value does not go by rows."""
+    largest = max(needed, key=lambda key: needed[key])
     return Diagnostic(
         "E636",
-        f"{key} needs {needed >> 20} MiB at once, and --memory allows {given >> 20}",
-        help=f"say --memory {(needed >> 20) + 1}M; its expression cannot be computed by rows",
+        f"{len(needed)} tensors need more at once than the {given >> 10} KiB of --memory",
+        help=f"say --memory {(needed[largest] >> 10) + 1}K",
+        notes=_first([f"{key}: {needed[key] >> 10} KiB" for key in sorted(needed, key=lambda key: -needed[key])]),
     )
 
 
@@ -84,7 +86,7 @@ def quantised_base(folder: Path, why: str) -> Diagnostic:
     )
 
 
-def other_modules(adapter: Path, lines: Sequence[str], prefix: str | None) -> Diagnostic:
+def other_modules(adapter: str, lines: Sequence[str], prefix: str | None) -> Diagnostic:
     """An adapter of modules that the base does not have, perhaps only because another class saved it."""
     remedy = (
         f"the names differ by `{prefix}`: save the base with the class that the adapter was trained on, as in "

@@ -157,7 +157,7 @@ def _other_modules(adapter: AdapterImport, absent: Sequence[str], modules: Seque
         prefixes |= {max(name, m, key=len).removesuffix(min(name, m, key=len)) for m in meant}
         likely = meant or [m for m in [nearest(name, modules)] if m]
         lines.append(f"{name}: did you mean {' or '.join(likely)}?" if likely else name)
-    return errors.other_modules(adapter.checkpoint.path, lines, min(prefixes) if len(prefixes) == 1 else None)
+    return errors.other_modules(str(adapter.checkpoint.path), lines, min(prefixes) if len(prefixes) == 1 else None)
 
 
 def _check_order(imported: Sequence[AdapterImport]) -> None:

@@ -25,7 +25,7 @@ from repc.merging.carried import carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.destroyed import destroyed
 from repc.merging.layout import Created, Output, outputs
-from repc.merging.operands import Operands, entry_type
+from repc.merging.operands import Given, Operands, Stack, entry_type
 from repc.merging.plan import Plan, Planner
 from repc.merging.precision import difference
 from repc.merging.report import Change, MergeReport
@@ -90,6 +90,8 @@ def merge_files(
         entries = {key: stored.entry(tie.stored) for tie in ties for key in tie.keys}
         entries |= {key: stored.entry(key) for key in stored.homes}
         found = planner({key: entry_type(entry) for key, entry in entries.items()}, ties)
+        if place is not None:
+            _check_read([*found.files, *(path for given in found.given.values() for path in _paths(given))], place)
         job = prepare(stored, ties, found, place, options)
         if place is None:
             return _report(job, None, {}, {}, 0, [])
@@ -117,9 +119,9 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
         if key in base.homes or key in made
     }
     if options.memory is not None:
-        short = [(key, one.cost) for key, one in computed.items() if one.cost > options.memory]
+        short = {key: one.cost for key, one in computed.items() if one.cost > options.memory}
         if short:
-            raise Failure([errors.too_large(key, cost, options.memory) for key, cost in short])
+            raise Failure(errors.too_large(short, options.memory))
     name = out.name if out is not None and not base.is_folder else None
     notes = [*found.notes, *resolved.notes]
     if found.quantised:
@@ -163,10 +165,22 @@ def _check_place(base: Stored, out: Path, force: bool) -> None:
         raise Failure(errors.wrong_output(out, base.is_folder))
     if not base.is_folder and out.suffix != ".safetensors":
         raise Failure(errors.wrong_output(out, False))
-    if out.resolve() == base.path.resolve() or out.resolve() in base.path.resolve().parents:
+    _check_read([base.path], out)
+    if base.path.resolve() in out.resolve().parents:
         raise Failure(errors.onto_itself(out))
     if out.exists() and not force:
         raise Failure(errors.already_there(out))
+
+
+def _check_read(read: Sequence[Path], out: Path) -> None:
+    """Even --force replaces nothing of what is read."""
+    place = out.resolve()
+    if any(place == path or place in path.parents for path in {path.resolve() for path in read}):
+        raise Failure(errors.onto_itself(out))
+
+
+def _paths(given: Given) -> Sequence[Path]:
+    return [model.path for model in given.models] if isinstance(given, Stack) else []
 
 
 # ---------------------------------------------------------------- doing it
