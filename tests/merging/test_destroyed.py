@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from repc.merging import merge
 from tests.merging.checkpoints import draw, write_folder, write_lora
 
-SHAPES = dict.fromkeys(("pruned", "coded", "turned", "plain"), (40, 40))
+SHAPES: dict[str, tuple[int, int]] = dict.fromkeys(("pruned", "coded", "turned", "plain"), (40, 40))
 
 
 def test_zeros_codes_and_rotations(tmp_path: Path) -> None:
