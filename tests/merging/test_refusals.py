@@ -63,6 +63,26 @@ def test_one_of_two_tied_tensors_changes(head: bool, tmp_path: Path) -> None:
         assert report.notes
 
 
+@pytest.mark.parametrize(
+    ("config", "tied"),
+    [
+        ({"tie_word_embeddings": True}, True),
+        ({"text_config": {"tie_word_embeddings": True}}, True),
+        ({"architectures": ["GPT2Model"], "tie_word_embeddings": True}, False),
+        ({"model_type": "gpt2"}, False),
+    ],
+)
+def test_what_a_configuration_says_without_the_class_of_a_head(
+    config: dict[str, Any], tied: bool, tmp_path: Path
+) -> None:
+    base = write_folder(tmp_path / "base", [{"wte.weight": draw(10, 4)}], **config)
+    lora = embedded(tmp_path / "lora")
+    if tied:
+        assert codes(base, [lora], tmp_path / "out") == ["E632"]
+    else:
+        assert merge(base, [lora], tmp_path / "out").changes.keys() == {"wte.weight"}
+
+
 def test_a_head_that_is_stored_under_the_name_of_the_embedding(tmp_path: Path) -> None:
     base, lora = tied(tmp_path / "base"), write_lora(tmp_path / "lora", {"lm_head": (10, 4)})
     assert codes(base, [lora], tmp_path / "out") == ["E632"]
