@@ -95,7 +95,7 @@ def other_modules(adapter: str, lines: Sequence[str], prefix: str | None) -> Dia
         else "give the base that the adapter was trained on"
     )
     return Diagnostic(
-        "E642", f"{adapter} adapts {len(lines)} modules that the base does not have", help=remedy, notes=_first(lines)
+        "E642", f"the base lacks {len(lines)} of the modules that {adapter} adapts", help=remedy, notes=_first(lines)
     )
 
 

@@ -65,13 +65,14 @@ def plan(
     comes before it.  `base_precision` says which base is meant where they were trained beside one that was `quantised`.
 
     Raises `Failure`: E641 where that is not said, what `read_adapter` raises, E642 where the base has not the modules
-    of an adapter, E628 where one is relative to a base that another one has changed, and E4xx where one does not fit.
+    of an adapter, E635 where it has them in whole numbers, E628 where one is relative to a base that another one has
+    changed, and E4xx where one does not fit.
     """
     paths = [Path(adapter) for adapter in adapters]
     told = {path: why for path in paths if (why := told_quantised(path))}
     if told and base_precision is None:
         raise Failure([errors.quantised_base(path, why) for path, why in told.items()])
-    imported = _imported(paths, modules_of(types), TRAINED if base_precision == "trained" else BASE, compat)
+    imported = _imported(paths, types, TRAINED if base_precision == "trained" else BASE, compat)
     modules = _modules(imported) if base_precision else set[str]()
     keys = [key for key in types if key.removesuffix(".weight") in modules]
     stored = _adapted(imported, types, quantised_text(quantised, BASE, keys) if base_precision == "trained" else "")
@@ -103,14 +104,21 @@ def _files(adapter: Path) -> Sequence[Path]:
     return [adapter] if adapter.is_file() else [adapter / CONFIG, adapter / TENSORS]
 
 
-def _imported(adapters: Sequence[Path], modules: Sequence[str], base: str, compat: bool) -> list[AdapterImport]:
+def _imported(
+    adapters: Sequence[Path], types: Mapping[str, TensorType], base: str, compat: bool
+) -> list[AdapterImport]:
     """The adapters, each attached to the one before."""
+    modules = modules_of(types)
     imported: list[AdapterImport] = []
     for number, path in enumerate(adapters):
         before = imported[-1].name if imported else base
         imported.append(read_adapter(path, modules, before, label=f"adapter{number}", compat=compat))
     _check_modules(imported, modules)
     _check_order(imported)
+    whole = [key for module in sorted(_modules(imported)) if (key := f"{module}.weight") in types]
+    lines = [f"{key}: whole numbers" for key in whole if types[key].dtype != "f32"]
+    if lines:
+        raise Failure(errors.no_arithmetic(lines))
     return imported
 
 

@@ -269,6 +269,21 @@ def test_a_file_out_of_a_folder_of_peft(tmp_path: Path) -> None:
     assert (found.code, found.help) == ("E624", f"this is a file of a folder that PEFT saved: give {folder}")
 
 
+def test_packed_weights_of_a_quantised_base(tmp_path: Path) -> None:
+    parts = {"q.lora_A.weight": random(2, 4), "q.lora_B.weight": random(6, 2)}
+    folder = written(tmp_path, {"peft_type": "LORA", "r": 2}, parts)
+    (found,) = faults({"q.weight": torch.zeros(12, 1, dtype=torch.uint8)}, [folder])
+    assert (found.code, found.notes) == ("E635", ("q.weight: whole numbers",))
+
+
+def test_many_misfits_do_not_fill_the_screen(tmp_path: Path) -> None:
+    parts = {f"{i}.lora_A.weight": random(2, 5) for i in range(30)}
+    parts |= {f"{i}.lora_B.weight": random(6, 2) for i in range(30)}
+    folder = written(tmp_path, {"peft_type": "LORA", "r": 2}, parts)
+    (found,) = faults({f"{i}.weight": random(6, 4) for i in range(30)}, [folder])
+    assert (found.code, len(found.notes), found.notes[-1]) == ("E613", 21, "and 10 more")
+
+
 def test_an_adapter_relative_to_a_base_that_another_one_changes() -> None:
     base = load_file(adapter("lora-pissa") / "base.safetensors")
     pissa, lora = adapter("lora-pissa"), adapter("lora")
