@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from repc.ir.check import check
+from repc.ir.collection import uninterrupted
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.trace import Trace
@@ -32,6 +33,7 @@ class Pass:
     ensures: frozenset[str]
 
 
+@uninterrupted()
 def fold(graph: Graph, options: Options | None = None) -> tuple[Graph, Trace]:
     """A graph with the same outputs and fewer operators, and what was done and not done for what reason.
 
