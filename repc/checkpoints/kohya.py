@@ -83,9 +83,7 @@ def read_kohya(
         f"{base}_{label}",
         key_map,
         Checkpoint(checkpoint.name, {k: checkpoint[k] for k in key_map}, checkpoint.notes, checkpoint.path),
-        (f"{checkpoint.name}: no alpha in {plain} of {len(named)} modules: it is then the rank, and the scale one",)
-        if plain
-        else (),
+        (f"{checkpoint.name}: no alpha in {plain} of {len(named)} modules: it is then the rank",) if plain else (),
         frozenset(module.path for module in named),
         frozenset(module.path for module in named if "dora_scale" in module.keys),
     )
