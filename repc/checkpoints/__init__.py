@@ -17,7 +17,7 @@ from repc.checkpoints.headers import INDEX, SINGLE, Entry, Header, Stored, open_
 from repc.checkpoints.kohya import modules_of, read_kohya
 from repc.checkpoints.layout import OFFICIAL, Layout
 from repc.checkpoints.matching import Matched, match
-from repc.checkpoints.peft import AdapterImport, read_peft
+from repc.checkpoints.peft import CONFIG, TENSORS, AdapterImport, read_peft
 from repc.checkpoints.reading import from_memory, read
 from repc.checkpoints.timm import TIMM, TIMM_FASTVIT, TIMM_GHOSTNET, TIMM_REPVIT
 from repc.checkpoints.writing import TORCH, TYPES, header_bytes, write
@@ -26,10 +26,12 @@ LAYOUTS = (OFFICIAL, TIMM, TIMM_GHOSTNET, TIMM_FASTVIT, TIMM_REPVIT)
 """The layouts that are recognised; where two fit equally well, the first is meant."""
 
 __all__ = [
+    "CONFIG",
     "INDEX",
     "LAYOUTS",
     "OFFICIAL",
     "SINGLE",
+    "TENSORS",
     "TIMM",
     "TORCH",
     "TYPES",

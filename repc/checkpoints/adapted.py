@@ -6,17 +6,38 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from repc.checkpoints import errors
 from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.kohya import read_kohya
 from repc.checkpoints.layout import Layout
 from repc.checkpoints.matching import Matched, match
-from repc.checkpoints.peft import AdapterImport, read_peft
+from repc.checkpoints.peft import TENSORS, AdapterImport, read_peft
+from repc.diagnostics import Failure
 from repc.ir.node import Parameter
 
 
-def read_adapter(path: str | Path, modules: Collection[str], base: str, source: str | None) -> AdapterImport:
-    """The adapter in a folder of PEFT or a file of kohya's, attached to a model whose modules have these paths."""
-    return read_kohya(path, modules, base, source) if Path(path).is_file() else read_peft(path, base, source)
+def read_adapter(
+    path: str | Path,
+    modules: Collection[str],
+    base: str,
+    source: str | None = None,
+    *,
+    label: str | None = None,
+    compat: bool = False,
+) -> AdapterImport:
+    """The adapter in a folder of PEFT or a file of kohya's, attached to a model whose modules have these paths.
+
+    `label` and `compat` are those of `read_peft`; nothing in a file of kohya's differs from the mathematics.  Raises
+    `Failure` as these two do, E601 where there is nothing, and E624 for one file out of a folder of PEFT.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise Failure(errors.missing_file(path))
+    if path.is_file():
+        if path.name == TENSORS:
+            raise Failure(errors.file_of_a_folder(path))
+        return read_kohya(path, modules, base, source, **({"label": label} if label else {}))
+    return read_peft(path, base, source, label=label, compat=compat)
 
 
 def match_adapted(

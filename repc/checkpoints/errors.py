@@ -127,7 +127,7 @@ def missing_keys(name: str, layout: str, lines: Sequence[str]) -> Diagnostic:
         "E611",
         f"{name} lacks {_count(len(lines), 'key')} of the model (layout {layout})",
         help="check that the spec's parameters are those the checkpoint was trained with",
-        notes=tuple(lines),
+        notes=_listed(lines),
     )
 
 
@@ -137,14 +137,14 @@ def unexpected_keys(name: str, layout: str, lines: Sequence[str]) -> Diagnostic:
         "E612",
         f"{name} has {_count(len(lines), 'key')} that the model does not know (layout {layout})",
         help="add what they belong to to the spec, or take them out of the file",
-        notes=tuple(lines),
+        notes=_listed(lines),
     )
 
 
 def wrong_shapes(name: str, lines: Sequence[str], remedy: str) -> Diagnostic:
     """Tensors of another shape than the parameter."""
     return Diagnostic(
-        "E613", f"{name} has {_count(len(lines), 'tensor')} of a wrong shape", help=remedy, notes=tuple(lines)
+        "E613", f"{name} has {_count(len(lines), 'tensor')} of a wrong shape", help=remedy, notes=_listed(lines)
     )
 
 
@@ -154,7 +154,7 @@ def wrong_kinds(name: str, lines: Sequence[str]) -> Diagnostic:
         "E614",
         f"{name} has {_count(len(lines), 'tensor')} of a wrong element type",
         help="convert them when saving; quantised weights have to be dequantised first",
-        notes=tuple(lines),
+        notes=_listed(lines),
     )
 
 
@@ -164,7 +164,7 @@ def not_finite(name: str, lines: Sequence[str]) -> Diagnostic:
         "E615",
         f"{name} has NaN or infinite values in {_count(len(lines), 'tensor')}",
         help="the training diverged or the file is damaged: use an earlier checkpoint",
-        notes=tuple(lines),
+        notes=_listed(lines),
     )
 
 
@@ -174,7 +174,7 @@ def tied_keys_differ(name: str, lines: Sequence[str]) -> Diagnostic:
         "E616",
         f"{name} has different values under {_count(len(lines), 'tied parameter')}",
         help="drop the alias in the spec if they are separate weights; else keep one key in the file",
-        notes=tuple(lines),
+        notes=_listed(lines),
     )
 
 
@@ -216,7 +216,27 @@ def unexpected_adapter_keys(name: str, lines: Sequence[str]) -> Diagnostic:
         "E624",
         f"{name} has {_count(len(lines), 'key')} that cannot be imported",
         help=MERGE_WITH_PEFT,
-        notes=tuple(lines),
+        notes=_listed(lines),
+    )
+
+
+def foreign_keys(name: str, lines: Sequence[str]) -> Diagnostic:
+    """A file with keys that neither kohya's scripts nor LyCORIS write."""
+    return Diagnostic(
+        "E624",
+        f"{name} has {_count(len(lines), 'key')} that cannot be imported",
+        help="give a file with keys as in lora_unet_mid_block_0_proj.lora_up.weight, or a folder that PEFT saved; "
+        "whole models are combined with repc merge --with",
+        notes=_listed(lines),
+    )
+
+
+def file_of_a_folder(path: Path) -> Diagnostic:
+    """The tensors of an adapter without the configuration that says what they mean."""
+    return Diagnostic(
+        "E624",
+        f"{path} alone is no adapter: adapter_config.json says what its tensors mean",
+        help=f"this is a file of a folder that PEFT saved: give {path.parent}",
     )
 
 
@@ -226,7 +246,7 @@ def missing_adapter_keys(name: str, lines: Sequence[str]) -> Diagnostic:
         "E625",
         f"{name} lacks {_count(len(lines), 'key')} of its own adapters",
         help="save the adapter again; the file is incomplete or from another configuration",
-        notes=tuple(lines),
+        notes=_listed(lines),
     )
 
 
@@ -236,7 +256,7 @@ def unfit_factors(name: str, lines: Sequence[str]) -> Diagnostic:
         "E626",
         f"{name} has {_count(len(lines), 'fault')} in its factors",
         help=f"check that the two files are of one adapter; else {MERGE_WITH_PEFT}",
-        notes=tuple(lines),
+        notes=_listed(lines),
     )
 
 
@@ -246,7 +266,7 @@ def copies_differ(name: str, lines: Sequence[str]) -> Diagnostic:
         "E627",
         f"{name} has {_count(len(lines), 'tensor')} that should repeat a shared one and does not",
         help="save the adapter again: one set of projections belongs to all modules",
-        notes=tuple(lines),
+        notes=_listed(lines),
     )
 
 
@@ -256,7 +276,7 @@ def relative_after_another(name: str, modules: Sequence[str]) -> Diagnostic:
         "E628",
         f"{name} is defined relative to the weights of the base, and comes after another adapter of them",
         help="give this adapter first",
-        notes=tuple(modules),
+        notes=_listed(modules),
     )
 
 
@@ -266,12 +286,17 @@ def unresolved_modules(name: str, lines: Sequence[str]) -> Diagnostic:
         "E629",
         f"{name} has {_count(len(lines), 'name')} that do not lead to one module of the base",
         help="give the base that the adapter was trained on; rename the keys where a flattened name is ambiguous",
-        notes=tuple(lines),
+        notes=_listed(lines),
     )
 
 
 def _count(count: int, noun: str) -> str:
     return f"1 {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _listed(lines: Sequence[str], shown: int = 20) -> tuple[str, ...]:
+    """The first of many lines: a checkpoint of another model would fill the screen."""
+    return (*lines[:shown], *([f"and {len(lines) - shown} more"] if len(lines) > shown else []))
 
 
 def _sample(keys: Iterable[str], shown: int = 3) -> str:

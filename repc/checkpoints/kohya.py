@@ -83,7 +83,7 @@ def read_kohya(
         f"{base}_{label}",
         key_map,
         Checkpoint(checkpoint.name, {k: checkpoint[k] for k in key_map}, checkpoint.notes, checkpoint.path),
-        (f"{plain} modules have no alpha, which is then their rank: the scale is one",) if plain else (),
+        (f"{checkpoint.name}: no alpha in {plain} of {len(named)} modules: it is then the rank",) if plain else (),
         frozenset(module.path for module in named),
         frozenset(module.path for module in named if "dora_scale" in module.keys),
     )
@@ -113,7 +113,7 @@ def _named(checkpoint: Checkpoint, modules: Collection[str]) -> list[_Module]:
     ]
     taken = [path for paths in found.values() for path in paths]
     wrong += [f"{path}: adapted twice" for path in sorted({p for p in taken if taken.count(p) > 1}) if not wrong]
-    faults = [errors.unexpected_adapter_keys(checkpoint.name, unknown)] if unknown else []
+    faults = [errors.foreign_keys(checkpoint.name, unknown)] if unknown else []
     faults += [errors.unresolved_modules(checkpoint.name, wrong)] if wrong else []
     if faults:
         raise Failure(faults)
@@ -158,7 +158,7 @@ def _lines(checkpoint: Checkpoint, module: _Module, label: str) -> Iterator[_Lin
         yield _factors(checkpoint, module, factors, label)
     elif others:
         alone = [f"{key} {list(checkpoint[key].shape)}: there are no factors" for key in others.values()]
-        raise Failure(errors.unexpected_adapter_keys(checkpoint.name, alone))
+        raise Failure(errors.foreign_keys(checkpoint.name, alone))
 
 
 def _factors(checkpoint: Checkpoint, module: _Module, factors: Mapping[str, str], label: str) -> _Line:
@@ -189,7 +189,7 @@ def _checked(
     if missing:
         faults.append(errors.missing_adapter_keys(name, [f"{module.path}.{part}" for part in missing]))
     if surplus:
-        faults.append(errors.unexpected_adapter_keys(name, [module.keys[part] for part in surplus]))
+        faults.append(errors.foreign_keys(name, [module.keys[part] for part in surplus]))
     if misfit:
         faults.append(errors.unfit_factors(name, [f"{module.path}: {misfit}"]))
     if faults or form is None:

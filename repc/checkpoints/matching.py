@@ -203,4 +203,4 @@ def _shape_remedy(shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]])
         return "the weights are stored transposed, (in, out): transpose them when saving"
     if all(math.prod(has) == math.prod(wants) for has, wants in pairs):
         return "the sizes agree but for their arrangement: reshape them when saving"
-    return "check that the spec's widths, kernels and groups are those the checkpoint was trained with"
+    return "check that widths, kernels and groups are those of the model that the file is of"

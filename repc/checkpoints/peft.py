@@ -21,6 +21,8 @@ from repc.checkpoints.peft_method import Form, Values, spelled
 from repc.checkpoints.reading import read
 from repc.diagnostics import Failure
 
+CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+
 SAVED = "saved"
 """The label of what replaces a tensor of the base, and the name of the value in ``adapters.replaced``."""
 VALUE = "value"
@@ -81,8 +83,8 @@ def read_peft(
     E620 to E623 for the configuration, E624 to E627 for the stored tensors, and what `read` raises.
     """
     folder = Path(folder)
-    config = read_config(folder / "adapter_config.json")
-    stored = folder / "adapter_model.safetensors"
+    config = read_config(folder / CONFIG)
+    stored = folder / TENSORS
     if not stored.exists():
         raise Failure(errors.no_adapter_file(folder, stored.name))
     checkpoint = read(stored)

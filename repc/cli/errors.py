@@ -95,6 +95,16 @@ def not_a_size(text: str) -> Diagnostic:
     return Diagnostic("E911", f"{text!r} is no amount of memory", help="write it as in `--memory 400M`, or with K or G")
 
 
+def not_positive(option: str, given: int) -> Diagnostic:
+    """A count of something that at least one is needed of."""
+    return Diagnostic("E911", f"{option} {given} is no count", help="give a number from 1 on, or leave it out")
+
+
+def idle_options(options: Sequence[str], wanted: str) -> Diagnostic:
+    """Options that nothing would read in this form of the command."""
+    return Diagnostic("E922", f"{', '.join(options)} has no effect {wanted}", help="leave it out")
+
+
 def not_a_build(folder: Path, reason: str) -> Diagnostic:
     """A folder without the report.json that `repc compile` writes, or with a damaged one."""
     return Diagnostic("E920", f"{folder} was not written by repc compile: {reason}", help="compile the model again")

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   repc merge llama/ lora/ -o merged/
-  repc merge base.safetensors style/ subject/ -o merged.safetensors
+  repc merge base.safetensors style.safetensors subject/ -o merged.safetensors
   repc merge llama/ lora/ --dry-run
   repc merge gpt2/ lora/ --tied untie --arithmetic f64 -o merged/
   repc merge base/ math/ code/ --with repc:ties --set density=0.2 -o merged/
 
 BASE is a .safetensors file, a torch file, or a folder with model.safetensors or shards and their index, whose
-configuration and tokenizer go along.  ADAPTER is a folder that PEFT's save_pretrained wrote; several are all active.
+configuration and tokenizer go along.  ADAPTER is a folder that PEFT's save_pretrained wrote, or a file of kohya's
+scripts or of LyCORIS; several are all active.
 With --with they are whole models, combined by repc:task, soup, ties, dare, della, breadcrumbs, slerp or your own.
 The base is never in memory as a whole: tensors are read, computed and written by rows.  A merge that was killed goes on
 where it was when the same command is run again.  The hashes of what went in and came out, and the expression of every
@@ -44,7 +45,7 @@ def configure(parser: ArgumentParser) -> None:
         "adapters",
         metavar="ADAPTER",
         nargs="+",
-        help="folder that PEFT's save_pretrained wrote, or a model",
+        help="folder that PEFT's save_pretrained wrote, file of kohya's or LyCORIS, or a model",
     )
     parser.add_argument("--with", metavar="SPEC", dest="method", help="combine models: repc:ties, FILE.rep:BLOCK")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a parameter of it")
@@ -66,7 +67,7 @@ def configure(parser: ArgumentParser) -> None:
         choices=("trained", "full"),
         help="for adapters of a quantised base: merge into what quantisation leaves of the weights, or into these",
     )
-    parser.add_argument("--quantised", choices=("nf4", "int8"), default="nf4", help="how that base was quantised")
+    parser.add_argument("--quantised", choices=("nf4", "int8"), help="how that base was quantised; by default nf4")
     parser.add_argument("--memory", metavar="SIZE", help="what tensors in work may use, as in 400M; by default 512M")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute; by default all cores")
     parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 16")
@@ -82,6 +83,7 @@ def run(args: Namespace, screen: Screen) -> int:
 
     if args.output is None and not args.dry_run:
         raise Failure(errors.no_output())
+    _check_options(args)
     options = Options(
         arithmetic=args.arithmetic,
         tied=args.tied,
@@ -92,7 +94,12 @@ def run(args: Namespace, screen: Screen) -> int:
         **({"every": 1} if args.measure_all else {}),
     )
     planner = (
-        planning(args.adapters, compat=args.compat, base_precision=args.base_precision, quantised=args.quantised)
+        planning(
+            args.adapters,
+            compat=args.compat,
+            base_precision=args.base_precision,
+            quantised=args.quantised or "nf4",
+        )
         if args.method is None
         else combining(args.adapters, args.method, settings(args.set), args.buffers)
     )
@@ -109,6 +116,20 @@ def run(args: Namespace, screen: Screen) -> int:
     if out is not None:
         screen.result(f"\n  Done in {perf_counter() - started:.1f} s.")
     return 0
+
+
+def _check_options(args: Namespace) -> None:
+    """Nothing that is said is passed over."""
+    if args.threads is not None and args.threads < 1:
+        raise Failure(errors.not_positive("--threads", args.threads))
+    for names, wanted, idle in (
+        (("set", "buffers"), "without --with", args.method is None),
+        (("compat", "base_precision", "quantised"), "on models that --with combines", args.method is not None),
+        (("quantised",), "without --base-precision", args.base_precision is None),
+    ):
+        said = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name)]
+        if idle and said:
+            raise Failure(errors.idle_options(said, wanted))
 
 
 def _bytes(text: str) -> int:

@@ -24,7 +24,7 @@ def lost(before: Tensor, after: Tensor) -> list[str]:
     if zeros >= SPARSE and left < zeros / 2:
         found.append(f"{zeros:.0%} of it was zero, {left:.0%} is")
     values = _values(before)
-    if values is not None and _values(after) is None:
+    if values is not None and values > 1 and _values(after) is None:
         found.append(f"it had {values} different values, as of a quantiser, and has many")
     if _is_orthogonal(before) and not _is_orthogonal(after):
         found.append("it was orthogonal, with a Lipschitz bound of one, and is not")

@@ -5,6 +5,7 @@
     precision  adapters that were trained beside quantised weights
     tied       tensors that are one, and what becomes of them
     computed   the new value of one tensor by tiles of its rows, and what rounding loses
+    destroyed  what was true of the weights, and is not any more
     layout     the files of the result: those of the base, with the same tensors at the same places
     stream     tiles through memory: read, computed, rounded once, written
     staging    what is finished so far, so that a merge that was killed goes on where it was
@@ -40,7 +41,7 @@ def merge(
 @overload
 def merge(base: str | Path, adapters: Sequence[str | Path], out: str | Path, **options: Any) -> MergeReport: ...
 def merge(base: Any, adapters: Sequence[str | Path], out: str | Path | None = None, **options: Any) -> Any:
-    """A checkpoint with the adapters of some folders, as PEFT writes them, all of them active.
+    """A checkpoint with adapters, all of them active: folders that PEFT wrote, files of kohya's scripts or LyCORIS.
 
     Without `out` the tensors are computed in memory, in float64; with it they are streamed from file to file, with
     the `Options` that are given by their names, and those of `plan`.  Every tensor keeps its element type.

@@ -59,12 +59,12 @@ def method(spec: str, settings: Mapping[str, object]) -> Method:
     module = load(opened.source, FileLibrary())
     name = opened.model or _only(spec, module)
     definition, _ = block_of(module, name)
-    parameters = {parameter.name for parameter in definition.parameters}
+    parameters = {parameter.name for parameter in definition.parameters} - {NUMBER, SITE}  # which are not the user's
     if len(definition.ports) != 1:
         raise Failure(errors.no_method(f"{spec}: {name} has {len(definition.ports)} ports", "give a block with one"))
     unknown = [key for key in settings if key not in parameters]
     if unknown:
-        known = ", ".join(sorted(parameters - {NUMBER, SITE})) or "none"
+        known = ", ".join(sorted(parameters)) or "none"
         raise Failure([errors.no_method(f"{name} has no parameter {key}", f"it has {known}") for key in unknown])
     source = opened.import_name
     shipped = opened.source.name.startswith("repc:")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from repc.diagnostics import Diagnostic
@@ -37,7 +37,7 @@ def in_use(path: Path) -> Diagnostic:
 
 def onto_itself(path: Path) -> Diagnostic:
     """The result of a merge would replace what it is made from."""
-    return Diagnostic("E634", f"{path} is, or has in it, what is merged", help="give another path")
+    return Diagnostic("E634", f"{path} is, has in it, or lies in what is merged", help="give another path")
 
 
 def wrong_output(path: Path, folder: bool) -> Diagnostic:
@@ -52,16 +52,18 @@ def no_arithmetic(lines: Sequence[str]) -> Diagnostic:
         "E635",
         f"{len(lines)} tensors would change that repc does not compute with",
         help="dequantise the base first: merging into quantised weights and quantising again is not exact",
-        notes=tuple(lines[:SHOWN]),
+        notes=_first(lines),
     )
 
 
-def too_large(key: str, needed: int, given: int) -> Diagnostic:
-    """The value of one tensor needs more memory than is allowed, and does not go by rows."""
+def too_large(needed: Mapping[str, int], given: int) -> Diagnostic:
+    """Parts of some tensors need more memory than is allowed; a whole tensor where its value does not go by rows."""
+    largest = max(needed, key=lambda key: needed[key])
     return Diagnostic(
         "E636",
-        f"{key} needs {needed >> 20} MiB at once, and --memory allows {given >> 20}",
-        help=f"say --memory {(needed >> 20) + 1}M; its expression cannot be computed by rows",
+        f"{len(needed)} tensors need more at once than the {given >> 10} KiB of --memory",
+        help=f"say --memory {(needed[largest] >> 10) + 1}K",
+        notes=_first([f"{key}: {needed[key] >> 10} KiB" for key in sorted(needed, key=lambda key: -needed[key])]),
     )
 
 
@@ -84,6 +86,19 @@ def quantised_base(folder: Path, why: str) -> Diagnostic:
     )
 
 
+def other_modules(adapter: str, lines: Sequence[str], prefix: str | None) -> Diagnostic:
+    """An adapter of modules that the base does not have, perhaps only because another class saved it."""
+    remedy = (
+        f"the names differ by `{prefix}`: save the base with the class that the adapter was trained on, as in "
+        "AutoModelForCausalLM.from_pretrained(BASE).save_pretrained(NEW), or rename the keys of one of the two"
+        if prefix
+        else "give the base that the adapter was trained on"
+    )
+    return Diagnostic(
+        "E642", f"the base lacks {len(lines)} of the modules that {adapter} adapts", help=remedy, notes=_first(lines)
+    )
+
+
 def no_method(reason: str, remedy: str) -> Diagnostic:
     """What was given with --with is no block that combines models, or its settings are not its parameters."""
     return Diagnostic("E638", reason, help=remedy)
@@ -95,7 +110,7 @@ def other_tensors(model: Path, lines: Sequence[str]) -> Diagnostic:
         "E639",
         f"{model} differs from the base in {len(lines)} tensors",
         help="only models of one architecture can be combined; check that all are saved in the same way",
-        notes=tuple(lines[:SHOWN]),
+        notes=_first(lines),
     )
 
 
@@ -107,6 +122,11 @@ def buffers(keys: Sequence[str]) -> Diagnostic:
         help="say --buffers keep for those of the base, or --buffers average; then run data through the merged model "
         "in training mode to renew batch norm",
     )
+
+
+def _first(lines: Sequence[str]) -> tuple[str, ...]:
+    more = (f"and {len(lines) - SHOWN} more",) if len(lines) > SHOWN else ()
+    return (*lines[:SHOWN], *more)
 
 
 def _some(items: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ class Merged:
 
 
 def merged(base: str | Path | Mapping[str, Tensor], adapters: Sequence[str | Path], *, compat: bool = False) -> Merged:
-    """A checkpoint with the adapters of some folders, all of them active.
+    """A checkpoint with some adapters, each a folder that PEFT wrote or a file of kohya's, all of them active.
 
     Every tensor keeps its type.  With `compat` PEFT's own arithmetic is kept where it differs from the mathematics.
     Raises `Failure` as `plan` and `read` do.

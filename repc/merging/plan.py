@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from repc.checkpoints import AdapterImport, match, read_peft, relative_after_another
-from repc.diagnostics import Failure, Source
+from repc.checkpoints import (
+    CONFIG,
+    TENSORS,
+    AdapterImport,
+    match,
+    modules_of,
+    read_adapter,
+    relative_after_another,
+)
+from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.ir.expr import Expr
 from repc.ir.types import TensorType
 from repc.merging import errors
@@ -51,23 +59,24 @@ def plan(
     base_precision: Precision | None = None,
     quantised: str = "nf4",
 ) -> Plan:
-    """What the adapters of some folders make of a checkpoint with these names and shapes.
+    """What adapters, each a folder of PEFT or a file of kohya's, make of a checkpoint with these names and shapes.
 
     Adapters apply in the order in which they are given; a difference that is added reads the base alone, whatever
     comes before it.  `base_precision` says which base is meant where they were trained beside one that was `quantised`.
 
-    Raises `Failure`: E641 where that is not said, what `read_peft` raises, E628 where an adapter is relative to a base
-    that another one has changed, and E4xx where an adapter does not fit the base.
+    Raises `Failure`: E641 where that is not said, what `read_adapter` raises, E642 where the base has not the modules
+    of an adapter, E635 where it has them in whole numbers, E628 where one is relative to a base that another one has
+    changed, and E4xx where one does not fit.
     """
-    told = {Path(folder): why for folder in adapters if (why := told_quantised(Path(folder)))}
+    paths = [Path(adapter) for adapter in adapters]
+    told = {path: why for path in paths if (why := told_quantised(path))}
     if told and base_precision is None:
-        raise Failure([errors.quantised_base(folder, why) for folder, why in told.items()])
-    imported = _imported(adapters, TRAINED if base_precision == "trained" else BASE, compat)
+        raise Failure([errors.quantised_base(path, why) for path, why in told.items()])
+    imported = _imported(paths, types, TRAINED if base_precision == "trained" else BASE, compat)
     modules = _modules(imported) if base_precision else set[str]()
     keys = [key for key in types if key.removesuffix(".weight") in modules]
     stored = _adapted(imported, types, quantised_text(quantised, BASE, keys) if base_precision == "trained" else "")
-    names = ("adapter_config.json", "adapter_model.safetensors")
-    files = tuple(Path(folder) / name for folder in adapters for name in names)
+    files = tuple(file for path in paths for file in _files(path))
     notes = [note for adapter in imported for note in adapter.notes]
     beside: Mapping[str, Expr] = quantised_weights(quantised, keys, types) if keys else {}
     if keys:
@@ -83,7 +92,7 @@ def planning(
     base_precision: Precision | None = None,
     quantised: str = "nf4",
 ) -> Planner:
-    """The planner that merges the adapters of some folders."""
+    """The planner that merges adapters, as `plan` does."""
 
     def planner(types: Mapping[str, TensorType], ties: Sequence[Tied]) -> Plan:
         return plan(types, adapters, compat=compat, base_precision=base_precision, quantised=quantised)
@@ -91,13 +100,25 @@ def planning(
     return planner
 
 
-def _imported(adapters: Sequence[str | Path], base: str, compat: bool) -> list[AdapterImport]:
+def _files(adapter: Path) -> Sequence[Path]:
+    return [adapter] if adapter.is_file() else [adapter / CONFIG, adapter / TENSORS]
+
+
+def _imported(
+    adapters: Sequence[Path], types: Mapping[str, TensorType], base: str, compat: bool
+) -> list[AdapterImport]:
     """The adapters, each attached to the one before."""
+    modules = modules_of(types)
     imported: list[AdapterImport] = []
-    for number, folder in enumerate(adapters):
+    for number, path in enumerate(adapters):
         before = imported[-1].name if imported else base
-        imported.append(read_peft(folder, before, label=f"adapter{number}", compat=compat))
+        imported.append(read_adapter(path, modules, before, label=f"adapter{number}", compat=compat))
+    _check_modules(imported, modules)
     _check_order(imported)
+    whole = [key for module in sorted(_modules(imported)) if (key := f"{module}.weight") in types]
+    lines = [f"{key}: whole numbers" for key in whole if types[key].dtype != "f32"]
+    if lines:
+        raise Failure(errors.no_arithmetic(lines))
     return imported
 
 
@@ -123,6 +144,28 @@ def _adapted(imported: Sequence[AdapterImport], types: Mapping[str, TensorType],
     header = imported[0].spec.splitlines()[0]
     text = "\n".join([header, base, *(adapter.spec.removeprefix(header) for adapter in imported)])
     return adapt_stored(load(Source("adapters", text), FileLibrary()), imported[-1].name, types)
+
+
+def _check_modules(imported: Sequence[AdapterImport], modules: Sequence[str]) -> None:
+    faults = [
+        _other_modules(adapter, absent, modules)
+        for adapter in imported
+        if (absent := sorted(adapter.modules - set(modules)))
+    ]
+    if faults:
+        raise Failure(faults)
+
+
+def _other_modules(adapter: AdapterImport, absent: Sequence[str], modules: Sequence[str]) -> Diagnostic:
+    """The modules that may be meant: those of the same name below another root, or of the nearest name."""
+    lines: list[str] = []
+    prefixes: set[str] = set()
+    for name in absent:
+        meant = [m for m in modules if m.endswith(f".{name}") or (m and name.endswith(f".{m}"))]
+        prefixes |= {max(name, m, key=len).removesuffix(min(name, m, key=len)) for m in meant}
+        likely = meant or [m for m in [nearest(name, modules)] if m]
+        lines.append(f"{name}: did you mean {' or '.join(likely)}?" if likely else name)
+    return errors.other_modules(str(adapter.checkpoint.path), lines, min(prefixes) if len(prefixes) == 1 else None)
 
 
 def _check_order(imported: Sequence[AdapterImport]) -> None:

@@ -23,8 +23,9 @@ from repc.ir.printer import expression
 from repc.merging import errors
 from repc.merging.carried import carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
+from repc.merging.destroyed import destroyed
 from repc.merging.layout import Created, Output, outputs
-from repc.merging.operands import Operands, entry_type
+from repc.merging.operands import Given, Operands, Stack, entry_type
 from repc.merging.plan import Plan, Planner
 from repc.merging.precision import difference
 from repc.merging.report import Change, MergeReport
@@ -89,9 +90,11 @@ def merge_files(
         entries = {key: stored.entry(tie.stored) for tie in ties for key in tie.keys}
         entries |= {key: stored.entry(key) for key in stored.homes}
         found = planner({key: entry_type(entry) for key, entry in entries.items()}, ties)
+        if place is not None:
+            _check_read([*found.files, *(path for given in found.given.values() for path in _paths(given))], place)
         job = prepare(stored, ties, found, place, options)
         if place is None:
-            return _report(job, None, {}, {}, 0)
+            return _report(job, None, {}, {}, 0, [])
         try:
             return _carry_out(job, place, digests, say)
         except OSError as error:
@@ -116,9 +119,9 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
         if key in base.homes or key in made
     }
     if options.memory is not None:
-        short = [(key, one.cost) for key, one in computed.items() if one.cost > options.memory]
+        short = {key: one.cost for key, one in computed.items() if one.cost > options.memory}
         if short:
-            raise Failure([errors.too_large(key, cost, options.memory) for key, cost in short])
+            raise Failure(errors.too_large(short, options.memory))
     name = out.name if out is not None and not base.is_folder else None
     notes = [*found.notes, *resolved.notes]
     if found.quantised:
@@ -162,10 +165,22 @@ def _check_place(base: Stored, out: Path, force: bool) -> None:
         raise Failure(errors.wrong_output(out, base.is_folder))
     if not base.is_folder and out.suffix != ".safetensors":
         raise Failure(errors.wrong_output(out, False))
-    if out.resolve() == base.path.resolve() or out.resolve() in base.path.resolve().parents:
+    _check_read([base.path], out)
+    if base.path.resolve() in out.resolve().parents:
         raise Failure(errors.onto_itself(out))
     if out.exists() and not force:
         raise Failure(errors.already_there(out))
+
+
+def _check_read(read: Sequence[Path], out: Path) -> None:
+    """Even --force replaces nothing of what is read."""
+    place = out.resolve()
+    if any(place == path or place in path.parents for path in {path.resolve() for path in read}):
+        raise Failure(errors.onto_itself(out))
+
+
+def _paths(given: Given) -> Sequence[Path]:
+    return [model.path for model in given.models] if isinstance(given, Stack) else []
 
 
 # ---------------------------------------------------------------- doing it
@@ -183,7 +198,8 @@ def _carry_out(job: Job, out: Path, digests: Digests, say: Say) -> MergeReport:
         names, _ = carried(job.base)
         carry(job.base, names, job.settings, staging.folder)
         write_index(job.base, job.outputs, staging.folder)
-        report = _report(job, out, staging.finished(), inputs, resumed)
+        gone = list(destroyed(job.operands, job.computed, job.outputs, staging.folder))
+        report = _report(job, out, staging.finished(), inputs, resumed, gone)
         manifest = {"repc": version("repc"), **report.to_dict()}
         text = json.dumps(manifest, indent=1, ensure_ascii=False)
         write_whole(staging.folder / manifest_name(out, job.base.is_folder), f"{text}\n".encode())
@@ -197,7 +213,12 @@ def manifest_name(out: Path, folder: bool) -> str:
 
 
 def _report(
-    job: Job, out: Path | None, records: Mapping[str, Mapping[str, Any]], inputs: Mapping[str, str], resumed: int
+    job: Job,
+    out: Path | None,
+    records: Mapping[str, Mapping[str, Any]],
+    inputs: Mapping[str, str],
+    resumed: int,
+    gone: Sequence[str],
 ) -> MergeReport:
     losses = {key: Loss(**loss) for record in records.values() for key, loss in record["losses"].items()}
     changes = {
@@ -212,7 +233,7 @@ def _report(
     }
     read = {path: sha for record in records.values() for path, sha in record["inputs"].items()}
     _, left = carried(job.base)
-    notes = (*job.plan.notes, *([f"not carried along: {', '.join(left)}"] if left else []))
+    notes = (*job.plan.notes, *gone, *([f"not carried along: {', '.join(left)}"] if left else []))
     files = {name: record["sha256"] for name, record in sorted(records.items())}
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)

@@ -117,9 +117,10 @@ def _configured(base: Stored) -> list[Tied]:
     except (OSError, ValueError):
         return []
     inner: dict[str, Any] = config.get("text_config") or {}
-    if not any(str(name).endswith(WITH_HEADS) for name in config.get("architectures") or ()):
+    named = [str(name) for name in config.get("architectures") or ()]
+    if named and not any(name.endswith(WITH_HEADS) for name in named):
         return []
-    if not config.get(TIE, inner.get(TIE, True)):
+    if not config.get(TIE, inner.get(TIE, bool(named))):  # a configuration that names no class has to say it
         return []
     embeddings = [key for key in base.homes if key.endswith(tuple(f"{name}.weight" for name in EMBEDDINGS))]
     heads = [key for key in base.homes if key.endswith(HEADS)]

@@ -82,7 +82,7 @@ adapt Net as Net_kohya {
 }
 """
     )
-    assert model.adapter.notes == ("1 modules have no alpha, which is then their rank: the scale is one",)
+    assert model.adapter.notes == ("a.safetensors: no alpha in 1 of 2 modules: it is then the rank",)
 
 
 def test_a_kernel_between_two_factors(net: Path) -> None:

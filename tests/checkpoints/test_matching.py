@@ -105,7 +105,7 @@ def test_every_key_is_used_once_or_named(lost: set[str], added: set[str]) -> Non
         ),
         ("linear.weight", (4, 10), "the weights are stored transposed, (in, out): transpose them when saving"),
         ("linear.weight", (10, 4, 1, 1), "the sizes agree but for their arrangement: reshape them when saving"),
-        ("stage0.rbr_dense.conv.weight", (4, 3, 1, 1), "check that the spec's widths, kernels and groups are those"),
+        ("stage0.rbr_dense.conv.weight", (4, 3, 1, 1), "check that widths, kernels and groups are those"),
     ],
 )
 def test_a_wrong_shape_shows_both_and_what_to_do(key: str, shape: tuple[int, ...], remedy: str) -> None:

@@ -60,7 +60,17 @@ def test_models_are_combined(repc: Repc) -> None:
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [((), "E919"), (("-o", "out", "--memory", "lots"), "E911"), (("-o", "base"), "E634"), (("-o", "lora"), "E634")],
+    [
+        ((), "E919"),
+        (("-o", "out", "--memory", "lots"), "E911"),
+        (("-o", "out", "--threads", "0"), "E911"),
+        (("-o", "base"), "E634"),
+        (("-o", "lora"), "E634"),
+        (("-o", "out", "--set", "density=1"), "E922"),
+        (("-o", "out", "--buffers", "keep"), "E922"),
+        (("-o", "out", "--quantised", "int8"), "E922"),
+        (("-o", "out", "--with", "repc:soup", "--compat"), "E922"),
+    ],
 )
 def test_what_it_wants_to_be_told(words: tuple[str, ...], code: str, repc: Repc) -> None:
     sharded(Path("base"))

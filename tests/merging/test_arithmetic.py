@@ -213,6 +213,8 @@ def test_models_that_cannot_be_combined(tmp_path: Path) -> None:
     ("spec", "settings", "code"),
     [
         ("repc:ties", {"densty": 1}, "E638"),
+        ("repc:ties", {"n": 1}, "E638"),
+        ("repc:dare", {"site": 0}, "E638"),
         ("repc:lora", {}, "E638"),
         ("repc:lora/LoRA", {}, "E638"),
         ("repc:lora/LoRABias", {}, "E638"),

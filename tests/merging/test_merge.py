@@ -233,9 +233,55 @@ def test_an_adapter_of_another_base(tmp_path: Path) -> None:
     parts = {"q.lora_A.weight": random(2, 4), "q.lora_B.weight": random(6, 2)}
     folder = written(tmp_path, {"peft_type": "LORA", "r": 2}, parts)
     (found,) = faults({"k.weight": random(6, 4)}, [folder])
-    assert found.code == "E401"
+    assert (found.code, found.notes) == ("E642", ("q",))
     (found,) = faults({"q.weight": random(6, 5)}, [folder])
     assert found.code == "E613"
+
+
+@pytest.mark.parametrize(("own", "others", "prefix"), [("a.q", "model.a.q", "model."), ("h.a.q", "a.q", "h.")])
+def test_an_adapter_of_the_same_base_saved_by_another_class(own: str, others: str, prefix: str, tmp_path: Path) -> None:
+    parts = {f"{own}.lora_A.weight": random(2, 4), f"{own}.lora_B.weight": random(6, 2)}
+    folder = written(tmp_path, {"peft_type": "LORA", "r": 2}, parts)
+    (found,) = faults({f"{others}.weight": random(6, 4), "norm.weight": random(4)}, [folder])
+    assert (found.code, found.notes) == ("E642", (f"{own}: did you mean {others}?",))
+    assert f"`{prefix}`" in str(found.help)
+
+
+def test_files_of_kohya_beside_folders_of_peft(tmp_path: Path) -> None:
+    down, up, a, b = random(2, 4), random(6, 2), random(3, 4), random(6, 3)
+    key = "lora_unet_a_q"
+    style = tmp_path / "style.safetensors"
+    save_file({f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up, f"{key}.alpha": torch.tensor(5.0)}, style)
+    parts = {"a.q.lora_A.weight": a, "a.q.lora_B.weight": b}
+    folder = written(tmp_path / "peft", {"peft_type": "LORA", "r": 3, "lora_alpha": 6}, parts)
+    base, wanted = {"a.q.weight": random(6, 4)}, 2.5 * up @ down + 2 * b @ a
+    for adapters in ([style, folder], [folder, style]):
+        close(merge(base, adapters).tensors["a.q.weight"], base["a.q.weight"] + wanted)
+    save_file(base, tmp_path / "base.safetensors")
+    report = merge(tmp_path / "base.safetensors", [style], tmp_path / "out.safetensors")
+    close(load_file(tmp_path / "out.safetensors")["a.q.weight"], base["a.q.weight"] + 2.5 * up @ down)
+    assert str(style) in report.inputs
+
+
+def test_a_file_out_of_a_folder_of_peft(tmp_path: Path) -> None:
+    folder = written(tmp_path, {"peft_type": "LORA", "r": 2}, {"q.lora_A.weight": random(2, 4)})
+    (found,) = faults({"q.weight": random(6, 4)}, [folder / "adapter_model.safetensors"])
+    assert (found.code, found.help) == ("E624", f"this is a file of a folder that PEFT saved: give {folder}")
+
+
+def test_packed_weights_of_a_quantised_base(tmp_path: Path) -> None:
+    parts = {"q.lora_A.weight": random(2, 4), "q.lora_B.weight": random(6, 2)}
+    folder = written(tmp_path, {"peft_type": "LORA", "r": 2}, parts)
+    (found,) = faults({"q.weight": torch.zeros(12, 1, dtype=torch.uint8)}, [folder])
+    assert (found.code, found.notes) == ("E635", ("q.weight: whole numbers",))
+
+
+def test_many_misfits_do_not_fill_the_screen(tmp_path: Path) -> None:
+    parts = {f"{i}.lora_A.weight": random(2, 5) for i in range(30)}
+    parts |= {f"{i}.lora_B.weight": random(6, 2) for i in range(30)}
+    folder = written(tmp_path, {"peft_type": "LORA", "r": 2}, parts)
+    (found,) = faults({f"{i}.weight": random(6, 4) for i in range(30)}, [folder])
+    assert (found.code, len(found.notes), found.notes[-1]) == ("E613", 21, "and 10 more")
 
 
 def test_an_adapter_relative_to_a_base_that_another_one_changes() -> None:

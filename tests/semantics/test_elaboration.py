@@ -172,6 +172,17 @@ def test_adapters_attach_in_order_and_freeze_the_base() -> None:
     assert trainable == [path for path in tuned.parameters if "lora" in path or "ssf" in path or "pre" in path]
 
 
+def test_a_range_may_be_a_whole_segment() -> None:
+    text = (
+        "import adapters.ssf\nimport std.conv\n"
+        "block Part(x: [b, c, h, w]) = x >> conv: Conv(c, 3, pad=1)\n"
+        "model Base(x: f32[b, 4, h, w]) = x >> blocks: repeat 12 { Part() }\n"
+        "adapt Base as Tuned { at blocks.[1..11].conv expect 10 then ssf: SSF() }\n"
+    )
+    found = [path for path, parameter in graph(text, "Tuned").parameters.items() if parameter.trainable]
+    assert found == [f"blocks.{i}.conv.ssf.{leaf}" for i in range(1, 11) for leaf in ("scale", "shift")]
+
+
 def test_a_layer_can_be_adapted_with_its_bias() -> None:
     text = "import adapters.lora\nimport models.mlp\nadapt MLP as Tuned { at head expect 1 use lora: LoRABias(r=2) }\n"
     tuned = graph(text, "Tuned")
