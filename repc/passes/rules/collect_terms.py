@@ -49,7 +49,7 @@ class CollectTerms(Rule[NestedMatch]):
 
     def _opens(self, work: Workspace, id: NodeId, source: NodeId) -> bool:
         inner = work.graph[source]
-        if not isinstance(inner.op, Sum) or len(inner.inputs) < 2 or inner.type != work.graph[id].type:
+        if not isinstance(inner.op, Sum) or inner.type != work.graph[id].type or work.affine(source) is not None:
             return False
         return work.other_reader(source, [id]) is None and not work.kept(source)
 
