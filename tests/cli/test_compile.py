@@ -216,7 +216,9 @@ def test_verify_a_folder(repc: Repc, build: Path) -> None:
     assert "torch CPU" in ran.out
 
 
-@pytest.mark.parametrize("command", [("verify",), ("explain",), ("expand", "--site", "stem", "--as", "zero", "-o", "x.rep")])
+@pytest.mark.parametrize(
+    "command", [("verify",), ("explain",), ("expand", "--site", "stem", "--as", "zero", "-o", "x.rep")]
+)
 def test_a_folder_is_as_it_was_compiled(repc: Repc, build: Path, command: tuple[str, ...]) -> None:
     name, *rest = command
     ran = repc(name, build, "--set", "classes=3", "--target", "deploy", *rest)

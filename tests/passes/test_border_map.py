@@ -25,6 +25,7 @@ def test_a_border_is_made_up_for_where_that_is_asked_for(before: str) -> None:
     assert found.error() < EXACT
     (step,) = found.trace.steps
     assert (step.rule, step.exactness) == ("F16", "pinned")
+    assert found.trace.refusals == []
     assert folded(net, border_maps=True, pin=False).trace.steps == []
 
 
