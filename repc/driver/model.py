@@ -21,7 +21,6 @@ from repc.backends.spec import Lifted
 from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted
 from repc.diagnostics import Failure
 from repc.driver import errors
-from repc.driver.collection import uninterrupted
 from repc.driver.expand import Expanded, expand
 from repc.driver.weights import Parameters, Weights, checkpoint_of
 from repc.evaluate.dtypes import DTYPES
@@ -30,6 +29,7 @@ from repc.evaluate.properties import lost
 from repc.evaluate.stored import deployed
 from repc.importers import Imported
 from repc.ir.codec import fingerprint
+from repc.ir.collection import uninterrupted
 from repc.ir.expr import Param
 from repc.ir.foreign import OnnxCall, TorchCall
 from repc.ir.graph import Graph
@@ -146,7 +146,6 @@ class Model:
         """The model with inputs pinned, so that what depends on them alone is a weight."""
         return replace(self, graph=bind(self.graph, values)) if values else self
 
-    @uninterrupted()
     def fold(self, target: Target, weights: Parameters | None = None) -> tuple[Graph, Trace]:
         """The folded graph and how it came about, for which weights are needed only where the target looks at them."""
         values = partial(flat, parameters=weights.values) if weights is not None and target.facts else None

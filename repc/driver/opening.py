@@ -8,9 +8,9 @@ from pathlib import Path
 from repc.checkpoints import modules_of, read_adapter
 from repc.diagnostics import Failure, Source
 from repc.driver import errors
-from repc.driver.collection import uninterrupted
 from repc.driver.model import Model
 from repc.importers import import_onnx, import_program
+from repc.ir.collection import uninterrupted
 from repc.ir.target import Bound
 from repc.semantics import FileLibrary, elaborate, open_spec, targets
 from repc.semantics import load as load_module

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from repc.evaluate.degree import degree
-from repc.evaluate.expressions import evaluate
+from repc.evaluate.facts import impose
 from repc.evaluate.graphs import compute
 from repc.evaluate.prime import P, PrimeField
 from repc.evaluate.segments import Segment, is_local, segments, tile, wider
@@ -168,7 +168,7 @@ class _Sides:
         segment = self._segment
         made = {path: drawn(field, expr.type, f"parameter {path}", {}) for path, expr in self._parameters.items()}
         for fact in self._facts:
-            _impose(fact, field, made)
+            impose(fact, field, made)
         starts = {
             twin: drawn(field, self._train[id].type, f"value {twin}", sizes) for id, twin in segment.given.items()
         }
@@ -185,33 +185,6 @@ def drawn(field: PrimeField, type: TensorType, name: str, sizes: Mapping[str, in
     """A random value of a type, its free dimensions having these sizes; always the same for one name."""
     value = field.draw([size_at(dim, sizes) for dim in type.shape], name)
     return field.cast(value.remainder(2) if type.dtype == "bool" else value, type.dtype)
-
-
-def _impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
-    """Change what was drawn so that a fact holds, by a parameter each element of which is a factor of one of the fact.
-
-    Which is found by scaling all elements of a parameter differently, by squares, and looking at what that does; the
-    smallest parameters first, since a vector is what a person would have set.
-    """
-    value = evaluate({"": fact.expr}, field, drawn)[""].flatten()
-    signs = [float(sign) for sign in field.sign(value)]
-    for path in sorted(parameters([fact.expr]), key=lambda path: drawn[path].numel()):
-        if drawn[path].numel() >= P // 2:
-            return
-        roots = torch.arange(1, drawn[path].numel() + 1, dtype=torch.float64).reshape(drawn[path].shape)
-        scale = field.mul(field.mul(roots, roots), field.draw_positive((), f"scale {path}"))
-        scaled = {**drawn, path: field.mul(drawn[path], scale)}
-        ratio = field.div(evaluate({"": fact.expr}, field, scaled)[""].flatten(), value)
-        factors = {factor: i for i, factor in enumerate(map(float, scale.flatten()))}
-        # An element that is zero however its factors are drawn has none to find.
-        told = [(factors.get(r), sign) for r, sign in zip(map(float, ratio), signs, strict=True) if sign]
-        changed = drawn[path].flatten().clone()
-        for place, sign in told:
-            if place is not None and (fact.kind == "zero" or sign < 0):
-                changed[place] *= 0 if fact.kind == "zero" else -1
-        if all(place is not None for place, _ in told):
-            drawn[path] = changed.reshape(drawn[path].shape)
-            return
 
 
 def _compares(graph: Graph, nodes: Iterable[NodeId]) -> bool:

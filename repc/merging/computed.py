@@ -20,6 +20,7 @@ from repc.evaluate.floating import TorchField
 from repc.evaluate.tiles import Leaf, tiling
 from repc.ir.expr import Expr, Param, walk
 from repc.merging import errors
+from repc.merging.fused import fused
 from repc.merging.operands import Operands
 
 TILE = 1 << 19
@@ -69,7 +70,8 @@ class Computed:
         self._units = found.units
         self.tiles = -(-found.units // self._count)
         last = found.units - (self.tiles - 1) * self._count
-        self._forms = {count: found.tile(count) for count in {self._count, last}}
+        forms = {count: found.tile(count) for count in {self._count, last}}
+        self._forms = {count: (fused(expr), leaves) for count, (expr, leaves) in forms.items()}
         self._once: dict[Expr, Tensor] | None = None
         self._lock = Lock()
         self._left = self.tiles
@@ -114,7 +116,8 @@ class Computed:
     def measure(self, index: int, exact: Tensor, new: Tensor) -> Loss:
         """What the rounding of a tile loses."""
         old = self._operands.read(self.key, 0 if exact.dim() else None, *self.place(index))
-        lost, change = squares(new - exact), squares(exact - old)
+        # Converted first: operators of two types take far longer.
+        lost, change = squares(new.to(exact.dtype) - exact), squares(old.to(exact.dtype) - exact)
         return Loss(lost, change, int(torch.count_nonzero(new == old)), new.numel())
 
     def _computed_once(self, leaves: Mapping[str, Leaf]) -> dict[Expr, Tensor]:

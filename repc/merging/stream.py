@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from ctypes import CDLL
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from repc.merging.layout import Output
 from repc.merging.operands import Operands
 from repc.merging.staging import Digests, Staging, digest, sync, write_at
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT = -1, -3, 1 << 26
 CHUNK = 1 << 23
 """Bytes that are copied at once."""
 
@@ -109,6 +111,7 @@ class Stream:
 
         Raises what one of the tasks raises; then the others are given up.
         """
+        _keep_freed_memory()
         threads = torch.get_num_threads()
         with ThreadPoolExecutor(self._settings.threads, "merge", partial(torch.set_num_threads, 1)) as workers:
             try:
@@ -204,6 +207,17 @@ class Stream:
             if key in self._computed:
                 found |= self._computed[key].files()
         return sorted(found)
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library give the memory of one tile to the next, and not back to the system in between.
+
+    A page that is asked for anew costs more than what is computed on it.  Only glibc has these settings.
+    """
+    with suppress(OSError, AttributeError):
+        set_option = CDLL(None).mallopt
+        set_option(M_MMAP_THRESHOLD, KEPT)
+        set_option(M_TRIM_THRESHOLD, KEPT)
 
 
 def _nothing(shard: Shard) -> int:

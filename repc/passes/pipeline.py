@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from repc.ir.check import check
+from repc.ir.collection import uninterrupted
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.trace import Trace
@@ -35,6 +36,7 @@ class Pass:
     ensures: frozenset[str]
 
 
+@uninterrupted()
 def fold(graph: Graph, options: Options | None = None) -> tuple[Graph, Trace]:
     """A graph with the same outputs and fewer operators, and what was done and not done for what reason.
 

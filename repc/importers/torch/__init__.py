@@ -32,6 +32,7 @@ from repc.importers.torch.export import BATCH, Example, NotExported, capture, ch
 from repc.importers.torch.functional import functional
 from repc.importers.torch.program import FreeResult, ports, translate
 from repc.importers.torch.sizes import Unrepresentable
+from repc.ir.collection import uninterrupted
 
 __all__ = ["import_module", "import_program"]
 
@@ -47,6 +48,7 @@ def import_module(
     return module_program(example(module, args, kwargs), dynamic, name)[1]
 
 
+@uninterrupted()
 def module_program(
     given: Example, dynamic: Mapping[str, Any] | None, name: str | None = None
 ) -> tuple[ExportedProgram, Imported, list[Condition]]:
@@ -69,6 +71,7 @@ def module_program(
         return program, replace(imported, notes=(note, *imported.notes)), asked
 
 
+@uninterrupted()
 def import_program(program: str | Path | ExportedProgram) -> Imported:
     """See `repc.importers.import_program`."""
     name = "program"
