@@ -18,7 +18,7 @@ from repc.evaluate.prime import P, PrimeField
 from repc.ir.expr import parameters
 from repc.ir.trace import Fact
 
-TRIES = 12  # of steps, every second of which a relu hides
+TRIES = 40  # of steps, every second of which a relu hides
 
 
 def impose(fact: Fact, field: PrimeField, drawn: dict[str, Tensor]) -> None:
@@ -51,23 +51,31 @@ def _rescaled(fact: Fact, field: PrimeField, drawn: Mapping[str, Tensor], path: 
 
 
 def _shifted(fact: Fact, field: PrimeField, drawn: Mapping[str, Tensor], path: str, value: Tensor) -> Tensor | None:
-    """The parameter, where each element that matters is a term of one of the value, with less of it.
+    """The parameter, where each element that matters is in a term of one of the value, with as much less of it.
 
-    The value may be the positive part of such a sum, which only shows some of the steps.
+    Steps and their squares tell the element, by their ratio, and its coefficient.  The value may be the positive part
+    of such a sum, which hides every second step.
     """
-    places: dict[int, int] = {}
+    steps, flat = _steps(drawn[path]), drawn[path].flatten()
+    known, changed = _places(steps), flat.clone()
+    left = {i for i, part in enumerate(value) if part != 0}
     for factor in range(1, TRIES + 1):
-        steps = field.mul(_steps(drawn[path]), field.fill((), Fraction(factor)))
-        moved = field.sub(_value(fact, field, {**drawn, path: field.add(drawn[path], steps)}), value)
-        known = _places(steps)
-        places |= {i: known[step] for i, step in enumerate(map(float, moved)) if step in known}
-    changed = drawn[path].flatten().clone()
-    for i, part in enumerate(value):
-        if part != 0:
-            if i not in places:
-                return None
-            changed[places[i]] = field.sub(changed[places[i]], part)
-    return changed.reshape(drawn[path].shape)
+        small = field.mul(steps, field.fill((), Fraction(factor)))
+        moved = [
+            field.sub(_value(fact, field, {**drawn, path: field.add(drawn[path], step)}), value)
+            for step in (small, field.mul(small, steps))
+        ]
+        ratios = field.div(moved[1], moved[0])
+        for i in sorted(left):
+            place = known.get(float(ratios[i]))
+            if place is not None and float(field.add(moved[0][i], value[i])) != 0:
+                excess = field.div(field.mul(value[i], small.flatten()[place]), moved[0][i])
+                changed[place] = field.sub(flat[place], excess)
+                left.remove(i)
+        if not left:
+            break
+    made = changed.reshape(drawn[path].shape)
+    return None if _value(fact, field, {**drawn, path: made}).any() else made
 
 
 def _value(fact: Fact, field: PrimeField, drawn: Mapping[str, Tensor]) -> Tensor:
