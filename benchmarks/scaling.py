@@ -13,7 +13,7 @@ from collections.abc import Callable
 from itertools import count
 
 from benchmarks.readme import write_section
-from repc.driver.collection import uninterrupted
+from repc.ir.collection import uninterrupted
 from repc.ops import Concat
 from repc.passes import fold
 from tests.passes.build import Net

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from argparse import Namespace
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -54,6 +55,17 @@ def read(folder: Path) -> Build:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Failure(errors.not_a_build(folder, f"its {REPORT} is damaged")) from None
     return build
+
+
+def as_compiled(args: Namespace, folder: Path) -> Build:
+    """The build that a command is about.  Raises `Failure` E946 for what only another compilation would change."""
+    given = {"--set": args.set, "--size": args.size, "--bind": args.bind, "--input": args.example}
+    given |= {"--weights": args.weights, "--container": args.container, "--adapter": args.adapter}
+    given |= {"--target": args.target}
+    wrong = [option for option, value in given.items() if value]
+    if wrong:
+        raise Failure([errors.not_for(option, str(folder), "a folder that compile wrote") for option in wrong])
+    return read(folder)
 
 
 def write_certificate(folder: Path, certificate: Mapping[str, Any] | None, recipe: Recipe) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from repc.cli import errors
 from repc.cli.arguments import add_input, add_json, add_target, add_weights, settings
-from repc.cli.build import read
+from repc.cli.build import as_compiled
 from repc.cli.layout import listed, plural, row, size
 from repc.cli.recipe import Recipe
 from repc.cli.screen import GREEN, Screen
@@ -63,7 +63,7 @@ def run(args: Namespace, screen: Screen) -> int:
     output = Path(args.output)
     weights = output.with_suffix(".safetensors")
     folder = Path(args.input)
-    recipe = read(folder).recipe if folder.is_dir() else Recipe.of(args)
+    recipe = as_compiled(args, folder).recipe if folder.is_dir() else Recipe.of(args)
     with screen.progress() as say:
         there = [errors.already_there(path, force=True) for path in (output, weights) if path.exists()]
         if there and not args.force:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from repc.cli import errors
 from repc.cli.arguments import add_input, add_json, add_target, add_weights
-from repc.cli.build import read
+from repc.cli.build import as_compiled
 from repc.cli.layout import amount, listed, place, plural, row, size, table
 from repc.cli.recipe import Recipe
 from repc.cli.screen import BOLD, Screen
@@ -58,7 +58,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, screen: Screen) -> int:
     """Fold again, and tell."""
     folder = Path(args.input)
-    recipe = read(folder).recipe if folder.is_dir() else Recipe.of(args)
+    recipe = as_compiled(args, folder).recipe if folder.is_dir() else Recipe.of(args)
     model = recipe.model()
     target = model.target(recipe.target)
     known = target.facts or recipe.weights or model.own
@@ -213,7 +213,7 @@ def _page(site: Site, told: Told, screen: Screen) -> Iterator[str]:
         yield "\n" + table([("was", "", "", ""), *rows], "<<<<")
     yield ""
     if not site.folded:
-        yield row("Remains", f"it {site.why}")
+        yield row("Remains", "refused, as below" if site.refusals else f"it {site.why}")
     rows = [
         (f"{number}", step.rule, step.detail, listed(step.absorbed) or step.path, step.exactness, place(step.origin))
         for number, step in enumerate(site.steps, 1)

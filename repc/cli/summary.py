@@ -177,9 +177,10 @@ def _findings(record: Record, screen: Screen) -> Iterator[tuple[str, str]]:
     rest = {name: n for name, n in record["operators"]["after"].items() if name not in LINEAR}
     yield "Remains", ", ".join(f"{name} {count}" for name, count in rest.items()) or "linear operators only"
     pinned = sorted({step["path"] for step in record["steps"] if step["exactness"] == "pinned"})
-    free = ", ".join(record["free_sizes"])
-    sizes = f"{free} stay dynamic" if free else "all pinned"
-    folds = f"{plural(len(pinned), 'fold')} hold for these sizes only: {listed(pinned)}" if pinned else ""
+    free = record["free_sizes"]
+    sizes = f"{', '.join(free)} {'stays' if len(free) == 1 else 'stay'} dynamic" if free else "all pinned"
+    hold = "holds" if len(pinned) == 1 else "hold"
+    folds = f"{plural(len(pinned), 'fold')} {hold} for these sizes only: {listed(pinned)}" if pinned else ""
     yield "Shapes", f"{sizes}; {folds or 'no fold pinned a size'}"
     report = record["verification"]
     if report is None:

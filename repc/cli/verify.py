@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from repc.cli import errors
 from repc.cli.arguments import DTYPES, LEVELS, add_input, add_json, add_target, add_weights, choices
-from repc.cli.build import CERTIFICATE, Build, read
+from repc.cli.build import CERTIFICATE, Build, as_compiled
 from repc.cli.compile import fold
 from repc.cli.layout import row
 from repc.cli.recipe import Recipe
@@ -59,7 +59,7 @@ def run(args: Namespace, screen: Screen) -> int:
     against = choices(args.against, AGAINST)
     folder = Path(args.input)
     folder = folder.parent if folder.name == CERTIFICATE else folder
-    build = read(folder) if folder.is_dir() else None
+    build = as_compiled(args, folder) if folder.is_dir() else None
     changed = build.changed() if build else []
     if changed:
         return _refuse(folder, changed, args.json, screen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from repc.diagnostics import Diagnostic, nearest
 
@@ -56,6 +57,18 @@ def no_solution(path: str) -> Diagnostic:
     return Diagnostic(
         "E906", f"nothing that {path} could be makes up for the rest of its block", help="scale it by no zero at first"
     )
+
+
+def unknown_block(text: str, known: Sequence[str]) -> Diagnostic:
+    """An operator becomes something that has a name here, or the block of a spec."""
+    match = nearest(text, known)
+    remedy = f"did you mean {match}?" if match else f"it is one of {', '.join(known)}, or FILE.rep:BLOCK"
+    return Diagnostic("E908", f"there is no block {text} to expand to", help=remedy)
+
+
+def unfit_block(path: str, into: str, inner: Diagnostic) -> Diagnostic:
+    """What is wrong with a block where it stands in the place of an operator."""
+    return replace(inner, notes=(*inner.notes, f"{into} is put in the place of {path}"))
 
 
 def which_block(text: str, known: Sequence[str]) -> Diagnostic:

@@ -85,7 +85,11 @@ def expand(
     left: dict[str, None] = {}
     for id in ids:
         before, name = len(growth.graph), start[id].path
-        unfit = block.put(growth, id, given or {}, left) if block else _layered(growth, id, into, given or {})
+        try:
+            unfit = block.put(growth, id, given or {}, left) if block else _layered(growth, id, into, given or {})
+        except Failure as failure:
+            wrong.extend(errors.unfit_block(name, into, inner) for inner in failure.diagnostics)
+            continue
         sites[name] = len(growth.graph) - before + 1
         if unfit is not None:
             wrong.append(errors.cannot_expand(name, into, unfit.reason, unfit.remedy))
@@ -161,7 +165,12 @@ class _Block:
 
     @staticmethod
     def open(into: str) -> _Block:
-        """The block by its name; raises `Failure` E907 where a file has several, or it several inputs."""
+        """The block by its name.
+
+        Raises `Failure`: E908 for a name that is none, E907 where a file has several blocks, or a block several inputs.
+        """
+        if into not in BLOCKS and into.isidentifier():
+            raise Failure(errors.unknown_block(into, (*BLOCKS, *LAYERS)))
         opened = open_spec(BLOCKS.get(into, into))
         module = load(opened.source, FileLibrary())
         names = [name for name, item in module.definitions.items() if isinstance(item, tree.Definition)]

@@ -6,6 +6,9 @@ from repc.ir.expr import Expr, apply
 from repc.ops import build
 from repc.passes.views import LinearView
 
+MAPPED = "pin the sizes and set border_maps = true"
+"""The remedy that makes up for any border that is off by a constant."""
+
 
 def reach(view: LinearView) -> str:
     """How far from the border an operator reads its padding, in words."""

@@ -17,7 +17,7 @@ from repc.ir.types import TensorType
 from repc.ops import build
 from repc.ops.conv import ConvTranspose
 from repc.ops.linear import Linear
-from repc.passes.borders import reach
+from repc.passes.borders import MAPPED, reach
 from repc.passes.equal import equal
 from repc.passes.frames import Window
 from repc.passes.kernels import flip, gather_rows, regroup, spread_rows, swap
@@ -96,7 +96,7 @@ def fault(outer: LinearView, inner: LinearView) -> Fault | None:
         return None
     if outer.fill is None:
         reason = "{outer} reads zeros beyond the border, where {inner} would have put its bias"
-        remedy = "pad before {inner} or with its bias, leave its bias out, or pin the sizes and set border_maps = true"
+        remedy = f"pad before {{inner}} or with its bias, leave its bias out, or {MAPPED}"
         return Fault(reason + reach(outer), remedy, constant=True)
     reason = "{outer} pads with another value than the bias of {inner}, which is what it makes of zeros"
     return Fault(reason + reach(outer), "pad before {inner}, or with its bias")
@@ -110,12 +110,13 @@ def _transposed_fault(outer: LinearView, inner: LinearView) -> Fault | None:
     cuts = (min(window.before, window.after - window.extra) for window in outer.frame)
     if set(outer.stride) == {1} and all(cut >= reach for cut, reach in zip(cuts, reaches, strict=True)):
         return None  # it reads all that is there through every tap, as a convolution that does not pad
-    if inner.bias is not None:
-        reason = "not every output of {outer} reads the bias of {inner} through every tap"
-        return Fault(reason, "leave the bias of {inner} out")
     if any(window.before or window.after or window.extra for window in inner.frame):
         reason = "{inner} cuts its result before {outer} reads it"
         return Fault(reason, "cut behind {outer} as much as both need, and not in between")
+    if inner.bias is not None:
+        reason = "not every output of {outer} reads the bias of {inner} through every tap"
+        remedy = f"leave the bias of {{inner}} out, or {MAPPED}"
+        return Fault(reason, remedy, constant=True)
     return None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from repc.ir.check import check
 from repc.ir.collection import uninterrupted
@@ -16,7 +17,9 @@ from repc.passes import legality, movement
 from repc.passes.keep_parameters import keep_parameters
 from repc.passes.options import Options
 from repc.passes.remaining import why_remaining
+from repc.passes.rule import Rule
 from repc.passes.rules import RULES
+from repc.passes.rules.border_map import BorderMap
 from repc.passes.rules.centre_writers import CentreWriters
 from repc.passes.rules.drop_constant_channels import DropConstantChannels
 from repc.passes.rules.materialise import Materialise
@@ -67,7 +70,18 @@ def order_products(work: Workspace, trace: Trace) -> None:
 
 
 def apply_rules(work: Workspace, trace: Trace) -> None:
-    """Try every rule at every node until none applies.
+    """Try every rule but one, which leaves more behind than it takes."""
+    _until_none_applies(work, trace, tuple(rule for rule in RULES if not isinstance(rule, BorderMap)))
+
+
+def map_borders(work: Workspace, trace: Trace) -> None:
+    """Try that one, too: a map is a constant that no other fold goes through, so that these come first."""
+    if work.options.border_maps:
+        _until_none_applies(work, trace, RULES)
+
+
+def _until_none_applies(work: Workspace, trace: Trace, rules: Sequence[Rule[Any]]) -> None:
+    """Try rules at every node until none applies.
 
     Nodes come in the order of the data, so that branches are folded before the sum that they end in.  What an edit
     touched comes next, with the nodes further down whose rules look up to it, unless its turn is still to come.  Maps
@@ -80,7 +94,7 @@ def apply_rules(work: Workspace, trace: Trace) -> None:
     while waiting:
         id = waiting.popleft()
         queued.discard(id)
-        while id in work.graph and _rewritten(work, trace, id):
+        while id in work.graph and _rewritten(work, trace, id, rules):
             again = [found for found in _touched(work) if found not in queued]
             waiting.extendleft(reversed(again))
             queued.update(again)
@@ -89,8 +103,8 @@ def apply_rules(work: Workspace, trace: Trace) -> None:
             queued.update(later)
 
 
-def _rewritten(work: Workspace, trace: Trace, id: NodeId) -> bool:
-    for rule in RULES:
+def _rewritten(work: Workspace, trace: Trace, id: NodeId, rules: Sequence[Rule[Any]]) -> bool:
+    for rule in rules:
         match = rule.match(work, id)
         if match is not None and rule.check(work, match) is None:
             trace.steps.extend(rule.rewrite(work, match))
@@ -147,6 +161,7 @@ PASSES = (
     Pass(keep_parameters, frozenset({"live"}), frozenset({"live"})),
     Pass(share, frozenset({"live"}), frozenset({"distinct"})),
     Pass(apply_rules, frozenset({"live", "distinct"}), frozenset({"folded"})),
+    Pass(map_borders, frozenset({"folded"}), frozenset({"folded"})),
     Pass(CentreWriters().run, frozenset({"folded"}), frozenset({"folded"})),
     Pass(DropConstantChannels().run, frozenset({"folded"}), frozenset({"folded"})),
     Pass(order_products, frozenset({"folded"}), frozenset({"folded"})),

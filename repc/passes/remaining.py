@@ -10,6 +10,7 @@ from repc.ops.norm import BatchNorm
 from repc.passes import legality
 from repc.passes.refusals import apart_refusal
 from repc.passes.rules import RULES
+from repc.passes.rules.border_map import BorderMap
 from repc.passes.rules.compose_linear import ComposeLinear
 from repc.passes.rules.fold_affine import FoldAffine
 from repc.passes.rules.materialise import Materialise
@@ -21,8 +22,12 @@ from repc.passes.workspace import Workspace
 def why_remaining(work: Workspace, trace: Trace) -> None:
     """One refusal for each that is left, of the first rule that has one."""
     reasons = _reasons(work)
+    mapped = {step.path for step in trace.steps if step.rule == BorderMap.id}
     for id in work.graph.order():
-        if _scales_or_adds(work.graph[id]):
+        node = work.graph[id]
+        if isinstance(node.op, Sum) and len(node.inputs) == 1 and node.path in mapped:
+            continue  # a map for a border is what was asked for
+        if _scales_or_adds(node):
             trace.refusals.append(reasons.get(id) or _separated(work, id))
         elif work.linear(id) is not None and id in reasons and reasons[id].rule == ComposeLinear.id:
             trace.refusals.append(reasons[id])

@@ -78,7 +78,8 @@ class OpenedSpec:
         """The model that is meant: the one asked for, or the only one of the file."""
         models = list(module.models())
         if self.model is not None and self.model not in models:
-            raise Failure(errors.unknown_model(module.file.span, self.model, models))
+            block = self.model in module.definitions
+            raise Failure(errors.unknown_model(module.file.span, self.model, models, block=block))
         if self.model is None and len(models) != 1:
             raise Failure(errors.which_model(module.file.span, models))
         return self.model or models[0]

@@ -43,6 +43,7 @@ def test_json_is_a_list_even_without_errors(repc: Repc) -> None:
         (["net.rep:Net", "--set", "co=8", "--size", "h=32"], 0, ""),
         (["repc:repvgg/RepVGG_A0", "--set", "classes=10"], 0, ""),
         (["net.rep:Nett"], 2, "E206"),
+        (["repc:acnet/ACBlock"], 2, "`ACBlock` is a block: apply it in a model"),
         (["net.rep:Net", "--set", "width=8"], 2, "E213"),
         (["net.rep:Net", "--size", "z=8"], 2, "E229"),
         (["net.rep:Net", "--set", "co"], 2, "E911"),

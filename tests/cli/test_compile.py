@@ -216,6 +216,17 @@ def test_verify_a_folder(repc: Repc, build: Path) -> None:
     assert "torch CPU" in ran.out
 
 
+@pytest.mark.parametrize(
+    "command", [("verify",), ("explain",), ("expand", "--site", "stem", "--as", "zero", "-o", "x.rep")]
+)
+def test_a_folder_is_as_it_was_compiled(repc: Repc, build: Path, command: tuple[str, ...]) -> None:
+    name, *rest = command
+    ran = repc(name, build, "--set", "classes=3", "--target", "deploy", *rest)
+    assert ran.code == 2
+    assert f"error[E946]: --set means nothing for {build}, a folder that compile wrote" in ran.err
+    assert f"error[E946]: --target means nothing for {build}" in ran.err
+
+
 def test_verify_a_spec_against_one_runtime(repc: Repc, net: Path) -> None:
     report = json.loads(repc("verify", net, "--against", "torch", "--inputs", "2", "--json").out)
     assert report["equivalent"] is True

@@ -114,6 +114,9 @@ def test_the_grown_model_trains() -> None:
         ("stem", "net.rep:Zeroed", (), "E906", "nothing that stem.dense.weight could be"),
         ("stem", "net.rep:Two", (), "E907", "net.rep:Two is no block with one input"),
         ("stem", "net.rep", (), "E907", "net.rep is no block with one input"),
+        ("stem", "repvg", (), "E908", "did you mean repvgg?"),
+        ("stem", "qqq", (), "E908", "it is one of repvgg, mobileone, acnet, dbb, orepa, zero, identity, deeper"),
+        ("head", "zero", (), "E301", "note: zero is put in the place of head"),
         ("stem", "repvgg", ("stride",), "E911", "--with branches=3"),
     ],
 )

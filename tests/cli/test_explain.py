@@ -52,6 +52,12 @@ def test_a_border_says_how_wrong_it_would_be_with_these_weights(repc: Repc) -> N
     assert "wrong   by up to 2.5\n" in page
 
 
+def test_a_site_that_a_rule_refused_says_so_once(repc: Repc) -> None:
+    page = repc("explain", "net.rep", "norm").out
+    assert "  Remains   refused, as below\n" in page
+    assert page.count("reads zeros beyond the border") == 1
+
+
 def test_a_site_is_proved_and_its_kernel_measured(repc: Repc) -> None:
     torch.save(weights(), "net.pth")
     page = repc("explain", "net.rep", "body.0.fused", "--weights", "net.pth").out

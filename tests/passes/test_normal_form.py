@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from repc.ir.foreign import Hole, TorchCall
 from repc.ir.operator import Operator
-from repc.ops import Concat, Detach, Dropout, Expand, Opaque, Pad, Permute, Reshape, Slice, Sum
+from repc.ops import Concat, Detach, Dropout, Expand, Opaque, Pad, Permute, Reshape, Slice, Sum, build
 from repc.ops.opaque import opaque_names
 from repc.passes import fold
 from tests.passes import draw as d
@@ -72,6 +72,15 @@ def test_chains_of_scales_and_shifts_become_one(data: st.DataObject) -> None:
         y = net.sum(y, weights=[data.draw(st.sampled_from([1, -2]))], path=f"sum{i}")
     found = folded(net.output(y))
     assert found.count() == {"function": 1, "affine": 1}
+    assert found.error() < EXACT
+
+
+def test_two_numbers_and_a_shift_are_one_sum() -> None:
+    net = Net()
+    x = net.relu(net.input(2, 4, 6))
+    y = net.sum(net.sum(x, weights=[3]), build.fill((), 2), weights=[-1, 1])
+    found = folded(net.output(x, y))
+    assert found.count() == {"function": 1, "sum": 1}
     assert found.error() < EXACT
 
 

@@ -196,13 +196,13 @@ CASES: dict[Callable[[Net], int | tuple[int, ...]], Said] = {
         "bn -> conv",
         "conv reads zeros beyond the border, where bn would have put its shift; "
         "up to 1 from the border the result would be wrong",
-        "pad before it, or with the value that it makes of zero",
+        "pad before it, or with the value that it makes of zero, or pin the sizes and set border_maps = true",
     ),
     transposed_border: (
         "F2",
         "bn -> conv",
         "not every output of conv reads the shift of bn through every tap",
-        "shift after it, or only scale",
+        "shift after it, or only scale, or pin the sizes and set border_maps = true",
     ),
     tokens: (
         "F1",

@@ -36,6 +36,16 @@ model M(x: f32[b, 4, h, w]) = sum {
         (2, 4, 9, 12),
         {"Conv": 1},
     ),
+    "ACNet as it is shipped, with even kernels": (
+        """\
+repc 1
+import blocks.acnet
+model M(x: f32[b, 4, h, w]) = x >> a: ACBlock(6, 4) >> b: ACBlock(6, 2, stride=2, groups=3)
+target deploy = onnx of M { expect { Conv == 2 } }
+""",
+        (2, 4, 9, 12),
+        {"Conv": 2},
+    ),
     "a dilated pair with rectangular kernels": (
         """\
 repc 1

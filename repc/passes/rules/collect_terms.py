@@ -49,8 +49,10 @@ class CollectTerms(Rule[NestedMatch]):
 
     def _opens(self, work: Workspace, id: NodeId, source: NodeId) -> bool:
         inner = work.graph[source]
-        if not isinstance(inner.op, Sum) or len(inner.inputs) < 2 or inner.type != work.graph[id].type:
+        if not isinstance(inner.op, Sum) or inner.type != work.graph[id].type:
             return False
+        if inner.weights and work.affine(source) is not None:
+            return False  # a shift that a branch takes in, or that goes with one
         return work.other_reader(source, [id]) is None and not work.kept(source)
 
     def check(self, work: Workspace, match: NestedMatch) -> Refusal | None:

@@ -7,7 +7,7 @@ from repc.ir.operator import Operator
 from repc.ir.trace import Refusal, Step
 from repc.passes import legality, maps
 from repc.passes.absorb import Absorber, Parts, absorbed
-from repc.passes.borders import missing, reach
+from repc.passes.borders import MAPPED, missing, reach
 from repc.passes.rule import Rule
 from repc.passes.rules.merge_affine import MergeAffine
 from repc.passes.trail import AffineMatch, End, downward
@@ -143,6 +143,6 @@ def reads_everything(linear: LinearView) -> bool:
 def _border(linear: LinearView, name: str, target: str) -> tuple[str, str]:
     if linear.transposed:
         reason = f"not every output of {target} reads the shift of {name} through every tap"
-        return reason, "shift after it, or only scale"
+        return reason, f"shift after it, or only scale, or {MAPPED}"
     reason = f"{target} reads zeros beyond the border, where {name} would have put its shift"
-    return reason + reach(linear), "pad before it, or with the value that it makes of zero"
+    return reason + reach(linear), f"pad before it, or with the value that it makes of zero, or {MAPPED}"

@@ -62,14 +62,20 @@ def duplicate_definition(span: Span, name: str, first: Span) -> Diagnostic:
     )
 
 
-def unknown_model(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
-    """A model that the file does not define."""
+def unknown_model(span: Span, name: str, known: Sequence[str], *, block: bool = False) -> Diagnostic:
+    """A model that the file does not define.
+
+    A block is none: its sizes are known only where it is applied.
+    """
+    models = "models of this file: " + (", ".join(known) or "none")
+    if block:
+        models = f"`{name}` is a block: apply it in a model, or in Python with repc.block; {models}"
     return error(
         "E206",
         f"no model `{name}` in {span.source.name}",
         span,
         None,
-        did_you_mean(name, known, "models of this file: " + (", ".join(known) or "none")),
+        models if block else did_you_mean(name, known, models),
     )
 
 
