@@ -1,4 +1,4 @@
-"""How far stored tensors are from what they should be."""
+"""Rounding to a stored type, and how far stored tensors are from what they should be."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ from torch import Tensor
 
 LIMIT = 0.5  # units in the last place: what rounding once costs at most
 RECOMPUTED = 2.0**-48  # of a tensor's largest magnitude: by how much two float64 evaluations may differ
+
+
+def rounded(exact: Tensor, dtype: torch.dtype) -> Tensor:
+    """A tensor in another type, to the nearest number.
+
+    torch takes 64 bits to 16 by way of 32, and so rounds twice.  The detour does no harm if it rounds to odd: a number
+    between two of 32 bits becomes the one whose last bit is set, which is never halfway between two of 16 bits
+    (Boldo and Melquiond 2008, doi:10.1109/TC.2007.70819).
+    """
+    if exact.dtype != torch.float64 or dtype not in (torch.float16, torch.bfloat16):
+        return exact.to(dtype)
+    near = exact.to(torch.float32)
+    bits = near.view(torch.int32)
+    bits -= (near.double().abs() > exact.abs()).to(torch.int32)
+    bits |= (near.double() != exact).to(torch.int32)
+    return near.to(dtype)
 
 
 def reals(value: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from repc.evaluate.dtypes import DTYPES
 from repc.evaluate.expressions import Values
 from repc.evaluate.floating import TorchField
+from repc.evaluate.rounding import rounded
 from repc.ir.graph import Graph
 from repc.ir.storage import storage
 
@@ -18,7 +19,7 @@ def deployed(graph: Graph, parameters: Mapping[str, Tensor], dtype: torch.dtype)
     """Every stored tensor of a graph, computed in float64 and rounded once, to `dtype` where that is its type."""
     declared = {name: expr.type.dtype for name, expr in storage(graph).tensors.items()}
     types = {name: dtype if kind == "f32" else DTYPES[kind] for name, kind in declared.items()}
-    return {name: tensor.to(types[name]).contiguous() for name, tensor in exact(graph, parameters)}
+    return {name: rounded(tensor, types[name]).contiguous() for name, tensor in exact(graph, parameters)}
 
 
 def exact(graph: Graph, parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

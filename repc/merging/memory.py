@@ -12,6 +12,7 @@ from torch import Tensor
 from repc.checkpoints import TYPES, Checkpoint, Entry, from_memory, read
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
+from repc.evaluate.rounding import rounded
 from repc.merging.operands import entry_type
 from repc.merging.plan import plan
 
@@ -38,7 +39,7 @@ def merged(base: str | Path | Mapping[str, Tensor], adapters: Sequence[str | Pat
     computed = evaluate(found.weights, TorchField(torch.float64), {**checkpoint, **given})
     # A bias that the base has not is made for adapters that would change it, and not kept where they do not.
     new = {
-        key: tensor.to(_stored_type(checkpoint, key)).contiguous()
+        key: rounded(tensor, _stored_type(checkpoint, key)).contiguous()
         for key, tensor in computed.items()
         if key in checkpoint or tensor.any()
     }

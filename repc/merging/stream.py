@@ -20,6 +20,7 @@ import torch
 
 from repc.checkpoints import Entry, read_into
 from repc.evaluate.raw import raw
+from repc.evaluate.rounding import rounded
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.layout import Output
 from repc.merging.operands import Operands
@@ -169,7 +170,7 @@ class Stream:
         computed = self._computed[key]
         with self._budget.of(computed.cost):
             exact = computed.tile(index)
-            new = exact.to(computed.stored)
+            new = rounded(exact, computed.stored)
             first, _ = computed.place(index)
             data = raw(new)
             row = (entry.stop - entry.start) // max(1, entry.shape[0]) if entry.shape else 0

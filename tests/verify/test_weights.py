@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from repc.evaluate.rounding import rounded
 from repc.ir.storage import storage
 from repc.passes import fold
 from repc.verify.report import Check
@@ -29,8 +30,11 @@ def distance(stored: Tensor, exact: Tensor) -> float:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64], ids=str)
 def test_rounding_once_is_at_most_half_a_unit(dtype: torch.dtype) -> None:
-    exact = torch.randn(1000, dtype=torch.float64) * torch.logspace(-6, 3, 1000, dtype=torch.float64)
-    found = check(exact.to(dtype), exact)
+    generator = torch.Generator().manual_seed(0)
+    exact = torch.randn(100_000, dtype=torch.float64, generator=generator).exp() * 1e-3
+    halves = torch.arange(-40, 40).double() + 0.5 + torch.linspace(-1e-9, 1e-9, 80, dtype=torch.float64)
+    exact = torch.cat([exact, 256 + halves, 1 + halves * 2.0**-7, halves * 2.0**-24])
+    found = check(rounded(exact, dtype), exact)
     assert found.passed
     assert dtype == torch.float64 or 0.45 < found.figures[0].error <= 0.5
 
