@@ -54,6 +54,7 @@ def record(fused: Fused, report: Report | None, missed: Sequence[Missed]) -> Rec
         "opaque": dict(sorted(Counter(opaque_names(fused.graph).values()).items())),
         "backends": list(fused.expressible),
         "notes": list(fused.model.own.notes) if fused.model.own else [],
+        "unmatched": list(fused.idle),
         "free_sizes": sorted(symbols(dim for id in fused.graph.inputs.values() for dim in fused.graph[id].type.shape)),
         "sites": [site.name for site in sites(fused.model.graph, fused.graph, fused.trace) if site.folded],
         "steps": [step_record(step) for step in fused.trace.steps],
@@ -172,6 +173,8 @@ def _table(record: Record) -> str:
 
 def _findings(record: Record, screen: Screen) -> Iterator[tuple[str, str]]:
     yield "Kept", "\n".join(_refusal_lines(record["refusals"], SHOWN)) or "nothing that could fold"
+    if record["unmatched"]:
+        yield "Unmatched", screen.paint("\n".join(record["unmatched"]), YELLOW)
     if record["opaque"]:
         yield "Opaque", "\n".join(_opaque_lines(record, SHOWN))
     rest = {name: n for name, n in record["operators"]["after"].items() if name not in LINEAR}

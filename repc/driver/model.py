@@ -34,6 +34,7 @@ from repc.ir.expr import Param
 from repc.ir.foreign import OnnxCall, TorchCall
 from repc.ir.graph import Graph
 from repc.ir.node import NodeId
+from repc.ir.paths import pattern
 from repc.ir.storage import storage
 from repc.ir.target import Bound, Expectation, Target
 from repc.ir.trace import Trace
@@ -194,6 +195,16 @@ class Fused:
             if parameter.aliases:
                 found.append(f"{name}: it is tied to {', '.join(parameter.aliases)}, and both change")
         return tuple(found)
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """What the target says of paths that the model does not have."""
+        graph = self.model.graph
+        paths = {graph[id].path for id in graph} | graph.parameters.keys()
+        said = [(f"keep {text}", text) for text in self.target.keep]
+        said += [(f"at {override.pattern}", override.pattern) for override in self.target.overrides]
+        idle = [line for line, text in said if not any(map(pattern(text).covers, paths))]
+        return tuple(f"target {self.target.name}: {line} matches nothing in {self.model.name}" for line in idle)
 
     @property
     def opset(self) -> int:

@@ -340,3 +340,13 @@ def test_a_file_of_somebody_else_is_judged(repc: Repc, net: Path) -> None:
     ran = repc(*words, "--artifact", "out/model.onnx", "--level", "sample")
     assert ran.code == 0
     assert "algebra" not in ran.out
+
+
+def test_patterns_that_match_nothing_are_named(net: Path, repc: Repc) -> None:
+    model = load(net).name
+    settings = "keep head  keep hede.*  at stm { objective = size }"
+    net.write_text(f"{net.read_text()}\ntarget odd = onnx of {model} {{ {settings} }}\n")
+    ran = repc("compile", str(net), "--target", "odd", "-o", "out", "--no-verify")
+    assert f"target odd: keep hede.* matches nothing in {model}" in ran.out
+    assert f"target odd: at stm matches nothing in {model}" in ran.out
+    assert "keep head matches nothing" not in ran.out
