@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 import repc
 from benchmarks.readme import write_section
+from benchmarks.vision import declare_torchvision
 from repc.checkpoints import read_peft
 
 WIDTH, LAYERS, ROUNDS = 1024, 4, 3
@@ -90,16 +91,9 @@ class Base(nn.Module):
 
 
 def peft() -> Any:
-    """The library, which imports torchvision, whose CPU operators may be missing: their schemas are enough."""
-    if not hasattr(torch.ops.torchvision, "nms"):
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        LIBRARIES.append(library)
+    """The library, which imports torchvision where it finds it."""
+    declare_torchvision()
     return import_module("peft")
-
-
-LIBRARIES: list[torch.library.Library] = []
 
 
 def main() -> None:

@@ -102,12 +102,10 @@ def by_repc_plainly(folder: Path) -> Callable[[], None]:
 
 
 def by_peft(folder: Path) -> Callable[[], None]:
-    import torch
 
-    # transformers imports torchvision where it finds it; its CPU operators may be missing.
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    from benchmarks.vision import declare_torchvision
+
+    declare_torchvision()  # transformers imports torchvision where it finds it
     models: Any = import_module("transformers").AutoModelForCausalLM
     adapted: Any = import_module("peft").PeftModel
 

@@ -10,15 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.vision import declare_torchvision
+
 
 def timm_models() -> Callable[[str], nn.Module]:
-    """timm's factory, of reproducible models in evaluation mode.
-
-    It imports torchvision, whose CPU operators are missing here: their schemas are enough.
-    """
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    """timm's factory, of reproducible models in evaluation mode."""
+    declare_torchvision()
     timm: Any = import_module("timm")
 
     def create(name: str) -> nn.Module:

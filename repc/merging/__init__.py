@@ -5,6 +5,7 @@
     precision  adapters that were trained beside quantised weights
     tied       tensors that are one, and what becomes of them
     computed   the new value of one tensor by tiles of its rows, and what rounding loses
+    fused      products added to a matrix in one pass
     destroyed  what was true of the weights, and is not any more
     layout     the files of the result: those of the base, with the same tensors at the same places
     stream     tiles through memory: read, computed, rounded once, written

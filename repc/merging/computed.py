@@ -24,7 +24,7 @@ from repc.merging.fused import fused
 from repc.merging.operands import Operands
 
 TILE = 1 << 19
-"""Elements of a tile: what a core's own cache holds in float32, and enough to hide the cost of a call."""
+"""Elements of a tile: 2 MB in float32, which caches hold, and enough to hide the cost of a call."""
 
 MEASURED = 16
 """One tile in so many is measured, the first always: a row is as good as another, and each costs as much again."""

@@ -33,7 +33,8 @@ def integers(draw: Draw, low: int, high: int, count: int) -> tuple[int, ...]:
 
 
 def pairs(draw: Draw, high: int, count: int) -> tuple[tuple[int, int], ...]:
-    return tuple(integers(draw, 0, high, 2) for _ in range(count))  # type: ignore[misc]
+    width = st.integers(0, high)
+    return tuple((draw(width), draw(width)) for _ in range(count))
 
 
 def some(draw: Draw, **shapes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
