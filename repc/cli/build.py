@@ -57,11 +57,14 @@ def read(folder: Path) -> Build:
     return build
 
 
-def as_compiled(args: Namespace, folder: Path) -> Build:
-    """The build that a command is about.  Raises `Failure` E946 for what only another compilation would change."""
+def as_compiled(args: Namespace, folder: Path, **further: str | None) -> Build:
+    """The build that a command is about.  Raises `Failure` E946 for what only another compilation would change.
+
+    `further` are options that not every command has.
+    """
     given = {"--set": args.set, "--size": args.size, "--bind": args.bind, "--input": args.example}
     given |= {"--weights": args.weights, "--container": args.container, "--adapter": args.adapter}
-    given |= {"--target": args.target}
+    given |= {"--target": args.target, **{f"--{name}": value for name, value in further.items()}}
     wrong = [option for option, value in given.items() if value]
     if wrong:
         raise Failure([errors.not_for(option, str(folder), "a folder that compile wrote") for option in wrong])

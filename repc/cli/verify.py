@@ -59,7 +59,7 @@ def run(args: Namespace, screen: Screen) -> int:
     against = choices(args.against, AGAINST)
     folder = Path(args.input)
     folder = folder.parent if folder.name == CERTIFICATE else folder
-    build = as_compiled(args, folder) if folder.is_dir() else None
+    build = as_compiled(args, folder, dtype=args.dtype) if folder.is_dir() else None
     changed = build.changed() if build else []
     if changed:
         return _refuse(folder, changed, args.json, screen)

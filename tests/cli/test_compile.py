@@ -227,6 +227,10 @@ def test_a_folder_is_as_it_was_compiled(repc: Repc, build: Path, command: tuple[
     assert f"error[E946]: --target means nothing for {build}" in ran.err
 
 
+def test_the_type_of_a_build_is_not_asked_again(repc: Repc, build: Path) -> None:
+    assert "error[E946]: --dtype means nothing for" in repc("verify", build, "--dtype", "f16").err
+
+
 def test_verify_a_spec_against_one_runtime(repc: Repc, net: Path) -> None:
     report = json.loads(repc("verify", net, "--against", "torch", "--inputs", "2", "--json").out)
     assert report["equivalent"] is True
