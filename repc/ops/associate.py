@@ -23,6 +23,7 @@ from repc.ops.shape import Permute
 from repc.ops.work import multiply_adds_of
 
 K = TypeVar("K")
+DEEPEST = 150  # levels of an expression that is looked into, which is done by recursion
 LONGEST = 40  # factors of one product; the time to order them grows with the cube of their number
 
 
@@ -50,7 +51,10 @@ def cheaper(exprs: Mapping[K, Expr]) -> dict[K, Expr]:
     uses.update(roots)
     products = [part for part in walk(roots) if isinstance(part, Apply) and isinstance(part.op, MatMul)]
     inner = {arg for part in products for arg in part.args.values() if uses[arg] == 1}
-    order = _Order(uses, inner)
+    depth: dict[Expr, int] = {}
+    for part in walk(roots):
+        depth[part] = 1 + max((depth[arg] for arg in part.args.values()), default=0) if isinstance(part, Apply) else 1
+    order = _Order(uses, inner | {product for product in products if depth[product] > DEEPEST})
     new: dict[Expr, Expr] = {}
     for part in walk(roots):
         new[part] = order.rebuilt(part)
@@ -61,8 +65,9 @@ def cheaper(exprs: Mapping[K, Expr]) -> dict[K, Expr]:
 class _Order:
     """Looks through products and sums that nothing else uses, operands before what is made of them."""
 
-    def __init__(self, uses: Mapping[Expr, int], inner: Set[Expr]) -> None:
-        self._uses, self._inner = uses, inner
+    def __init__(self, uses: Mapping[Expr, int], left: Set[Expr]) -> None:
+        """`left` are products that are part of another one, or too deep."""
+        self._uses, self._left = uses, left
         self._new: dict[Expr, Expr] = {}
 
     def rebuilt(self, expr: Expr) -> Expr:
@@ -72,7 +77,7 @@ class _Order:
             args = {name: self._new[arg] for name, arg in expr.args.items()}
             if any(args[name] is not arg for name, arg in expr.args.items()):
                 found = replace(expr, args=args)
-            if isinstance(expr.op, MatMul) and expr not in self._inner:
+            if isinstance(expr.op, MatMul) and expr not in self._left:
                 found = self._ordered(expr, found)
         self._new[expr] = found
         return found

@@ -127,3 +127,11 @@ def test_a_long_product_takes_no_time_to_order() -> None:
     new = same(matmul(chain, matrix("last", 5, 1)))
     assert perf_counter() - started < 5
     assert multiply_adds_of([new]) == 31 * 25 + 20
+
+
+def test_a_chain_of_any_length_is_left_as_it_is() -> None:
+    """Longer than Python recurses; every product of it is one of the others but the last."""
+    chain: Expr = Param("w", TensorType((3, 3)))
+    for _ in range(3000):
+        chain = matmul(Param("w", TensorType((3, 3))), chain)
+    assert cheaper({"": chain})[""] is chain
