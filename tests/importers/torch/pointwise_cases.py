@@ -29,6 +29,10 @@ FUNCTIONS: dict[str, Case] = {
     "celu": lambda n, p: F.celu(n["x"], 0.7),
     "hardtanh": lambda n, p: F.hardtanh(n["x"], -0.5, 0.25),
     "softplus": lambda n, p: F.softplus(n["x"]),
+    "threshold": lambda n, p: F.threshold(n["x"], 0.1, -0.3),
+    "hardshrink": lambda n, p: F.hardshrink(n["x"], 0.3),
+    "softshrink": lambda n, p: F.softshrink(n["x"], 0.3),
+    "rrelu": lambda n, p: F.rrelu(n["x"], 0.1, 0.4),
     "glu": lambda n, p: F.glu(n["x"], 1),
     "prelu": lambda n, p: F.prelu(n["x"], p["four"]),
     "clamp": lambda n, p: n["x"].clamp(-0.5, 0.3),
@@ -108,16 +112,35 @@ CHOICES: dict[str, Case] = {
         f"{name} number": lambda n, p, name=name: getattr(aten, name).Scalar(n["t"] > 0, True).to(torch.float32)
         for name in ("bitwise_and", "bitwise_or", "bitwise_xor")
     },
+    **{
+        f"{name} {form}": lambda n, p, name=name, other=other: getattr(aten, name)(n["t"] > 0, other(p)).float()
+        for name in ("__and__", "__or__", "__xor__")
+        for form, other in (("tensor", lambda p: p["eight"] > 0), ("number", lambda p: True))
+    },
     "where": lambda n, p: torch.where(n["t"] > 0, n["t"], p["eight"]),
     "where first": lambda n, p: torch.where(n["t"] > 0, 0.5, n["t"]),
     "where second": lambda n, p: torch.where(n["t"] > 0, n["t"], 0.5),
     "where numbers": lambda n, p: torch.where(n["t"] > 0, 0.5, -1.0),
     "masked_fill": lambda n, p: n["t"].masked_fill(n["t"] > 0, 0.5),
+    "masked_fill infinite": lambda n, p: n["t"].masked_fill(n["t"] > 0, -torch.inf).softmax(-1),
+    "clamp to infinity": lambda n, p: n["t"].masked_fill(n["t"] > 0, torch.inf).clamp(max=0.7),
+    **{name: lambda n, p, name=name: getattr(torch, name)(n["x"] > -0.6).float() for name in ("any", "all")},
+    **{
+        f"{name} axis": lambda n, p, name=name: getattr(torch, name)(n["x"] > -0.6, 1).float()
+        for name in ("any", "all")
+    },
+    **{
+        f"{name} axes": lambda n, p, name=name: getattr(aten, name).dims(n["x"] > -0.6, [1, -1], True).float()
+        for name in ("any", "all")
+    },
+    "any count": lambda n, p: n["i"].any(1).to(torch.float32),
     "masked_fill tensor": lambda n, p: n["t"].masked_fill(n["t"] > 0, p["eight"].sum()),
 }
 
 REDUCTIONS: dict[str, Case] = {
     "sum": lambda n, p: n["x"].sum((1, -1), keepdim=True),
+    "sum of truth": lambda n, p: (n["x"] > 0).sum((1, 2)).float(),
+    "sum of counts": lambda n, p: n["i"].sum(1, keepdim=True).float(),
     "sum all": lambda n, p: n["x"].sum(),
     "mean": lambda n, p: n["x"].mean((2, 3)),
     "mean all": lambda n, p: n["x"].mean(),

@@ -24,6 +24,12 @@ def extremum(kind: str, at: Site, x: Value, axis: int, keep: bool) -> list[Value
     return [_reduce(at, kind, x, [axis], keep)]
 
 
+def quantified(kind: str, at: Site, x: Value, axes: Sequence[int] | int | None = None, keep: bool = False) -> Value:
+    """``any`` and ``all``: the largest or the smallest of zeros and ones."""
+    ones = at.cast(at.cast(x, "bool"), "f32")
+    return at.cast(at.add(Reduce(kind, _axes(x, axes), keep), x=ones), "bool")
+
+
 def variance_by_flag(at: Site, x: Value, axes: Sequence[int] | None, unbiased: bool, keep: bool) -> Value:
     """``var`` as it used to be called."""
     return variance(at, x, axes, int(unbiased), keep)
@@ -82,7 +88,7 @@ def _variance(at: Site, x: Value, axes: Sequence[int] | None, correction: Number
 
 
 def _reduce(at: Site, kind: str, x: Value, axes: Sequence[int] | int | None, keep: bool) -> Value:
-    if at.result.dtype not in REAL:
+    if at.result.dtype not in REAL and (kind, at.result.dtype) != ("sum", "i64"):
         raise Unknown(f"a {kind} of {at.result.dtype}")
     return at.add(Reduce(kind, _axes(x, axes), keep), x=at.cast(x, at.result.dtype))
 
