@@ -51,9 +51,8 @@ def _reserved(graph: Graph) -> set[str]:
     found: set[str] = set()
     for id in graph.order():
         for path in (graph[id].path, *(e.path for e in graph[id].weights.values() if isinstance(e, Param))):
-            while path and path not in found:
-                found.add(path)
-                path = path.rpartition(".")[0]
+            parts = path.split(".")
+            found.update(".".join(parts[:count]) for count in range(1, len(parts) + 1))
     return found
 
 

@@ -54,7 +54,10 @@ class Subject:
         except Crash as crash:
             self.fault, self.unsupported = str(crash), isinstance(crash, Unsupported)
             return {}
-        broken = next((cut for cut, value in values.items() if not _is_meant(value, expected and expected[cut])), None)
+        broken = next(
+            (cut for cut, value in values.items() if not _is_meant(value, None if expected is None else expected[cut])),
+            None,
+        )
         if broken:
             self.fault = f"{self.run.first_not_finite(broken, batch.inputs)} is not finite on inputs {batch}"
             return {}

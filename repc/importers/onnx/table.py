@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from repc.importers.onnx import arithmetic, function, linear, movement, norm, resize, windows
+from repc.importers.onnx import arithmetic, function, linear, movement, norm, order, resize, windows
 from repc.importers.onnx.site import Site
 from repc.importers.onnx.values import Operand
 
@@ -99,6 +99,10 @@ MEANINGS: Mapping[str, Meaning] = {
     "SplitToSequence": movement.split_to_sequence,
     "SequenceAt": movement.sequence_at,
     "Gather": movement.gather,
+    "GatherElements": order.gather_elements,
+    "ArgMax": order.largest,
+    "ArgMin": order.smallest,
+    "TopK": order.top,
     "GatherND": movement.gather_nd,
     "Pad": movement.pad,
     "DepthToSpace": movement.depth_to_space,

@@ -42,6 +42,7 @@ SHAPES: dict[str, Case] = {
 
 PARTS: dict[str, Case] = {
     "slice": lambda n, p: n["x"][:, 1:-1, ::2, -3:],
+    "slice of nothing": lambda n, p: torch.cat([n["x"][..., :0, :] * 2, n["x"][..., 3:, :], n["x"][..., 6:, :]], -2),
     "slice of batch": lambda n, p: n["x"][:-1] + n["x"][1:],
     "select": lambda n, p: n["x"][:, -1, 2],
     "narrow": lambda n, p: n["x"].narrow(1, 1, 2),

@@ -134,9 +134,10 @@ def pieces(at: Site, x: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
 
 def concat(at: Site, parts: Sequence[Value], axis: int = 0) -> Value:
     """``cat``; an empty tensor adds nothing."""
-    rank = at.result.rank
-    joined = [at.cast(part, at.result.dtype) for part in parts if part.type.shape != (0,)]
-    return joined[0] if len(joined) == 1 else at.add_all(Concat(axis % rank), joined)
+    axis %= at.result.rank
+    full = [part for part in parts if part.type.shape != (0,) and part.type.shape[axis] != 0]
+    joined = [at.cast(part, at.result.dtype) for part in full or parts[:1]]
+    return joined[0] if len(joined) == 1 else at.add_all(Concat(axis), joined)
 
 
 def stack(at: Site, parts: Sequence[Value], axis: int = 0) -> Value:
@@ -278,4 +279,7 @@ def channel_shuffle(at: Site, x: Value, groups: int) -> Value:
 def _sliced(at: Site, x: Value, axis: int, start: int, stop: Dim, step: int = 1) -> Value:
     if (start, stop, step) == (0, x.type.shape[axis], 1):
         return x
+    if isinstance(stop, int) and start >= stop:
+        empty = (*x.type.shape[:axis], 0, *x.type.shape[axis + 1 :])
+        return at.add(Expand(empty), x=at.number(0, x.type.dtype))
     return at.add(Slice(axis, start, stop, step), x=x)
