@@ -113,7 +113,6 @@ class Recorder(ProxyTorchDispatchMode):
         self._nodes: dict[int, fx.Node] = {}
         self._latest: dict[int, fx.Node] = {}
         self._inputs: list[tuple[InputKind, str | None, fx.Node]] = []
-        self._held: list[tuple[dict[str, Tensor], str, Tensor]] = []
         self._modules: dict[str, tuple[str, type[nn.Module]]] = {}
 
     # ------------------------------------------------------------ what the program is given
@@ -143,6 +142,8 @@ class Recorder(ProxyTorchDispatchMode):
             part: Any = module.get_submodule(owner)
             own: dict[str, Tensor] = part._parameters if kind is InputKind.PARAMETER else part._buffers
             tensor = own[name]
+            if type(tensor) not in (Tensor, nn.Parameter):
+                raise NotRecorded(f"a tensor of class {type(tensor).__name__}")
             if key not in fakes:
                 found[path], fakes[key] = tensor, fake.from_tensor(tensor, static_shapes=True)
                 self._input(kind, path, f"{kind.name}_{path}", fakes[key])
@@ -162,6 +163,8 @@ class Recorder(ProxyTorchDispatchMode):
         )
 
     def _input(self, kind: InputKind, path: str | None, name: str, value: Tensor) -> None:
+        if id(value) in self._nodes:
+            raise NotRecorded("one tensor in two places")
         node = self.graph.placeholder(name)
         if path is None:
             node.name = node.target = name

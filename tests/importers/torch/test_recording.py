@@ -139,6 +139,24 @@ class Sizing(nn.Module):
         return x * 2, x.shape[1]
 
 
+class Pair(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x - 2 * y
+
+
+class Owning(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(image(4).as_subclass(Labelled))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
+
+
+class Labelled(Tensor):
+    """A class of tensors of somebody's own."""
+
+
 class Constant(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.tensor([1.0, 2.0, 3.0, 4.0])
@@ -154,6 +172,7 @@ OTHERS: dict[str, nn.Module] = {
     "values are read": Reading(),
     "a tensor from elsewhere": Elsewhere(),
     "a constant": Constant(),
+    "a class of tensors": Owning(),
     "autocast": Casting(),
     "a result is no tensor": Sizing(),
     "a shape changes in place": Turning(),
@@ -168,6 +187,12 @@ def test_what_is_not_plain_is_left_to_torch(name: str) -> None:
     assert record(given, shapes(given, None, batch=True)) is None
     assert type(x + 1) is Tensor  # nothing goes on being written down
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+def test_one_tensor_for_two_arguments_is_left_to_torch() -> None:
+    x = image(2, 4)
+    given = example(Pair().eval(), (x, x), {})
+    assert record(given, shapes(given, None, batch=True)) is None
 
 
 def test_a_hook_is_recorded_where_it_was_called() -> None:
