@@ -1,9 +1,9 @@
 """The tensors that a graph stores: which weight expressions get a name, and which name.
 
 A weight that is a plain parameter keeps its key (and stays shared where it is tied); any other expression is stored as
-``path.operand``, the path being that of the operator that reads it, and never the path of a part of the network, which
-a torch module keeps under the same attribute.  A number is no tensor: it stays in the operator's own call.  Backends,
-checkpoints and verification all use these names.
+``path.operand``, the path being that of the operator that reads it.  That is never the name of an input or an output,
+which an ONNX file keeps apart, nor the path of a part of the network, which a torch module keeps under one attribute.
+A number is no tensor: it stays in the operator's own call.  Backends, checkpoints and verification all use these names.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def storage(graph: Graph) -> Storage:
 
 
 def _reserved(graph: Graph) -> set[str]:
-    """The paths of parameters, and of all that contains parameters or operators."""
-    found: set[str] = set()
+    """What inputs and outputs are called, and the paths of parameters, and of all that contains them or operators."""
+    found = {*graph.inputs, *graph.outputs}
     for id in graph.order():
         for path in (graph[id].path, *(e.path for e in graph[id].weights.values() if isinstance(e, Param))):
             parts = path.split(".")

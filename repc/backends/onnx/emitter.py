@@ -91,7 +91,7 @@ class Emitter:
 
         An operator that is the identity makes no node: its value keeps the name that it has.
         """
-        made = next((node for node in self.nodes[self._first :] if node.output[0] == result), self._call)
+        made = next((node for node in self.nodes[self._first :] if result in node.output), self._call)
         if made is None:
             return result
         if made is not self._call:

@@ -82,6 +82,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "Atan": function.function("atan"),
     "Erf": function.function("erf"),
     "Not": arithmetic.negated,
+    "IsNaN": arithmetic.is_nan,
     "Clip": function.clip,
     "PRelu": function.prelu,
     "Softmax": function.softmax,

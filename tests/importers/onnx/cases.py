@@ -158,6 +158,8 @@ ARITHMETIC = [
     Case("ReduceMean", x(2, 3, 4), {}, {"axes": [1, 2]}, 17),
     Case("ReduceMax", x(2, 3, 4), {}, {"keepdims": 0}, 13),
     Case("ReduceSum", x(2, 3, 4), {}, {"noop_with_empty_axes": 1}),
+    Case("ReduceSum", {"x": ints(3, -1, 4)}, elements={"y": TensorProto.INT64, "x": TensorProto.INT64}),
+    Case("IsNaN", {"x": floats(3, np.nan, 4)}, elements={"y": TensorProto.BOOL}),
     Case("CumSum", x(2, 3, 4), {"axis": np.array(-2)}),
 ]
 
