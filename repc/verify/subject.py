@@ -42,6 +42,9 @@ class Subject:
             if value.shape != expected[cut].shape:
                 self.fault = f"{cut} has the shape {list(value.shape)} instead of {list(expected[cut].shape)}"
                 return
+            if _is_missed(value, expected[cut]):
+                self.fault = f"{cut} is finite where it should be infinite on inputs {batch}"
+                return
             self.tally.add(cut, expected[cut], value, batch.samples)
 
     def compute(self, batch: Batch, expected: Values | None = None) -> Values:
@@ -85,9 +88,14 @@ def compare_all(
 
 
 def _is_meant(value: Tensor, expected: Tensor | None) -> bool:
-    """Whether a value is finite but for infinities that are expected, or may be."""
+    """Whether a value is infinite only where that is expected, or may be."""
     if is_finite(value):
         return True
     if expected is None or expected.shape != value.shape:
         return expected is None and not bool(value.isnan().any())
     return bool(((value == expected) | value.isfinite()).all())
+
+
+def _is_missed(value: Tensor, expected: Tensor) -> bool:
+    """Whether a value is finite where that is not expected."""
+    return not is_finite(expected) and bool((value.isfinite() & ~expected.isfinite()).any())
