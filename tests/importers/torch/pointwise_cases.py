@@ -19,6 +19,8 @@ FUNCTIONS: dict[str, Case] = {
     "relu6 itself": lambda n, p: aten.relu6(4 * n["x"]),
     "round": lambda n, p: (3 * n["x"]).round(),
     "log": lambda n, p: n["x"].abs().log(),
+    "log2": lambda n, p: n["x"].abs().log2(),
+    "log10": lambda n, p: n["x"].abs().log10(),
     "log1p": lambda n, p: n["x"].abs().log1p(),
     "sqrt": lambda n, p: n["x"].abs().sqrt(),
     "rsqrt": lambda n, p: n["x"].abs().rsqrt(),
@@ -117,6 +119,8 @@ CHOICES: dict[str, Case] = {
         for name in ("__and__", "__or__", "__xor__")
         for form, other in (("tensor", lambda p: p["eight"] > 0), ("number", lambda p: True))
     },
+    "index_put": lambda n, p: aten.index_put(n["x"], [n["x"] > 0], p["eight"][0]),
+    "index_put rows": lambda n, p: aten.index_put(n["t"], [n["t"][..., 0] > 0], torch.tensor(0.5)),
     "where": lambda n, p: torch.where(n["t"] > 0, n["t"], p["eight"]),
     "where first": lambda n, p: torch.where(n["t"] > 0, 0.5, n["t"]),
     "where second": lambda n, p: torch.where(n["t"] > 0, n["t"], 0.5),

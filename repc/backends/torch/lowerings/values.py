@@ -171,13 +171,12 @@ def cumsum(op: CumSum, given: Given) -> str:
 
 
 def order(op: Order, given: Given) -> str:
-    """``torch.argmax(x, dim, keepdim=True)``, ``torch.topk(x, k, dim).indices`` or ``torch.argsort(x, dim)``"""
+    """``torch.argmax(x, dim, keepdim=True)``, or the first of a stable sort: topk takes any of equal elements."""
     x = given["x"]
     if op.count == 1:
         return call("torch.argmax" if op.largest else "torch.argmin", x.text, dim=op.axis, keepdim=True)
-    if op.count == x.type.shape[op.axis]:
-        return call("torch.argsort", x.text, dim=op.axis, descending=op.largest or None, stable=True)
-    return call("torch.topk", x.text, str(op.count), dim=op.axis, largest=None if op.largest else False) + ".indices"
+    places = call("torch.argsort", x.text, dim=op.axis, descending=op.largest or None, stable=True)
+    return places if op.count == x.type.shape[op.axis] else f"{places}.narrow({op.axis}, 0, {op.count})"
 
 
 def fill(op: Fill, given: Given) -> str:

@@ -72,6 +72,8 @@ TABLE: dict[str, Lowering] = {
     "aten.softplus.default": pointwise.softplus,
     "aten.log_sigmoid.default": partial(pointwise.named, "logsigmoid"),
     "aten.log1p.default": pointwise.log1p,
+    "aten.log2.default": partial(pointwise.log_to, 2),
+    "aten.log10.default": partial(pointwise.log_to, 10),
     "aten.threshold.default": pointwise.threshold,
     "aten.hardshrink.default": pointwise.hardshrink,
     "aten.softshrink.default": pointwise.softshrink,
@@ -220,6 +222,7 @@ TABLE: dict[str, Lowering] = {
     "aten.embedding.default": select.embedding,
     "aten.index_select.default": select.index_select,
     "aten.index.Tensor": select.index,
+    "aten.index_put.default": select.index_put,
     "aten.gather.default": select.gather,
     "aten.one_hot.default": select.one_hot,
 }

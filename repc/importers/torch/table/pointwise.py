@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log
+
 from repc.importers.torch.site import Number, Site, Unknown, Value
 from repc.importers.torch.table.shape import pieces
 from repc.ir.types import REAL
@@ -247,6 +249,11 @@ def rrelu(at: Site, x: Value, low: Number, high: Number, training: bool, *rest: 
     if training:
         raise Unknown("rrelu while training")
     return leaky_relu(at, x, (low + high) / 2)
+
+
+def log_to(base: int, at: Site, x: Value) -> Value:
+    """The logarithm to a base."""
+    return at.combine((1 / log(base), at.function("log", at.cast(x, at.result.dtype))))
 
 
 def glu(at: Site, x: Value, axis: int) -> Value:

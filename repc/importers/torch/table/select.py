@@ -9,7 +9,7 @@ from repc.importers.torch.site import Site, Unknown, Value
 from repc.importers.torch.table.shape import narrow
 from repc.ir.dims import Dim
 from repc.ir.types import WHOLE
-from repc.ops import Binary, Constant, Gather, TakeAlong
+from repc.ops import Binary, Constant, Gather, TakeAlong, Where
 
 
 def embedding(at: Site, weight: Value, index: Value, *rest: object) -> Value:
@@ -29,6 +29,17 @@ def index(at: Site, x: Value, indices: Sequence[Value | None]) -> Value:
         raise Unknown(f"{len(places)} axes indexed at once")
     ((axis, found),) = places
     return _gathered(at, x, axis, found)
+
+
+def index_put(
+    at: Site, x: Value, indices: Sequence[Value | None], value: Value, accumulate: bool = False, *rest: object
+) -> Value:
+    """``x[mask] = value`` for one value; elements put anywhere else are unknown."""
+    mask = indices[0] if len(indices) == 1 else None
+    if mask is None or mask.type.dtype != "bool" or accumulate or value.type.rank:
+        raise Unknown("elements put at computed places")
+    inside = at.reshape(mask, (*mask.type.shape, *(1 for _ in range(x.type.rank - mask.type.rank))))
+    return at.add(Where(), condition=inside, a=at.cast(value, x.type.dtype), b=x)
 
 
 def gather(at: Site, x: Value, axis: int, index: Value, *rest: object) -> Value:
