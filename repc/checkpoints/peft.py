@@ -16,10 +16,12 @@ from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.layout import Layout, each
 from repc.checkpoints.peft_config import Config, read_config
 from repc.checkpoints.peft_forms import find_form
-from repc.checkpoints.peft_keys import UNCALLED, Keys, sort_keys
+from repc.checkpoints.peft_keys import UNCALLED, Keys, layer_of, sort_keys
 from repc.checkpoints.peft_method import Form, Values, spelled
+from repc.checkpoints.peft_parameters import Adapted, find_parameters
 from repc.checkpoints.reading import read
 from repc.diagnostics import Failure
+from repc.ir.types import TensorType
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -74,12 +76,14 @@ def read_peft(
     *,
     label: str | None = None,
     compat: bool = False,
+    types: Mapping[str, TensorType] | None = None,
 ) -> AdapterImport:
     """The adapter in a folder that PEFT's `save_pretrained` wrote, attached to the model `base` of the import `source`.
 
     `source` is a dotted name or the name of a .rep file, as an import states it; without one the text does not import
     the base.  `base` is by default the class that PEFT noted, and `label` the name of the method.  With `compat` the
-    library's own arithmetic is kept where it differs from the mathematics, which the notes tell.  Raises `Failure`:
+    library's own arithmetic is kept where it differs from the mathematics, which the notes tell.  `types` are those of
+    the base's tensors, without which parameters that are no layer's weight cannot be found.  Raises `Failure`:
     E620 to E623 for the configuration, E624 to E627 for the stored tensors, and what `read` raises.
     """
     folder = Path(folder)
@@ -90,7 +94,7 @@ def read_peft(
     checkpoint = read(stored)
     keys = sort_keys(checkpoint, config)
     label = label or config.method.label
-    lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat)]
+    lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat, types or {})]
     base = base or config.base or "Base"
     key_map = {key: name for name, key in keys.shared.items()} | {k: p for line in lines for k, p in line.paths.items()}
     return AdapterImport(
@@ -98,7 +102,7 @@ def read_peft(
         f"{base}_{label}",
         key_map,
         Checkpoint(checkpoint.name, {key: checkpoint[key] for key in key_map}, checkpoint.notes, checkpoint.path),
-        tuple(_notes(config, keys, compat)),
+        tuple(_notes(config, keys, lines, compat)),
         frozenset(line.module for line in lines),
         frozenset(line.module for line in lines if line.relative),
     )
@@ -110,16 +114,23 @@ def _replacements(keys: Keys, label: str) -> Iterator[_Line]:
         yield _Line(module, place, f"{label}_{SAVED}.{leaf}", "Replaced()", {VALUE: key})
 
 
-def _attachments(checkpoint: Checkpoint, keys: Keys, config: Config, label: str, compat: bool) -> list[_Line]:
+def _attachments(
+    checkpoint: Checkpoint, keys: Keys, config: Config, label: str, compat: bool, types: Mapping[str, TensorType]
+) -> list[_Line]:
     """A line for each module; raises `Failure` for tensors that are missing, not called for, or fit no block."""
     lines: list[_Line] = []
     missing: list[str] = []
     surplus: list[str] = []
     misfits: list[str] = []
+    every = {m: {part: tuple(checkpoint[key].shape) for part, key in parts.items()} for m, parts in keys.modules.items()}
+    parameters = find_parameters(every, config, types) if config.parameters else {}
     for module, parts in keys.modules.items():
-        values = config.values(module)
-        shapes = {part: tuple(checkpoint[key].shape) for part, key in parts.items()}
-        found = find_form(config.method.forms, shapes, values)
+        parameter, shapes = parameters.get(module), every[module]
+        if isinstance(parameter, str):
+            misfits.append(f"{module}: {parameter}")
+            continue
+        values = config.values(parameter.path if parameter else keys.named(module))
+        found = find_form((parameter.form,) if parameter else config.method.forms, shapes, values)
         missing.extend(f"{module}.{part}" for part in found.missing)
         surplus.extend(f"{parts[part]} {list(shapes[part])}: {UNCALLED}" for part in found.surplus)
         if found.misfit:
@@ -130,7 +141,8 @@ def _attachments(checkpoint: Checkpoint, keys: Keys, config: Config, label: str,
             misfits.append(f"{module}: repc has no block for a base that keeps weights as (in, out)")
         if compat and module in keys.outputs:
             values = {**values, "alpha": f"2 * {values['alpha']}"}
-        lines.append(_line(module, label, found.form, {**values, **found.sizes}, parts, config, keys))
+        call = _call(found.form, {**values, **found.sizes}, config)
+        lines.append(_line(module, label, call, found.form, parts, keys, parameter))
     messages = ((errors.missing_adapter_keys, missing), (errors.unexpected_adapter_keys, surplus))
     faults = [
         message(checkpoint.name, given) for message, given in (*messages, (errors.unfit_factors, misfits)) if given
@@ -140,12 +152,17 @@ def _attachments(checkpoint: Checkpoint, keys: Keys, config: Config, label: str,
     return lines
 
 
-def _line(
-    module: str, label: str, form: Form, values: Values, parts: Mapping[str, str], config: Config, keys: Keys
-) -> _Line:
+def _call(form: Form, values: Values, config: Config) -> str:
     call = form.block.format_map({name: spelled(value) for name, value in values.items()})
-    if config.transposed and form.turned:
-        call = f"permute([1, 0]) >> {call} >> permute([1, 0])"
+    return f"permute([1, 0]) >> {call} >> permute([1, 0])" if config.transposed and form.turned else call
+
+
+def _line(
+    module: str, label: str, call: str, form: Form, parts: Mapping[str, str], keys: Keys, parameter: Adapted | None
+) -> _Line:
+    if parameter is not None:
+        leaf = parameter.path.rpartition(".")[2]
+        return _Line(layer_of(module), parameter.path, f"{label}_{leaf}", call, parts)
     place = module if form.layer else f"{module}.in_proj_weight" if keys.attends(module) else f"{module}.weight"
     return _Line(module, place, label, call, parts, form.relative)
 
@@ -168,8 +185,8 @@ def _spec(
     yield ""
 
 
-def _notes(config: Config, keys: Keys, compat: bool) -> Iterator[str]:
-    for pattern in config.idle_patterns(list(keys.modules)):
+def _notes(config: Config, keys: Keys, lines: list[_Line], compat: bool) -> Iterator[str]:
+    for pattern in config.idle_patterns([*map(keys.named, keys.modules), *(line.place for line in lines)]):
         yield f"pattern {pattern} of the configuration fits no adapted module"
     if config.transposed:
         yield "fan_in_fan_out: the base is taken to keep the adapted linear weights as (in, out)"
@@ -179,5 +196,7 @@ def _notes(config: Config, keys: Keys, compat: bool) -> Iterator[str]:
             if compat
             else f"{module}: the update is added once; PEFT adds it twice, which `compat` keeps"
         )
+    for module in keys.whole:
+        yield f"{module} was stored whole, as PEFT does with embeddings, and takes the place of the base's own"
     if keys.counters:
         yield f"{len(keys.counters)} num_batches_tracked of the adapter not used, since nothing reads them"

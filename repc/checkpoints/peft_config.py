@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from repc.checkpoints import errors
-from repc.checkpoints.peft_method import Method, Setting, Values
+from repc.checkpoints.peft_method import Method, Setting, Values, are_names
 from repc.checkpoints.peft_methods import IDLE, METHODS, REFUSED
 from repc.diagnostics import Diagnostic, Failure
 
@@ -25,7 +25,7 @@ COMMON: Mapping[str, Setting] = {
     "bias": Setting(
         "none", lambda v: isinstance(v, str), lambda v: v in ("none", "all"), "the trained biases are not in the file"
     ),
-    "modules_to_save": Setting(None, lambda v: v is None or _are_names(v)),
+    "modules_to_save": Setting(None, are_names),
 }
 """Settings of all methods: what was trained and stored besides the adapters."""
 
@@ -42,6 +42,11 @@ class Config:
     def saved(self) -> list[str]:
         """The modules that are stored whole, by the ends of their paths."""
         return self.settings["modules_to_save"] or []
+
+    @property
+    def parameters(self) -> list[str]:
+        """The parameters that are adapted without being the weight of a layer, by the ends of their paths."""
+        return self.settings.get("target_parameters") or []
 
     @property
     def transposed(self) -> bool:
@@ -114,10 +119,6 @@ def _senseless(path: Path, settings: Mapping[str, Any], known: Mapping[str, Sett
             yield errors.bad_config(path, f"{name} = {json.dumps(value)[:60]} makes no sense")
         elif not setting.modelled(value):
             yield errors.refused_setting(path, name, json.dumps(value), setting.meaning)
-
-
-def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in cast("list[object]", value))
 
 
 def _pattern(patterns: Mapping[str, object], module: str) -> str | None:

@@ -66,6 +66,13 @@ def _is_regex(text: str) -> bool:
     return True
 
 
+def are_names(value: object) -> bool:
+    """Whether a value is a list of names, or absent."""
+    return value is None or (
+        isinstance(value, list) and all(isinstance(name, str) for name in cast("list[object]", value))
+    )
+
+
 def is_rows(value: object) -> bool:
     """Whether a value is a list of positions."""
     return isinstance(value, list) and all(

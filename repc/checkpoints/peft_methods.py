@@ -13,6 +13,7 @@ from repc.checkpoints.peft_method import (
     Method,
     Setting,
     Values,
+    are_names,
     count,
     flag,
     is_count,
@@ -31,17 +32,15 @@ TRANSPOSED = {"fan_in_fan_out": flag()}
 
 REFUSED = {
     "layer_replication": "layers of the base are repeated, each copy with an adapter of its own",
-    "ensure_weight_tying": "adapters are shared between tied modules",
     "megatron_config": "the factors are split over devices",
-    "target_parameters": "the factors belong to parameters that are no layer's weight",
 }
 """Settings that more than one method has, and what is not modelled about them."""
 
 IDLE = frozenset((
     # where adapters were attached: the keys say it
     "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
-    # how they were trained
-    "inference_mode", "task_type", "init_weights",
+    # how they were trained; adapters of tied modules are stored for each
+    "ensure_weight_tying", "inference_mode", "task_type", "init_weights",
     # where they come from
     "base_model_name_or_path", "revision", "peft_version", "peft_type", "auto_mapping",
 ))  # fmt: skip
@@ -51,7 +50,10 @@ _MUTATED = "the base weights were changed when the adapter was attached"
 
 _LINEAR = {"lora_A.weight": "r i", "lora_B.weight": "o r"}
 _CONV = {"lora_A.weight": "r i ...k", "lora_B.weight": "o r ...1"}
+_EMBEDDING = {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}
+_BIASED = {**_LINEAR, "lora_B.bias": "o"}
 _PLAIN = {"use_dora": False, "lora_bias": False, "base": "kept"}
+_PLAIN_BIASED = {**_PLAIN, "lora_bias": True}
 _DORA = {"use_dora": True, "lora_bias": False, "base": "kept"}
 _SCALED = "(r={r}, alpha={alpha})"
 
@@ -86,10 +88,13 @@ LORA = Method(
     (
         Form(f"LoRA{_SCALED}", _LINEAR, _PLAIN),
         Form(f"LoRAConv{_SCALED}", _CONV, _PLAIN, turned=False),
-        Form(f"LoRAEmbedding{_SCALED}", {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}, _PLAIN, turned=False),
+        Form(f"LoRAEmbedding{_SCALED}", _EMBEDDING, _PLAIN, turned=False),
         Form(f"DoRA{_SCALED}", {**_LINEAR, "lora_magnitude_vector": "o"}, _DORA, relative=True),
         Form(f"DoRAConv{_SCALED}", {**_CONV, "lora_magnitude_vector": "1 o ...1"}, _DORA, turned=False, relative=True),
-        Form(f"LoRABias{_SCALED}", {**_LINEAR, "lora_B.bias": "o"}, {**_PLAIN, "lora_bias": True}, layer=True),
+        Form(f"DoRAEmbedding{_SCALED}", {**_EMBEDDING, "lora_magnitude_vector": "d"}, _DORA, turned=False, relative=True),
+        Form(f"LoRABias{_SCALED}", _BIASED, {**_PLAIN_BIASED, "fan_in_fan_out": False}, layer=True),
+        Form(f"LoRABiasTransposed{_SCALED}", _BIASED, _PLAIN_BIASED, layer=True, turned=False),
+        Form(f"LoRABiasConv{_SCALED}", {**_CONV, "lora_B.bias": "o"}, _PLAIN_BIASED, layer=True, turned=False),
         Form(f"PiSSA{_SCALED}", _LINEAR, {**_PLAIN, "base": "pissa"}, relative=True),
         Form(f"OLoRA{_SCALED}", _LINEAR, {**_PLAIN, "base": "olora"}, relative=True),
         Form("Rows({rows})", {"trainable_tokens_delta": "count d"}, turned=False),
@@ -108,6 +113,7 @@ LORA = Method(
             f"{_MUTATED}, in a way that cannot be computed again",
         ),
         "trainable_token_indices": Setting(None, is_rows_of_modules),
+        "target_parameters": Setting(None, are_names),
         **TRANSPOSED,
     },
     frozenset(("lora_dropout", "eva_config", "megatron_core", "qalora_group_size")),

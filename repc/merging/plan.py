@@ -112,7 +112,7 @@ def _imported(
     imported: list[AdapterImport] = []
     for number, path in enumerate(adapters):
         before = imported[-1].name if imported else base
-        imported.append(read_adapter(path, modules, before, label=f"adapter{number}", compat=compat))
+        imported.append(read_adapter(path, types, before, label=f"adapter{number}", compat=compat))
     _check_modules(imported, modules)
     _check_order(imported)
     whole = [key for module in sorted(_modules(imported)) if (key := f"{module}.weight") in types]
