@@ -126,7 +126,9 @@ def _training(
     attached = None
     if adapter is not None:
         base = elaborate(module, name, settings, record["size"])
-        attached = read_adapter(adapter, {path: p.type for path, p in base.parameters.items()}, name, opened.import_name)
+        attached = read_adapter(
+            adapter, {path: p.type for path, p in base.parameters.items()}, name, opened.import_name
+        )
         module, name = load(Source(f"{adapter}", attached.spec), library), attached.name
     return bind(elaborate(module, name, settings, record["size"]), pinned), attached, None
 

@@ -122,7 +122,9 @@ def _attachments(
     missing: list[str] = []
     surplus: list[str] = []
     misfits: list[str] = []
-    every = {m: {part: tuple(checkpoint[key].shape) for part, key in parts.items()} for m, parts in keys.modules.items()}
+    every = {
+        m: {part: tuple(checkpoint[key].shape) for part, key in parts.items()} for m, parts in keys.modules.items()
+    }
     parameters = find_parameters(every, config, types) if config.parameters else {}
     for module, parts in keys.modules.items():
         parameter, shapes = parameters.get(module), every[module]

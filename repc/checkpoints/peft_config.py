@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from repc.checkpoints import errors
 from repc.checkpoints.peft_method import Method, Setting, Values, are_names
-from repc.checkpoints.peft_methods import IDLE, METHODS, REFUSED
+from repc.checkpoints.peft_methods import IDLE, METHODS, REFUSED, UNMERGEABLE
 from repc.diagnostics import Diagnostic, Failure
 
 OFF: tuple[object, ...] = (None, False, "none", {}, [])
@@ -79,7 +79,8 @@ def read_config(path: Path) -> Config:
     kind = stored.get("peft_type")
     method = next((method for method in METHODS if method.kind == kind), None)
     if method is None:
-        raise Failure(errors.unknown_method(path, str(kind), [method.kind for method in METHODS]))
+        known = [method.kind for method in METHODS]
+        raise Failure(errors.unknown_method(path, str(kind), UNMERGEABLE.get(str(kind)), known))
     known = {**COMMON, **method.settings}
     settings = {name: stored.get(name, setting.default) for name, setting in known.items()}
     faults = [*_refused(path, stored, method), *_senseless(path, settings, known)]

@@ -116,6 +116,10 @@ def one_of(default: object, values: tuple[object, ...], meaning: str) -> Setting
     return Setting(default, _is_scalar, lambda value: value in values, meaning)
 
 
+TRANSPOSED = {"fan_in_fan_out": flag()}
+"""Where the base keeps linear weights as (in, out)."""
+
+
 # ------------------------------------------------------------------------------------------------ methods
 
 

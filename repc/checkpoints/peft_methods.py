@@ -9,6 +9,7 @@ import re
 from typing import cast
 
 from repc.checkpoints.peft_method import (
+    TRANSPOSED,
     Form,
     Method,
     Setting,
@@ -27,8 +28,10 @@ from repc.checkpoints.peft_method import (
     patterns,
     spelled,
 )
-
-TRANSPOSED = {"fan_in_fan_out": flag()}
+from repc.checkpoints.peft_products import BEFT, DEFT, GLORA, OSF, PEANUT
+from repc.checkpoints.peft_rotations import BOFT, HRA, OFT, ROAD
+from repc.checkpoints.peft_shared import PVERA, RANDLORA, UNILORA, VBLORA, VERA
+from repc.checkpoints.peft_sparse import C3A, FOURIERFT, MISS, SHIRA, SUPERTUNING, WAVEFT
 
 REFUSED = {
     "layer_replication": "layers of the base are repeated, each copy with an adapter of its own",
@@ -91,7 +94,9 @@ LORA = Method(
         Form(f"LoRAEmbedding{_SCALED}", _EMBEDDING, _PLAIN, turned=False),
         Form(f"DoRA{_SCALED}", {**_LINEAR, "lora_magnitude_vector": "o"}, _DORA, relative=True),
         Form(f"DoRAConv{_SCALED}", {**_CONV, "lora_magnitude_vector": "1 o ...1"}, _DORA, turned=False, relative=True),
-        Form(f"DoRAEmbedding{_SCALED}", {**_EMBEDDING, "lora_magnitude_vector": "d"}, _DORA, turned=False, relative=True),
+        Form(
+            f"DoRAEmbedding{_SCALED}", {**_EMBEDDING, "lora_magnitude_vector": "d"}, _DORA, turned=False, relative=True
+        ),
         Form(f"LoRABias{_SCALED}", _BIASED, {**_PLAIN_BIASED, "fan_in_fan_out": False}, layer=True),
         Form(f"LoRABiasTransposed{_SCALED}", _BIASED, _PLAIN_BIASED, layer=True, turned=False),
         Form(f"LoRABiasConv{_SCALED}", {**_CONV, "lora_B.bias": "o"}, _PLAIN_BIASED, layer=True, turned=False),
@@ -185,10 +190,14 @@ LOHA = Method(
 HIRA = Method(
     "HIRA",
     "hadamard",
-    (Form("HiRA(r={r})", {"hira_A": "r i", "hira_B": "o r"}),),
-    {"r": count(32), "rank_pattern": patterns(is_count), **TRANSPOSED},
-    frozenset(("hira_dropout",)),
-    patterns={"r": "rank_pattern"},
+    (
+        Form("HiRA(r={r})", {"hira_A": "r i", "hira_B": "o r"}),
+        Form("HiRAConv(r={r})", {"hira_A": "r i ...k", "hira_B": "o r ...1"}, turned=False),
+        Form("HiRAEmbedding(r={r})", {"hira_embedding_A": "r n", "hira_embedding_B": "d r"}, turned=False),
+    ),
+    {**TRANSPOSED},
+    # the library takes no rank from a pattern, and nothing is divided by it
+    frozenset(("r", "rank_pattern", "hira_dropout")),
 )
 
 DELORA = Method(
@@ -207,12 +216,15 @@ DELORA = Method(
 
 _FIRST, _FIRST_LOW = {"lokr_w1": "p q"}, {"lokr_w1_a": "p r", "lokr_w1_b": "r q"}
 _SECOND, _SECOND_LOW = {"lokr_w2": "m n ...k"}, {"lokr_w2_a": "m r", "lokr_w2_b": "r n"}
+_SHIFTED = {"lokr_w2": "m n k"}
 _SECOND_TUCKER = {"lokr_t2": "r r ...k", "lokr_w2_a": "r m", "lokr_w2_b": "r n"}
 
 LOKR = Method(
     "LOKR",
     "kronecker",
     (
+        Form("LoKrShifted({p}, {q}, scale={alpha} / {r})", {**_FIRST, **_SHIFTED}),
+        Form("LoKrFirstShifted({p}, {q}, r={r}, alpha={alpha})", {**_FIRST_LOW, **_SHIFTED}),
         Form("LoKr({p}, {q}, scale={alpha} / {r})", {**_FIRST, **_SECOND}),
         Form("LoKrLow({p}, {q}, r={r}, alpha={alpha})", {**_FIRST, **_SECOND_LOW}),
         Form("LoKrFirst({p}, {q}, r={r}, alpha={alpha})", {**_FIRST_LOW, **_SECOND}),
@@ -223,61 +235,6 @@ LOKR = Method(
     _LYCORIS,
     _LYCORIS_IDLE | {"decompose_both", "decompose_factor"},
     patterns=_LYCORIS_PATTERNS,
-)
-
-OFT = Method(
-    "OFT",
-    "orthogonal",
-    (
-        Form("OFT({blocks})", {"oft_R.weight": "blocks n"}, {"use_cayley_neumann": False, "block_share": False}),
-        Form(
-            "OFTNeumann({blocks}, terms={num_cayley_neumann_terms})",
-            {"oft_R.weight": "blocks n"},
-            {"use_cayley_neumann": True, "block_share": False},
-        ),
-    ),
-    {
-        "use_cayley_neumann": flag(True),
-        "num_cayley_neumann_terms": Setting(5, is_count, lambda n: n >= 4, "the library's own series needs at least 4"),
-        "block_share": Setting(False, is_flag, lambda value: not value, "one rotation is shared by all blocks"),
-        **TRANSPOSED,
-    },
-    frozenset(("r", "oft_block_size", "module_dropout", "eps")),
-    {"coft": "rotations are projected into a ball"},
-)
-
-BOFT = Method(
-    "BOFT",
-    "orthogonal",
-    (Form("BOFT({blocks})", {"boft_R": "1 blocks n n", "boft_s": "o 1"}),),
-    {
-        "boft_n_butterfly_factor": Setting(1, is_count, lambda n: n == 1, "repc knows rotations of one factor"),
-        **TRANSPOSED,
-    },
-    frozenset(("boft_block_size", "boft_block_num", "boft_dropout")),
-)
-
-HRA = Method(
-    "HRA",
-    "orthogonal",
-    (
-        Form("HRA(r={r})", {"hra_u": "i r"}, {"apply_GS": False}),
-        Form("HRAOrthogonal(r={r})", {"hra_u": "i r"}, {"apply_GS": True}),
-    ),
-    {"r": count(), "apply_GS": flag()},
-)
-
-ROAD = Method(
-    "ROAD",
-    "orthogonal",
-    tuple(
-        Form(f"{block}(group={{group_size}})", {"road_theta": "n", "road_alpha": "n"}, {"variant": variant}, layer=True)
-        for variant, block in (("road_1", "RoAd"), ("road_2", "RoAd2"), ("road_4", "RoAd4"))
-    ),
-    {
-        "group_size": count(64),
-        "variant": one_of("road_1", ("road_1", "road_2", "road_4"), "repc does not know it"),
-    },
 )
 
 IA3 = Method(
@@ -294,85 +251,25 @@ IA3 = Method(
     derived=_ia3,
 )
 
-VERA = Method(
-    "VERA",
-    "random",
-    (Form("VeRA()", {"vera_lambda_b": "o", "vera_lambda_d": "r"}),),
-    {
-        "r": count(256),
-        "save_projection": Setting(True, is_flag, bool, "the projections are not stored, only their seed"),
-        **TRANSPOSED,
-    },
-    frozenset(("projection_prng_key", "vera_dropout", "d_initial")),
-    shared={"vera_A": "r n", "vera_B": "m r"},
-)
+_BLOCKS = {"gralora_A": "grid n r", "gralora_B": "grid r m"}
 
-RANDLORA = Method(
-    "RANDLORA",
-    "random",
-    (Form("RandLoRA(alpha={randlora_alpha})", {"randlora_lambda": "r n", "randlora_gamma": "n s"}),),
+GRALORA = Method(
+    "GRALORA",
+    "ranks",
+    (
+        Form("GraLoRA({grid}, {r}, {alpha})", _BLOCKS, {"hybrid_r": 0}),
+        Form(
+            "GraLoRAHybrid({grid}, {r}, {hybrid_r}, {alpha})",
+            {**_BLOCKS, "gralora_A_general.weight": "hybrid_r i", "gralora_B_general.weight": "o hybrid_r"},
+        ),
+    ),
     {
         "r": count(32),
-        "randlora_alpha": number(640),
-        "save_projection": Setting(True, is_flag, bool, "the projections are not stored, only their seed"),
+        "alpha": number(64),
+        "hybrid_r": Setting(0, lambda value: value == 0 or is_count(value)),
         **TRANSPOSED,
     },
-    frozenset(("projection_prng_key", "randlora_dropout", "sparse", "very_sparse")),
-    shared={"randlora_A": "r 1 n", "randlora_B": "m bases r"},
-)
-
-VBLORA = Method(
-    "VBLORA",
-    "random",
-    (Form("VBLoRA(r={r}, k={topk})", {"vblora_logits_A": "r a count", "vblora_logits_B": "b r count"}),),
-    {
-        "r": count(4),
-        "topk": count(2),
-        "save_only_topk_weights": Setting(False, is_flag, lambda v: not v, "logits are stored by their places"),
-        **TRANSPOSED,
-    },
-    frozenset(("num_vectors", "vector_length", "vblora_dropout", "init_vector_bank_bound", "init_logits_std")),
-    shared={"vblora_vector_bank": "count v"},
-)
-
-SHIRA = Method(
-    "SHIRA",
-    "structured",
-    (Form("SHiRA({count})", {"shira_weight": "count", "shira_indices": "2 count"}),),
-    {**TRANSPOSED},
-    frozenset(("r", "mask_type", "random_seed")),
-)
-
-C3A = Method(
-    "C3A",
-    "structured",
-    (Form("C3A({n})", {"c3a_kernel": "p q n"}),),
-    idle=frozenset(("block_size", "block_size_pattern")),
-)
-
-FOURIERFT = Method(
-    "FOURIERFT",
-    "structured",
-    (Form("FourierFT({count}, scaling={scaling}, seed={random_loc_seed})", {"fourierft_spectrum": "count"}),),
-    {
-        "scaling": number(150),
-        "random_loc_seed": Setting(777, lambda value: isinstance(value, int) and value >= 0),
-        **TRANSPOSED,
-    },
-    frozenset(("n_frequency", "n_frequency_pattern")),
-)
-
-MISS = Method(
-    "MISS",
-    "structured",
-    (
-        Form("MiSS({r})", {"miss_block": "r o"}, {"init_weights": True}),
-        Form("MiSS({r})", {"miss_block": "r o"}, {"init_weights": False}),
-        Form("MiSSMini({r}, {m})", {"miss_block": "r m"}, {"init_weights": "mini"}),
-        Form("MiSSBat({r})", {"miss_block": "p r r"}, {"init_weights": "bat"}),
-    ),
-    {"r": count(64), "init_weights": one_of(True, (True, False, "mini", "bat"), "repc does not know it")},
-    frozenset(("miss_dropout", "mini_r")),
+    frozenset(("gralora_k", "gralora_dropout")),
 )
 
 LN_TUNING = Method("LN_TUNING", "replaced", replaced="ln_tuning_layers")
@@ -385,7 +282,24 @@ TRAINABLE_TOKENS = Method(
 )
 
 METHODS = (
-    LORA, ADALORA, DELORA, LOHA, HIRA, LOKR, OFT, BOFT, HRA, ROAD, IA3, VERA, RANDLORA, VBLORA, SHIRA, C3A, FOURIERFT,
-    MISS, LN_TUNING, TRAINABLE_TOKENS,
+    LORA, ADALORA, DELORA, LOHA, HIRA, LOKR, GRALORA, OFT, BOFT, HRA, ROAD, IA3, GLORA, BEFT, DEFT, PEANUT, OSF, VERA,
+    PVERA, RANDLORA, VBLORA, UNILORA, SHIRA, SUPERTUNING, C3A, FOURIERFT, WAVEFT, MISS, LN_TUNING, TRAINABLE_TOKENS,
 )  # fmt: skip
 """The types of adapters that are imported."""
+
+_PROMPT = "it adds tokens to the input, and no weight"
+
+UNMERGEABLE = {
+    **dict.fromkeys(
+        ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE"), _PROMPT
+    ),
+    "ADAPTION_PROMPT": "it adds tokens to the keys and values of each layer, behind a gate, and no weight",
+    **dict.fromkeys(("XLORA", "LILY"), "a router weighs the adapters by the input, so that no merged weight equals it"),
+    "POLY": "a router weighs the adapters by the task, which is an input",
+    "SHADOW": "a network beside the base refines its features, which no merged weight does",
+    "ADAMSS": "which outputs its factors belong to is found by clustering and not stored",
+    "PSOFT": "its factors are singular vectors of the base, whose signs are not stored",
+    "FROD": "its factors are made of the base's weights of all layers together, and not stored",
+    "TINYLORA": "which of its vectors belongs to which layer is not stored",
+}
+"""Types of adapters that cannot be imported, and why."""
