@@ -11,7 +11,7 @@ from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.kohya import modules_of, read_kohya
 from repc.checkpoints.layout import Layout
 from repc.checkpoints.matching import Matched, match
-from repc.checkpoints.peft import TENSORS, AdapterImport, read_peft
+from repc.checkpoints.peft import OLD_TENSORS, TENSORS, AdapterImport, read_peft
 from repc.diagnostics import Failure
 from repc.ir.node import Parameter
 from repc.ir.types import TensorType
@@ -35,7 +35,7 @@ def read_adapter(
     if not path.exists():
         raise Failure(errors.missing_file(path))
     if path.is_file():
-        if path.name == TENSORS:
+        if path.name in (TENSORS, OLD_TENSORS):
             raise Failure(errors.file_of_a_folder(path))
         return read_kohya(path, modules_of(types), base, source, **({"label": label} if label else {}))
     return read_peft(path, base, source, label=label, compat=compat, types=types)

@@ -16,14 +16,14 @@ from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.layout import Layout, each
 from repc.checkpoints.peft_config import Config, read_config
 from repc.checkpoints.peft_forms import find_form
-from repc.checkpoints.peft_keys import UNCALLED, Keys, layer_of, sort_keys
+from repc.checkpoints.peft_keys import PREFIX, SHARED, UNCALLED, Keys, layer_of, sort_keys
 from repc.checkpoints.peft_method import Form, Values, spelled
 from repc.checkpoints.peft_parameters import Adapted, find_parameters
 from repc.checkpoints.reading import read
 from repc.diagnostics import Failure
 from repc.ir.types import TensorType
 
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, TENSORS, OLD_TENSORS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 
 SAVED = "saved"
 """The label of what replaces a tensor of the base, and the name of the value in ``adapters.replaced``."""
@@ -88,10 +88,8 @@ def read_peft(
     """
     folder = Path(folder)
     config = read_config(folder / CONFIG)
-    stored = folder / TENSORS
-    if not stored.exists():
-        raise Failure(errors.no_adapter_file(folder, stored.name))
-    checkpoint = read(stored)
+    stored = tensors_of(folder)
+    checkpoint = _with_projections(read(stored), config, types or {}, folder / CONFIG)
     keys = sort_keys(checkpoint, config)
     label = label or config.method.label
     lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat, types or {})]
@@ -106,6 +104,34 @@ def read_peft(
         frozenset(line.module for line in lines),
         frozenset(line.module for line in lines if line.relative),
     )
+
+
+def tensors_of(folder: Path) -> Path:
+    """The file of the tensors, which was a torch file once; raises `Failure` E620 where there is none."""
+    for name in (TENSORS, OLD_TENSORS):
+        if (folder / name).exists():
+            return folder / name
+    raise Failure(errors.no_adapter_file(folder, TENSORS))
+
+
+def _with_projections(
+    checkpoint: Checkpoint, config: Config, types: Mapping[str, TensorType], path: Path
+) -> Checkpoint:
+    """The tensors of a file, and those that all modules share where it has only their seed."""
+    if config.method.draw is None or config.settings["save_projection"]:
+        return checkpoint
+    adapted = {key.removeprefix(PREFIX).removesuffix(f".{p}") for key in checkpoint for p in config.method.parts}
+    shapes = [types[key].concrete() for module in adapted if (key := f"{module}.weight") in types]
+    if not shapes:  # the tensors are missed then
+        return checkpoint
+    outputs, inputs = (max(sizes) for sizes in zip(*shapes, strict=True))
+    sizes = (inputs, outputs) if config.transposed else (outputs, inputs)
+    drawn = config.method.draw(config.settings, *sizes)
+    if drawn is None:
+        why = "the projections are not stored, and the library draws them in a precision that depends on the machine"
+        raise Failure(errors.refused_setting(path, "save_projection", "false", why))
+    tensors = {**checkpoint, **{f"{SHARED}{name}": tensor for name, tensor in drawn.items()}}
+    return Checkpoint(checkpoint.name, tensors, checkpoint.notes, checkpoint.path)
 
 
 def _replacements(keys: Keys, label: str) -> Iterator[_Line]:

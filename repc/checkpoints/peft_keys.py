@@ -55,13 +55,14 @@ class Keys:
 
 
 def sort_keys(checkpoint: Checkpoint, config: Config) -> Keys:
-    """The keys of a file by what they are, `layers.2` before `layers.10`.
+    """The keys of a file by what they are, `layers.2` before `layers.10`; all of them have PEFT's prefix, or none.
 
     Raises `Failure` E624 for keys that the configuration does not explain, E625 where a shared tensor is missing, and
     E627 where its copies differ.
     """
     keys = Keys()
-    unexpected = [key for key in sorted(checkpoint, key=_natural) if not _sort(key, keys, config)]
+    prefix = PREFIX if any(key.startswith(SHARED) for key in checkpoint) else ""
+    unexpected = [key for key in sorted(checkpoint, key=_natural) if not _sort(key, prefix, keys, config)]
     faults = [*_copies_that_differ(checkpoint, keys)]
     if unexpected:
         lines = [f"{key} {list(checkpoint[key].shape)}: {_what(key)}" for key in unexpected]
@@ -74,10 +75,10 @@ def sort_keys(checkpoint: Checkpoint, config: Config) -> Keys:
     return keys
 
 
-def _sort(key: str, keys: Keys, config: Config) -> bool:
+def _sort(key: str, prefix: str, keys: Keys, config: Config) -> bool:
     """Put a key in its place, if there is one that is free."""
-    rest = key.removeprefix(PREFIX)
-    if rest == key:
+    rest = key.removeprefix(prefix)
+    if prefix and rest == key:
         name = key.removeprefix(SHARED)
         return name in config.method.shared and _put(keys.shared, name, key)
     for part in config.method.parts:

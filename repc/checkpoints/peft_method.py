@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
+from repc.checkpoints.peft_projections import Draw
+
 Values: TypeAlias = Mapping[str, Any]
 
 
@@ -130,7 +132,7 @@ class Form:
     `block` is attached to the weight, or to the whole `layer`; `parts` are the tensors of the module and their shapes
     (`...k` stands for any sizes, `...1` for ones).  `when` are the settings that lead to the form.  A form of a linear
     weight is `turned` where the base keeps weights as (in, out).  A `relative` form reads the weight of the base
-    itself, so that no other adapter may come before it.
+    itself, so that no other adapter may come before it.  What `never` merges is a form too, with the reason.
     """
 
     block: str
@@ -139,6 +141,7 @@ class Form:
     layer: bool = False
     turned: bool = True
     relative: bool = False
+    never: str = ""
 
     def applies(self, values: Values) -> bool:
         """Whether the configuration leads to this form."""
@@ -155,7 +158,8 @@ class Method:
 
     `settings` are modelled; `idle` ones change nothing that is merged; `refused` ones have a reason.  `patterns` says
     which setting overrides another by module, and `derived` what follows for a module from its settings.  `shared` are
-    tensors that all modules use, with their shapes; `replaced` is the part of a module whose tensors replace its own.
+    tensors that all modules use, with their shapes, and `draw` makes them where they were not stored; `replaced` is the
+    part of a module whose tensors replace its own.
     """
 
     kind: str
@@ -167,6 +171,7 @@ class Method:
     patterns: Mapping[str, str] = field(default_factory=dict[str, str])
     derived: Callable[[Values, str], Values] = _nothing
     shared: Mapping[str, str] = field(default_factory=dict[str, str])
+    draw: Draw | None = None
     replaced: str | None = None
 
     @property

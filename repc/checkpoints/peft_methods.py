@@ -53,6 +53,8 @@ _MUTATED = "the base weights were changed when the adapter was attached"
 
 _LINEAR = {"lora_A.weight": "r i", "lora_B.weight": "o r"}
 _CONV = {"lora_A.weight": "r i ...k", "lora_B.weight": "o r ...1"}
+_GROUPS = {"lora_A.weight": "r i ...k", "lora_B.weight": "o n ...1"}
+_MIXED = "a convolution with groups, of which each reads all inputs by its factors: no kernel with groups does that"
 _EMBEDDING = {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}
 _BIASED = {**_LINEAR, "lora_B.bias": "o"}
 _PLAIN = {"use_dora": False, "lora_bias": False, "base": "kept"}
@@ -91,9 +93,11 @@ LORA = Method(
     (
         Form(f"LoRA{_SCALED}", _LINEAR, _PLAIN),
         Form(f"LoRAConv{_SCALED}", _CONV, _PLAIN, turned=False),
+        Form("", _GROUPS, _PLAIN, never=_MIXED),
         Form(f"LoRAEmbedding{_SCALED}", _EMBEDDING, _PLAIN, turned=False),
         Form(f"DoRA{_SCALED}", {**_LINEAR, "lora_magnitude_vector": "o"}, _DORA, relative=True),
         Form(f"DoRAConv{_SCALED}", {**_CONV, "lora_magnitude_vector": "1 o ...1"}, _DORA, turned=False, relative=True),
+        Form("", {**_GROUPS, "lora_magnitude_vector": "1 o ...1"}, _DORA, never=_MIXED),
         Form(
             f"DoRAEmbedding{_SCALED}", {**_EMBEDDING, "lora_magnitude_vector": "d"}, _DORA, turned=False, relative=True
         ),

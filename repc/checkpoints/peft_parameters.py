@@ -36,7 +36,7 @@ class Adapted:
 def find_parameters(
     modules: Mapping[str, Shapes], config: Config, types: Mapping[str, TensorType]
 ) -> dict[str, Adapted | str]:
-    """Which of the adapted modules stand for parameters, as ``experts.base_layer``; a reason where that is not known."""
+    """Which modules are parameters, as ``experts.base_layer`` is; a reason where that is not known."""
     found: dict[str, Adapted | str] = {}
     for layer in dict.fromkeys(layer_of(module) for module in modules):
         wrapped = [module for module in modules if layer_of(module) == layer]

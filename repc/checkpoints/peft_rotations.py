@@ -17,6 +17,7 @@ from repc.checkpoints.peft_method import (
 
 _EXACT = {"use_cayley_neumann": False, "block_share": False}
 _SERIES = {"use_cayley_neumann": True, "block_share": False}
+_EMBEDDED = {"oft_embedding_R.weight": "blocks count"}
 _SHARED = {"block_share": True}
 _SIDE = "int((1 + sqrt(1 + 8 * {count})) / 2)"
 """The rows of a skew-symmetric matrix with so many elements above its diagonal."""
@@ -34,6 +35,8 @@ OFT = Method(
     (
         Form("OFT({blocks}, {radius})", {"oft_R.weight": "blocks count"}, _EXACT),
         Form("OFTNeumann({blocks}, {terms}, {radius})", {"oft_R.weight": "blocks count"}, _SERIES),
+        Form("OFTEmbedding({blocks}, {radius})", _EMBEDDED, _EXACT, turned=False),
+        Form("OFTEmbeddingNeumann({blocks}, {terms}, {radius})", _EMBEDDED, _SERIES, turned=False),
         Form(f"OFTShared({_SIDE}, {{radius}})", {"oft_R.weight": "1 count"}, {**_EXACT, **_SHARED}),
         Form(f"OFTSharedNeumann({_SIDE}, {{terms}}, {{radius}})", {"oft_R.weight": "1 count"}, {**_SERIES, **_SHARED}),
     ),

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from repc.checkpoints.peft_method import TRANSPOSED, Form, Method, Setting, count, flag, is_flag, number
+from repc.checkpoints.peft_projections import draw_pvera, draw_randlora, draw_vera
+
+_DRAWN = {
+    "save_projection": flag(True),
+    "projection_prng_key": Setting(0, lambda value: isinstance(value, int) and value >= 0),
+}
+"""Projections that are not stored are drawn again from their seed."""
 
 STRAIGHT = {"fan_in_fan_out": False}
 
@@ -15,11 +22,12 @@ VERA = Method(
     ),
     {
         "r": count(256),
-        "save_projection": Setting(True, is_flag, bool, "the projections are not stored, only their seed"),
+        **_DRAWN,
         **TRANSPOSED,
     },
-    frozenset(("projection_prng_key", "vera_dropout", "d_initial")),
+    frozenset(("vera_dropout", "d_initial")),
     shared={"vera_A": "r n", "vera_B": "m r"},
+    draw=draw_vera,
 )
 
 RANDLORA = Method(
@@ -36,11 +44,14 @@ RANDLORA = Method(
     {
         "r": count(32),
         "randlora_alpha": number(640),
-        "save_projection": Setting(True, is_flag, bool, "the projections are not stored, only their seed"),
+        "sparse": flag(),
+        "very_sparse": flag(),
+        **_DRAWN,
         **TRANSPOSED,
     },
-    frozenset(("projection_prng_key", "randlora_dropout", "sparse", "very_sparse")),
+    frozenset("randlora_dropout"),
     shared={"randlora_A": "r 1 n", "randlora_B": "m bases r"},
+    draw=draw_randlora,
 )
 
 _LOGITS = {"vblora_logits_A": "r a count", "vblora_logits_B": "b r count"}
@@ -79,12 +90,14 @@ PVERA = Method(
         Form("PVeRATransposed()", {"pvera_lambda_b": "o", "pvera_lambda_d": "n"}, turned=False),
     ),
     {
-        "save_projection": Setting(True, is_flag, bool, "the projections are not stored, only their seed"),
+        "r": count(256),
+        **_DRAWN,
         "sample_at_inference": Setting(False, is_flag, lambda value: not value, "inner features are drawn at random"),
         **TRANSPOSED,
     },
-    frozenset(("r", "projection_prng_key", "pvera_dropout", "d_initial", "generator_seed")),
+    frozenset(("pvera_dropout", "d_initial", "generator_seed")),
     shared={"pvera_A": "n c", "pvera_B": "m r"},
+    draw=draw_pvera,
 )
 
 _PLACES = {

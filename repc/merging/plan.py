@@ -9,12 +9,12 @@ from typing import Literal, TypeAlias
 
 from repc.checkpoints import (
     CONFIG,
-    TENSORS,
     AdapterImport,
     match,
     modules_of,
     read_adapter,
     relative_after_another,
+    tensors_of,
 )
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.ir.expr import Expr
@@ -101,7 +101,7 @@ def planning(
 
 
 def _files(adapter: Path) -> Sequence[Path]:
-    return [adapter] if adapter.is_file() else [adapter / CONFIG, adapter / TENSORS]
+    return [adapter] if adapter.is_file() else [adapter / CONFIG, tensors_of(adapter)]
 
 
 def _imported(
