@@ -24,7 +24,6 @@ from repc.checkpoints.peft_method import (
     is_rows_of_modules,
     named_by,
     number,
-    one_of,
     patterns,
     spelled,
 )
@@ -56,6 +55,7 @@ _CONV = {"lora_A.weight": "r i ...k", "lora_B.weight": "o r ...1"}
 _GROUPS = {"lora_A.weight": "r i ...k", "lora_B.weight": "o n ...1"}
 _MIXED = "a convolution with groups, of which each reads all inputs by its factors: no kernel with groups does that"
 _EMBEDDING = {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}
+_WEIGHED = {**_LINEAR, "lora_magnitude_vector": "o"}
 _BIASED = {**_LINEAR, "lora_B.bias": "o"}
 _PLAIN = {"use_dora": False, "lora_bias": False, "base": "kept"}
 _PLAIN_BIASED = {**_PLAIN, "lora_bias": True}
@@ -65,10 +65,15 @@ _SCALED = "(r={r}, alpha={alpha})"
 
 def _lora(values: Values, module: str) -> Values:
     """Rank stabilisation, alpha / sqrt(r), is a matter of alpha, since every block divides by r."""
-    init = values["init_lora_weights"]
+    init = _initial(values["init_lora_weights"])
     alpha = spelled(values["lora_alpha"]) + (f" * sqrt({values['r']})" if values["use_rslora"] else "")
-    base = init if init in ("pissa", "olora") else "kept"
+    base = "kasa" if values["kasa_config"] else init if init in ("pissa", "olora") else "kept"
     return {"alpha": alpha, "base": base, "rows": _rows(values["trainable_token_indices"], module)}
+
+
+def _initial(value: object) -> object:
+    """How factors began, which the library writes in any case."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def _rows(given: object, module: str) -> object:
@@ -94,8 +99,8 @@ LORA = Method(
         Form(f"LoRA{_SCALED}", _LINEAR, _PLAIN),
         Form(f"LoRAConv{_SCALED}", _CONV, _PLAIN, turned=False),
         Form("", _GROUPS, _PLAIN, never=_MIXED),
-        Form(f"LoRAEmbedding{_SCALED}", _EMBEDDING, _PLAIN, turned=False),
-        Form(f"DoRA{_SCALED}", {**_LINEAR, "lora_magnitude_vector": "o"}, _DORA, relative=True),
+        Form(f"LoRAEmbedding{_SCALED}", _EMBEDDING, {"use_dora": False, "lora_bias": False}, turned=False),
+        Form(f"DoRA{_SCALED}", _WEIGHED, _DORA, relative=True),
         Form(f"DoRAConv{_SCALED}", {**_CONV, "lora_magnitude_vector": "1 o ...1"}, _DORA, turned=False, relative=True),
         Form("", {**_GROUPS, "lora_magnitude_vector": "1 o ...1"}, _DORA, never=_MIXED),
         Form(
@@ -106,6 +111,9 @@ LORA = Method(
         Form(f"LoRABiasConv{_SCALED}", {**_CONV, "lora_B.bias": "o"}, _PLAIN_BIASED, layer=True, turned=False),
         Form(f"PiSSA{_SCALED}", _LINEAR, {**_PLAIN, "base": "pissa"}, relative=True),
         Form(f"OLoRA{_SCALED}", _LINEAR, {**_PLAIN, "base": "olora"}, relative=True),
+        Form(f"PiSSA{_SCALED} >> Magnitudes()", _WEIGHED, {**_DORA, "base": "pissa"}, relative=True),
+        Form(f"OLoRA{_SCALED} >> Magnitudes()", _WEIGHED, {**_DORA, "base": "olora"}, relative=True),
+        Form(f"LoRAKaSA{_SCALED}", {**_LINEAR, "lora_diag": "r"}, {**_PLAIN, "base": "kasa"}, relative=True),
         Form("Rows({rows})", {"trainable_tokens_delta": "count d"}, turned=False),
     ),
     {
@@ -116,11 +124,13 @@ LORA = Method(
         "use_rslora": flag(),
         "use_dora": flag(),
         "lora_bias": flag(),
-        "init_lora_weights": one_of(
+        "init_lora_weights": Setting(
             True,
-            (True, False, "gaussian", "eva", "orthogonal", "pissa", "olora"),
+            lambda value: isinstance(value, bool | str),
+            lambda value: _initial(value) in (True, False, "gaussian", "eva", "orthogonal", "mica", "pissa", "olora"),
             f"{_MUTATED}, in a way that cannot be computed again",
         ),
+        "kasa_config": Setting(None, lambda value: value is None or isinstance(value, dict)),
         "trainable_token_indices": Setting(None, is_rows_of_modules),
         "target_parameters": Setting(None, are_names),
         **TRANSPOSED,
@@ -135,7 +145,6 @@ LORA = Method(
         "loftq_config": "the base weights were replaced by quantised ones",
         "corda_config": _MUTATED,
         "lora_ga_config": _MUTATED,
-        "kasa_config": _MUTATED,
         "velora_config": "repc does not know what it changes",
     },
     {"r": "rank_pattern", "lora_alpha": "alpha_pattern"},
