@@ -204,9 +204,11 @@ HIRA = Method(
     "HIRA",
     "hadamard",
     (
-        Form("HiRA(r={r})", {"hira_A": "r i", "hira_B": "o r"}),
-        Form("HiRAConv(r={r})", {"hira_A": "r i ...k", "hira_B": "o r ...1"}, turned=False),
-        Form("HiRAEmbedding(r={r})", {"hira_embedding_A": "r n", "hira_embedding_B": "d r"}, turned=False),
+        Form("HiRA(r={r})", {"hira_A": "r i", "hira_B": "o r"}, relative=True),
+        Form("HiRAConv(r={r})", {"hira_A": "r i ...k", "hira_B": "o r ...1"}, turned=False, relative=True),
+        Form(
+            "HiRAEmbedding(r={r})", {"hira_embedding_A": "r n", "hira_embedding_B": "d r"}, turned=False, relative=True
+        ),
     ),
     {**TRANSPOSED},
     # the library takes no rank from a pattern, and nothing is divided by it

@@ -25,6 +25,9 @@ EXPERTS = Form(f"LoRAExperts{_SCALED}", _FACTORS)
 TRANSPOSED = Form(f"LoRAExpertsTransposed{_SCALED}", _FACTORS)
 
 
+_PARTS = "the base has none of this module; a file of transformers may keep it in parts, and its state_dict does not"
+
+
 @dataclass(frozen=True)
 class Adapted:
     """The parameter that adapters belong to, and the block that they are."""
@@ -46,8 +49,8 @@ def find_parameters(
             if len(orders) == 1:
                 found.update(zip(wrapped, orders[0], strict=True))
             else:
-                why = "several parameters may be meant" if orders else "the base has no parameters of these sizes"
-                found.update(dict.fromkeys(wrapped, f"{why}, of {', '.join(config.parameters)}"))
+                why = "of these sizes there are several" if named and orders else "none of these sizes" if named else _PARTS
+                found.update(dict.fromkeys(wrapped, f"of the parameters {', '.join(config.parameters)}: {why}"))
     return found
 
 

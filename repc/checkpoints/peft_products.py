@@ -42,6 +42,7 @@ GLORA = Method(
             f'GLoRA("{one}", "{two}", "{three}", {{r}})',
             {**_MATRICES[one], **_COLUMN[two], **_VECTORS[three]},
             layer=True,
+            relative=True,
         )
         for one, two, three in product(_MATRICES, _COLUMN, _VECTORS)
     ),
@@ -62,11 +63,16 @@ DEFT = Method(
         Form(
             "DEFTRelu({r}, {alpha} / {r})", _INJECTED, {"para": False, "decomposition_method": "relu", "scaled": True}
         ),
-        Form("DEFTRelu({r})", _INJECTED, {"para": False, "decomposition_method": "relu"}),
-        Form("DEFT({r}, {alpha} / {r})", _INJECTED, {"para": False, "decomposition_method": "qr", "scaled": True}),
-        Form("DEFT({r})", _INJECTED, {"para": False, "decomposition_method": "qr"}),
-        Form("PaRaRelu({r})", {"deft_P": "o r"}, {"para": True, "decomposition_method": "relu"}),
-        Form("PaRa({r})", {"deft_P": "o r"}, {"para": True, "decomposition_method": "qr"}),
+        Form("DEFTRelu({r})", _INJECTED, {"para": False, "decomposition_method": "relu"}, relative=True),
+        Form(
+            "DEFT({r}, {alpha} / {r})",
+            _INJECTED,
+            {"para": False, "decomposition_method": "qr", "scaled": True},
+            relative=True,
+        ),
+        Form("DEFT({r})", _INJECTED, {"para": False, "decomposition_method": "qr"}, relative=True),
+        Form("PaRaRelu({r})", {"deft_P": "o r"}, {"para": True, "decomposition_method": "relu"}, relative=True),
+        Form("PaRa({r})", {"deft_P": "o r"}, {"para": True, "decomposition_method": "qr"}, relative=True),
     ),
     {
         "para": flag(),
@@ -89,6 +95,7 @@ PEANUT = Method(
             {"peanut_A.weight": "r o", "peanut_B.weight": "o r"}
             | {f"peanut_{side}.{level}.weight": "r r" for side in ("encoders", "decoders") for level in range(depth)},
             {"depth": depth},
+            relative=True,
         )
         for depth in range(9)
     ),
