@@ -231,7 +231,8 @@ DELORA = Method(
 
 _FIRST, _FIRST_LOW = {"lokr_w1": "p q"}, {"lokr_w1_a": "p r", "lokr_w1_b": "r q"}
 _SECOND, _SECOND_LOW = {"lokr_w2": "m n ...k"}, {"lokr_w2_a": "m r", "lokr_w2_b": "r n"}
-_SHIFTED = {"lokr_w2": "m n k"}
+SHIFTED = "m n k"
+_SHIFTED = {"lokr_w2": SHIFTED}
 _SECOND_TUCKER = {"lokr_t2": "r r ...k", "lokr_w2_a": "r m", "lokr_w2_b": "r n"}
 
 LOKR = Method(

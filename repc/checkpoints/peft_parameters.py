@@ -49,7 +49,13 @@ def find_parameters(
             if len(orders) == 1:
                 found.update(zip(wrapped, orders[0], strict=True))
             else:
-                why = "of these sizes there are several" if named and orders else "none of these sizes" if named else _PARTS
+                why = (
+                    "of these sizes there are several"
+                    if named and orders
+                    else "none of these sizes"
+                    if named
+                    else _PARTS
+                )
                 found.update(dict.fromkeys(wrapped, f"of the parameters {', '.join(config.parameters)}: {why}"))
     return found
 
