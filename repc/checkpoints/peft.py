@@ -165,8 +165,6 @@ def _attachments(
             misfits.append(f"{module}: {found.misfit}")
         if found.form is None:
             continue
-        if config.transposed and found.form.turned and (found.form.layer or config.method.shared):
-            misfits.append(f"{module}: repc has no block for a base that keeps weights as (in, out)")
         if compat and module in keys.outputs:
             values = {**values, "alpha": f"2 * {values['alpha']}"}
         call = _call(found.form, {**values, **found.sizes}, config)

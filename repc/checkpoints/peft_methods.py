@@ -52,7 +52,7 @@ _MUTATED = "the base weights were changed when the adapter was attached"
 
 _LINEAR = {"lora_A.weight": "r i", "lora_B.weight": "o r"}
 _CONV = {"lora_A.weight": "r i ...k", "lora_B.weight": "o r ...1"}
-_GROUPS = {"lora_A.weight": "r i ...k", "lora_B.weight": "o n ...1"}
+_GROUPS = {"lora_A.weight": "r i k ...l", "lora_B.weight": "o n 1 ...1"}
 _MIXED = "a convolution with groups, of which each reads all inputs by its factors: no kernel with groups does that"
 _EMBEDDING = {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}
 _WEIGHED = {**_LINEAR, "lora_magnitude_vector": "o"}

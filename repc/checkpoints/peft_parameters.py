@@ -44,7 +44,7 @@ def find_parameters(
     for layer in dict.fromkeys(layer_of(module) for module in modules):
         wrapped = [module for module in modules if layer_of(module) == layer]
         named = [path for path in types if path.rpartition(".")[0] == layer and named_by_any(path, config.parameters)]
-        if named or wrapped != [layer]:
+        if named or wrapped != [layer] or (types and f"{layer}.weight" not in types):
             orders = list(_orders([modules[module] for module in wrapped], named, config, types))
             if len(orders) == 1:
                 found.update(zip(wrapped, orders[0], strict=True))
