@@ -100,7 +100,7 @@ def read_peft(
         f"{base}_{label}",
         key_map,
         Checkpoint(checkpoint.name, {key: checkpoint[key] for key in key_map}, checkpoint.notes, checkpoint.path),
-        tuple(_notes(config, keys, lines, compat)),
+        tuple([*_notes(config, keys, lines, compat), *_differences(config, lines, types or {})]),
         frozenset(line.module for line in lines),
         frozenset(line.module for line in lines if line.relative),
     )
@@ -189,6 +189,7 @@ def _line(
     if parameter is not None:
         leaf = parameter.path.rpartition(".")[2]
         return _Line(layer_of(module), parameter.path, f"{label}_{leaf}", call, parts)
+    parts = {form.names.get(part, part): key for part, key in parts.items()}
     place = module if form.layer else f"{module}.in_proj_weight" if keys.attends(module) else f"{module}.weight"
     return _Line(module, place, label, call, parts, form.relative)
 
@@ -225,4 +226,16 @@ def _notes(config: Config, keys: Keys, lines: list[_Line], compat: bool) -> Iter
     for module in keys.whole:
         yield f"{module} was stored whole, as PEFT does with embeddings, and takes the place of the base's own"
     if keys.counters:
-        yield f"{len(keys.counters)} num_batches_tracked of the adapter not used, since nothing reads them"
+        leaves = ", ".join(sorted({key.rpartition(".")[2] for key in keys.counters}))
+        yield f"{len(keys.counters)} {leaves} of the adapter not used, since nothing reads them"
+
+
+def _differences(config: Config, lines: list[_Line], types: Mapping[str, TensorType]) -> Iterator[str]:
+    """Where the library merges to another function than it trains, and no weight is what it trains."""
+    wide = [
+        line.module
+        for line in lines
+        if config.method.kind == "OFT" and (kind := types.get(line.place)) and max(kind.concrete()[2:], default=1) > 1
+    ]
+    if wide:
+        yield f"{', '.join(wide)}: kernels are turned, as PEFT merges; before that it turns the features of windows instead"

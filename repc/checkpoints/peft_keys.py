@@ -91,6 +91,9 @@ def _sort(key: str, prefix: str, keys: Keys, config: Config) -> bool:
             known = LAYER not in (layer_of(module) if config.parameters else module)
             return known and _put(keys.modules.setdefault(module, {}), part, key)
     module, _, leaf = rest.rpartition(".")
+    if leaf in config.method.unused:
+        keys.counters.append(key)
+        return True
     if leaf in config.method.shared:
         return _put(keys.copies, key, leaf)
     if config.method.replaced and module.endswith(f".{config.method.replaced}"):

@@ -133,6 +133,7 @@ class Form:
     (`...k` stands for any sizes, `...1` for ones).  `when` are the settings that lead to the form.  A form of a linear
     weight is `turned` where the base keeps weights as (in, out).  A `relative` form reads the weight of the base
     itself, so that no other adapter may come before it.  What `never` merges is a form too, with the reason.
+    `names` are those that the block has for parts, where it has others.
     """
 
     block: str
@@ -142,6 +143,7 @@ class Form:
     turned: bool = True
     relative: bool = False
     never: str = ""
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def applies(self, values: Values) -> bool:
         """Whether the configuration leads to this form."""
@@ -159,7 +161,7 @@ class Method:
     `settings` are modelled; `idle` ones change nothing that is merged; `refused` ones have a reason.  `patterns` says
     which setting overrides another by module, and `derived` what follows for a module from its settings.  `shared` are
     tensors that all modules use, with their shapes, and `draw` makes them where they were not stored; `replaced` is the
-    part of a module whose tensors replace its own.
+    part of a module whose tensors replace its own, and `unused` those that nothing reads after training.
     """
 
     kind: str
@@ -172,6 +174,7 @@ class Method:
     derived: Callable[[Values, str], Values] = _nothing
     shared: Mapping[str, str] = field(default_factory=dict[str, str])
     draw: Draw | None = None
+    unused: frozenset[str] = frozenset()
     replaced: str | None = None
 
     @property

@@ -30,7 +30,7 @@ from repc.checkpoints.peft_method import (
 from repc.checkpoints.peft_products import BEFT, DEFT, GLORA, OSF, PEANUT
 from repc.checkpoints.peft_rotations import BOFT, HRA, OFT, ROAD
 from repc.checkpoints.peft_shared import PVERA, RANDLORA, UNILORA, VBLORA, VERA
-from repc.checkpoints.peft_sparse import C3A, FOURIERFT, MISS, SHIRA, SUPERTUNING, WAVEFT
+from repc.checkpoints.peft_sparse import BONE, C3A, FOURIERFT, MISS, SHIRA, SUPERTUNING, WAVEFT
 
 REFUSED = {
     "layer_replication": "layers of the base are repeated, each copy with an adapter of its own",
@@ -135,7 +135,8 @@ LORA = Method(
         "target_parameters": Setting(None, are_names),
         **TRANSPOSED,
     },
-    frozenset(("lora_dropout", "eva_config", "megatron_core", "qalora_group_size")),
+    # what velora compresses is the memory of the backward pass
+    frozenset(("lora_dropout", "eva_config", "megatron_core", "qalora_group_size", "velora_config")),
     {
         "alora_invocation_tokens": "the adapter acts only after certain tokens, so that no merged weight equals it",
         "arrow_config": "a router chooses between several adapters, so that no merged weight equals it",
@@ -145,10 +146,10 @@ LORA = Method(
         "loftq_config": "the base weights were replaced by quantised ones",
         "corda_config": _MUTATED,
         "lora_ga_config": _MUTATED,
-        "velora_config": "repc does not know what it changes",
     },
     {"r": "rank_pattern", "lora_alpha": "alpha_pattern"},
     _lora,
+    unused=frozenset(("lora_velora_embed",)),
 )
 
 ADALORA = Method(
@@ -299,7 +300,8 @@ TRAINABLE_TOKENS = Method(
 
 METHODS = (
     LORA, ADALORA, DELORA, LOHA, HIRA, LOKR, GRALORA, OFT, BOFT, HRA, ROAD, IA3, GLORA, BEFT, DEFT, PEANUT, OSF, VERA,
-    PVERA, RANDLORA, VBLORA, UNILORA, SHIRA, SUPERTUNING, C3A, FOURIERFT, WAVEFT, MISS, LN_TUNING, TRAINABLE_TOKENS,
+    PVERA, RANDLORA, VBLORA, UNILORA, SHIRA, SUPERTUNING, C3A, FOURIERFT, WAVEFT, MISS, BONE, LN_TUNING,
+    TRAINABLE_TOKENS,
 )  # fmt: skip
 """The types of adapters that are imported."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from repc.checkpoints.peft_method import (
     TRANSPOSED,
     Form,
@@ -105,3 +107,13 @@ MISS = Method(
     {"r": count(64), "init_weights": one_of(True, (True, False, "mini", "bat"), "repc does not know it")},
     frozenset(("miss_dropout", "mini_r")),
 )
+
+BONE = replace(
+    MISS,
+    kind="BONE",
+    forms=tuple(
+        replace(form, parts={"bone_block": form.parts["miss_block"]}, names={"bone_block": "miss_block"})
+        for form in MISS.forms
+    ),
+)
+"""What MiSS was called once."""

@@ -63,7 +63,6 @@ REFUSED = [
     ("lora", "loftq_config", {"bits": 4}),
     ("lora", "corda_config", {"a": 1}),
     ("lora", "lora_ga_config", {"a": 1}),
-    ("lora", "velora_config", {"a": 1}),
     ("lora", "init_lora_weights", "pissa_niter_4"),
     ("lora", "init_lora_weights", "corda"),
     ("lora", "a_setting_of_tomorrow", 1),
@@ -215,8 +214,8 @@ def fc1(part: str, value: torch.Tensor) -> Callable[[dict[str, torch.Tensor]], o
         (
             lambda t: t.update({f"block.fc1.{A}": torch.zeros(4, 8, 3, 3), f"block.fc1.{B}": torch.zeros(8, 2, 1, 1)}),
             "E626",
-            "block.fc1: a convolution with groups, of which each reads all inputs by its factors: no kernel with groups "
-            "does that",
+            "block.fc1: a convolution with groups, of which each reads all inputs by its factors: "
+            "no kernel with groups does that",
         ),
     ],
 )

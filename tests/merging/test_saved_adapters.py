@@ -97,6 +97,8 @@ BLOCKS: tuple[tuple[str, str, dict[str, Any], dict[str, Shape], dict[str, Shape]
     ("OFTEmbeddingNeumann(2, 5, none)", "OFT", {}, {"oft_embedding_R.weight": (2, 1)}, ROWS),
     ("BOFT(2, 2)", "BOFT", {"boft_n_butterfly_factor": 2}, {"boft_R": (2, 2, 4, 4), "boft_s": (6, 1)}, LINEAR),
     ("BOFTConv(1, 9)", "BOFT", {"boft_n_butterfly_factor": 2}, {"boft_R": (1, 9, 4, 4), "boft_s": (1, 6)}, KERNEL),
+    ("MiSS(2)", "BONE", {"r": 2}, {"bone_block": (2, 6)}, LINEAR),
+    ("MiSSBat(2)", "BONE", {"r": 2, "init_weights": "bat"}, {"bone_block": (3, 2, 2)}, LINEAR),
     ("HRA(r=2)", "HRA", {"r": 2}, {"hra_u": (36, 2)}, KERNEL),
     ("WaveFT(5, scaling=25, seed=3)", "WAVEFT", {"random_loc_seed": 3}, {"waveft_spectrum": (5,)}, LINEAR),
     ("WaveFTDirect(5, scaling=25, seed=777)", "WAVEFT", {"use_idwt": False}, {"waveft_spectrum": (5,)}, LINEAR),
@@ -175,6 +177,13 @@ def test_convolutions_with_groups_are_refused_by_name(tmp_path: Path) -> None:
     assert (found.code, found.notes[0].partition(",")[0]) == ("E626", "fc: a convolution with groups")
 
 
+@pytest.mark.parametrize(("size", "count"), [(3, 1), (1, 0)])
+def test_rotations_that_peft_trains_otherwise_are_told(size: int, count: int, tmp_path: Path) -> None:
+    folder = saved(tmp_path, "OFT", {"fc.oft_R.weight": random(size * size, 6)})
+    notes = merge({"fc.weight": random(6, 4, size, size)}, [folder]).notes
+    assert [note.partition(",")[0] for note in notes] == ["fc: kernels are turned"] * count
+
+
 def test_the_ranks_of_an_attention_are_those_of_its_whole(tmp_path: Path) -> None:
     tensors = {**factors("at", 12, 4), **factors("at.base_layer.out_proj", 4, 4)}
     folder = saved(tmp_path, "LORA", tensors, r=3, rank_pattern={"at": 2})
@@ -239,6 +248,14 @@ def test_embeddings_are_stored_whole_without_a_setting(tmp_path: Path) -> None:
     close(found.tensors["embed_tokens.weight"], whole + 4 * (b @ a).T)
     assert torch.equal(found.tensors["lm_head.weight"], head)
     assert [note.partition(" was")[0] for note in found.notes] == ["embed_tokens", "lm_head"]
+
+
+def test_what_only_training_reads_is_told(tmp_path: Path) -> None:
+    tensors = {**factors("fc", 6, 8), "fc.lora_velora_embed": random(4)}
+    folder = saved(tmp_path, "LORA", tensors, r=2, velora_config={"num_groups": 2})
+    found = merge({"fc.weight": random(6, 8)}, [folder])
+    assert found.notes == ("1 lora_velora_embed of the adapter not used, since nothing reads them",)
+    assert found.changed == {"fc.weight"}
 
 
 def test_another_tensor_of_the_base_is_not_taken(tmp_path: Path) -> None:
