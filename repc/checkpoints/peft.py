@@ -25,6 +25,10 @@ from repc.ir.types import TensorType
 
 CONFIG, TENSORS, OLD_TENSORS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 
+UNKNOWN_PRECISION = (
+    "the projections are not stored, and the library draws them in a precision that depends on the machine"
+)
+
 SAVED = "saved"
 """The label of what replaces a tensor of the base, and the name of the value in ``adapters.replaced``."""
 VALUE = "value"
@@ -89,7 +93,7 @@ def read_peft(
     folder = Path(folder)
     config = read_config(folder / CONFIG)
     stored = tensors_of(folder)
-    checkpoint = _with_projections(read(stored), config, types or {}, folder / CONFIG)
+    checkpoint = _completed(read(stored), config, types or {}, folder / CONFIG)
     keys = sort_keys(checkpoint, config)
     label = label or config.method.label
     lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat, types or {})]
@@ -100,7 +104,7 @@ def read_peft(
         f"{base}_{label}",
         key_map,
         Checkpoint(checkpoint.name, {key: checkpoint[key] for key in key_map}, checkpoint.notes, checkpoint.path),
-        tuple([*_notes(config, keys, lines, compat), *_differences(config, lines, types or {})]),
+        (*_notes(config, keys, lines, compat), *_differences(config, lines, types or {})),
         frozenset(line.module for line in lines),
         frozenset(line.module for line in lines if line.relative),
     )
@@ -114,24 +118,25 @@ def tensors_of(folder: Path) -> Path:
     raise Failure(errors.no_adapter_file(folder, TENSORS))
 
 
-def _with_projections(
-    checkpoint: Checkpoint, config: Config, types: Mapping[str, TensorType], path: Path
-) -> Checkpoint:
-    """The tensors of a file, and those that all modules share where it has only their seed."""
-    if config.method.draw is None or config.settings["save_projection"]:
+def _completed(checkpoint: Checkpoint, config: Config, types: Mapping[str, TensorType], path: Path) -> Checkpoint:
+    """The tensors of a file, with those that it has only the seed of, or has for several modules in one place."""
+    method = config.method
+    if method.spread is not None:
+        found = method.spread(checkpoint, config.settings)
+    elif method.draw is not None and not config.settings["save_projection"]:
+        adapted = {key.removeprefix(PREFIX).removesuffix(f".{p}") for key in checkpoint for p in method.parts}
+        shapes = [types[key].concrete() for module in adapted if (key := f"{module}.weight") in types]
+        if not shapes:  # the tensors are missed then
+            return checkpoint
+        outputs, inputs = (max(sizes) for sizes in zip(*shapes, strict=True))
+        drawn = method.draw(config.settings, *((inputs, outputs) if config.transposed else (outputs, inputs)))
+        shared = {f"{SHARED}{name}": tensor for name, tensor in (drawn or {}).items()}
+        found = {**checkpoint, **shared} if drawn else UNKNOWN_PRECISION
+    else:
         return checkpoint
-    adapted = {key.removeprefix(PREFIX).removesuffix(f".{p}") for key in checkpoint for p in config.method.parts}
-    shapes = [types[key].concrete() for module in adapted if (key := f"{module}.weight") in types]
-    if not shapes:  # the tensors are missed then
-        return checkpoint
-    outputs, inputs = (max(sizes) for sizes in zip(*shapes, strict=True))
-    sizes = (inputs, outputs) if config.transposed else (outputs, inputs)
-    drawn = config.method.draw(config.settings, *sizes)
-    if drawn is None:
-        why = "the projections are not stored, and the library draws them in a precision that depends on the machine"
-        raise Failure(errors.refused_setting(path, "save_projection", "false", why))
-    tensors = {**checkpoint, **{f"{SHARED}{name}": tensor for name, tensor in drawn.items()}}
-    return Checkpoint(checkpoint.name, tensors, checkpoint.notes, checkpoint.path)
+    if isinstance(found, str):
+        raise Failure(errors.refused_setting(path, "save_projection", "false", found))
+    return Checkpoint(checkpoint.name, found, checkpoint.notes, checkpoint.path)
 
 
 def _replacements(keys: Keys, label: str) -> Iterator[_Line]:
@@ -238,4 +243,4 @@ def _differences(config: Config, lines: list[_Line], types: Mapping[str, TensorT
         if config.method.kind == "OFT" and (kind := types.get(line.place)) and max(kind.concrete()[2:], default=1) > 1
     ]
     if wide:
-        yield f"{', '.join(wide)}: kernels are turned, as PEFT merges; before that it turns the features of windows instead"
+        yield f"{', '.join(wide)}: kernels are turned, as PEFT merges; before that it turns features of windows instead"

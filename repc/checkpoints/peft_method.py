@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 from repc.checkpoints.peft_projections import Draw
+from repc.checkpoints.peft_spread import Spread
 
 Values: TypeAlias = Mapping[str, Any]
 
@@ -160,7 +161,8 @@ class Method:
 
     `settings` are modelled; `idle` ones change nothing that is merged; `refused` ones have a reason.  `patterns` says
     which setting overrides another by module, and `derived` what follows for a module from its settings.  `shared` are
-    tensors that all modules use, with their shapes, and `draw` makes them where they were not stored; `replaced` is the
+    tensors that all modules use, with their shapes, and `draw` makes them where they were not stored; `spread` gives
+    modules what only some of them share; `replaced` is the
     part of a module whose tensors replace its own, and `unused` those that nothing reads after training.
     """
 
@@ -174,6 +176,7 @@ class Method:
     derived: Callable[[Values, str], Values] = _nothing
     shared: Mapping[str, str] = field(default_factory=dict[str, str])
     draw: Draw | None = None
+    spread: Spread | None = None
     unused: frozenset[str] = frozenset()
     replaced: str | None = None
 

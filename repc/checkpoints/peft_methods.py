@@ -27,7 +27,7 @@ from repc.checkpoints.peft_method import (
     patterns,
     spelled,
 )
-from repc.checkpoints.peft_products import BEFT, DEFT, GLORA, OSF, PEANUT
+from repc.checkpoints.peft_products import BEFT, DEFT, FROD, GLORA, OSF, PEANUT, TINYLORA
 from repc.checkpoints.peft_rotations import BOFT, HRA, OFT, ROAD
 from repc.checkpoints.peft_shared import PVERA, RANDLORA, UNILORA, VBLORA, VERA
 from repc.checkpoints.peft_sparse import BONE, C3A, FOURIERFT, MISS, SHIRA, SUPERTUNING, WAVEFT
@@ -299,8 +299,8 @@ TRAINABLE_TOKENS = Method(
 )
 
 METHODS = (
-    LORA, ADALORA, DELORA, LOHA, HIRA, LOKR, GRALORA, OFT, BOFT, HRA, ROAD, IA3, GLORA, BEFT, DEFT, PEANUT, OSF, VERA,
-    PVERA, RANDLORA, VBLORA, UNILORA, SHIRA, SUPERTUNING, C3A, FOURIERFT, WAVEFT, MISS, BONE, LN_TUNING,
+    LORA, ADALORA, DELORA, LOHA, HIRA, LOKR, GRALORA, OFT, BOFT, HRA, ROAD, IA3, GLORA, BEFT, DEFT, PEANUT, OSF, FROD,
+    VERA, PVERA, RANDLORA, VBLORA, UNILORA, TINYLORA, SHIRA, SUPERTUNING, C3A, FOURIERFT, WAVEFT, MISS, BONE, LN_TUNING,
     TRAINABLE_TOKENS,
 )  # fmt: skip
 """The types of adapters that are imported."""
@@ -317,7 +317,5 @@ UNMERGEABLE = {
     "SHADOW": "a network beside the base refines its features, which no merged weight does",
     "ADAMSS": "which outputs its factors belong to is found by clustering and not stored",
     "PSOFT": "its factors are singular vectors of the base, whose signs are not stored",
-    "FROD": "its factors are made of the base's weights of all layers together, and not stored",
-    "TINYLORA": "which of its vectors belongs to which layer is not stored",
 }
 """Types of adapters that cannot be imported, and why."""

@@ -16,6 +16,7 @@ from repc.checkpoints.peft_method import (
     number,
     one_of,
 )
+from repc.checkpoints.peft_spread import spread_projections, spread_vectors
 
 _MATRICES = {
     "lora": {"glora_A.Xd": "o r", "glora_A.Xu": "r i", "glora_B.Xd": "o r", "glora_B.Xu": "r i"},
@@ -121,3 +122,44 @@ OSF = Method(
     ),
     idle=frozenset(("effective_rank", "rank_pattern", "target_svd_config")),
 )
+
+TINYLORA = Method(
+    "TINYLORA",
+    "random",
+    (
+        Form(
+            "TinyLoRAStored({u}, {r})",
+            {"tinylora_A": "r i", "tinylora_B": "o r", "tinylora_P": "u r r", "tinylora_v": "u"},
+        ),
+    ),
+    {
+        "projection_seed": Setting(42, lambda value: isinstance(value, int) and value >= 0),
+        "weight_tying": number(0),
+        **TRANSPOSED,
+    },
+    frozenset(("r", "u", "save_projection", "tinylora_dropout", "init_v_bound")),
+    spread=spread_vectors,
+)
+
+FROD = Method(
+    "FROD",
+    "spectral",
+    (
+        Form(
+            "FRoDStored({count})",
+            {
+                "frod_V": "i i",
+                "frod_s_indices": "2 count",
+                "frod_lambda_l": "i",
+                "frod_lambda_s_values": "count",
+            },
+            relative=True,
+        ),
+    ),
+    {**TRANSPOSED},
+    frozenset((
+        "frod_dropout", "progressbar", "projection_prng_key", "regularization_alpha", "runtime_offload_base_weight",
+        "save_projection", "sparse_rate",
+    )),
+    spread=spread_projections,
+)  # fmt: skip

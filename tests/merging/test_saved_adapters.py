@@ -27,8 +27,9 @@ def random(*shape: int) -> Tensor:
 def saved(
     folder: Path, kind: str, tensors: Mapping[str, Tensor], prefix: str = "base_model.model.", **config: Any
 ) -> Path:
-    """A folder of PEFT."""
-    save_file({f"{prefix}{key}": t.clone() for key, t in tensors.items()}, folder / "adapter_model.safetensors")
+    """A folder of PEFT, where names that begin with a slash are of no module."""
+    keys = {f"base_model.{k[1:]}" if k.startswith("/") else f"{prefix}{k}": t.clone() for k, t in tensors.items()}
+    save_file(keys, folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": kind, **config}))
     return folder
 
@@ -232,6 +233,52 @@ def test_projections_of_a_precision_that_is_not_known(tmp_path: Path) -> None:
     )
     ours = merged(base, saved(tmp_path, "RANDLORA", tensors, r=2, save_projection=False, sparse=True))
     assert not torch.equal(ours["fc.weight"], base["fc.weight"])
+
+
+def test_vectors_go_to_groups_of_layers_in_the_order_of_the_network(tmp_path: Path) -> None:
+    """The order is told by the projections: `zero` is the first of three layers, of which the first two are a group."""
+    tensors = {"/tinylora_v.0": random(5), "/tinylora_v.1": random(5) + 1}
+    for number, name in enumerate(("zero", "one", "two")):
+        projections = torch.normal(0.0, 0.5**0.5, (5, 2, 2), generator=torch.Generator().manual_seed(7 + number))
+        parts = {"A": random(2, 8), "B": random(6, 2), "P": projections}
+        tensors |= {f"{name}.tinylora_{part}": tensor for part, tensor in parts.items()}
+    base = {f"{name}.weight": random(6, 8) for name in ("one", "two", "zero")}
+    ours = merged(base, saved(tmp_path, "TINYLORA", tensors, projection_seed=7, weight_tying=0.3))
+    for name, vector in (("zero", "0"), ("one", "1"), ("two", "1")):
+        a, b, p = (tensors[f"{name}.tinylora_{part}"].double() for part in "ABP")
+        middle = torch.einsum("u,ujk->jk", tensors[f"/tinylora_v.{vector}"], p)
+        close(ours[f"{name}.weight"], base[f"{name}.weight"] + b @ middle @ a)
+    left = {key: tensor for key, tensor in tensors.items() if not key.endswith("_P")}
+    (found,) = faults(base, saved(tmp_path, "TINYLORA", left, projection_seed=7, weight_tying=0.3))
+    assert (found.code, found.title.partition("false: ")[2][:32]) == ("E623", "which of the vectors belongs to ")
+
+
+def test_projections_of_layers_of_one_kind(tmp_path: Path) -> None:
+    kinds = {"q": ("l.0.q", "l.1.q"), "attention_output": ("l.0.attention.output.dense",), "mlp_up": ("l.1.mlp.up",)}
+    tensors, base = dict[str, Tensor](), dict[str, Tensor]()
+    for number, (kind, names) in enumerate(kinds.items()):
+        tensors[f"/frod_V.{kind}"] = torch.eye(4, dtype=torch.float64) + 0.1 * random(4, 4) * (number + 1)
+        tensors[f"/frod_s_indices.{kind}"] = torch.tensor([[0, 2, 2], [1, 3, 3]])
+        tensors[f"/frod_s_size.{kind}"] = torch.tensor([4, 4])
+        for name in names:
+            tensors |= {f"{name}.frod_lambda_l": random(4), f"{name}.frod_lambda_s_values": random(3)}
+            base[f"{name}.weight"] = random(5, 4)
+    ours = merged(base, saved(tmp_path, "FROD", tensors))
+    for kind, names in kinds.items():
+        v = tensors[f"/frod_V.{kind}"]
+        for name in names:
+            left = base[f"{name}.weight"] @ torch.linalg.inv(v).T
+            inner = torch.diag(tensors[f"{name}.frod_lambda_l"])
+            values = tensors[f"{name}.frod_lambda_s_values"]
+            inner[0, 1] += values[0]
+            inner[2, 3] += values[1] + values[2]
+            close(ours[f"{name}.weight"], left / left.square().sum(0).sqrt() @ inner @ v.T)
+    left = {key: tensor for key, tensor in tensors.items() if not key.startswith("/")}
+    (found,) = faults(base, saved(tmp_path, "FROD", left))
+    assert (found.code, found.title.partition("save_")[2][:44]) == (
+        "E623",
+        "projection = false: the projections are not ",
+    )
 
 
 # ------------------------------------------------------------------------------------ keys and files

@@ -13,6 +13,7 @@ from tests.specs.formulas_saved import (
     diagonal_oft,
     dora_embedding,
     entries,
+    frod,
     glora,
     glora_factors,
     gralora,
@@ -101,6 +102,15 @@ METHODS = (
         given={"supertuning_indices": lambda shape: order((48,))[:5]},
     ),
     Method("spectral", "OSF(3)", osf),
+    Method(
+        "spectral", "FRoDStored(5)", frod,
+        given={"frod_s_indices": lambda shape: torch.stack([order((8,))[:5], order((8,))[3:]])},
+    ),
+    Method(
+        "random", "TinyLoRAStored(5, 2)",
+        lambda w, p: w
+        + p["tinylora_B"] @ torch.einsum("u,ujk->jk", p["tinylora_v"], p["tinylora_P"]) @ p["tinylora_A"],
+    ),
     Method("products", "DEFT(3, 2)", deft),
     Method(
         "products", "DEFTRelu(3, 2)",

@@ -105,6 +105,14 @@ def osf(w: Tensor, p: State) -> Tensor:
     return kept + left @ torch.diag(values) @ right
 
 
+def frod(w: Tensor, p: State) -> Tensor:
+    left = w @ torch.linalg.inv(p["frod_V"]).T
+    inner = torch.diag(p["frod_lambda_l"]).index_put(
+        tuple(p["frod_s_indices"]), p["frod_lambda_s_values"], accumulate=True
+    )
+    return left / left.square().sum(0).sqrt() @ inner @ p["frod_V"].T
+
+
 def kasa(w: Tensor, p: State) -> Tensor:
     u, s, v = svd(w)
     return u[:, :3] @ torch.diag(s[:3]) @ v[:3] + 2 * b(p) @ torch.diag(p["lora_diag"]) @ a(p)
