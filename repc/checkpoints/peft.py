@@ -95,6 +95,7 @@ def read_peft(
     stored = tensors_of(folder)
     checkpoint = _completed(read(stored), config, types or {}, folder / CONFIG)
     keys = sort_keys(checkpoint, config)
+    _check_biases(keys, config, types or {}, folder / CONFIG)
     label = label or config.method.label
     lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat, types or {})]
     base = base or config.base or "Base"
@@ -137,6 +138,14 @@ def _completed(checkpoint: Checkpoint, config: Config, types: Mapping[str, Tenso
     if isinstance(found, str):
         raise Failure(errors.refused_setting(path, "save_projection", "false", found))
     return Checkpoint(checkpoint.name, found, checkpoint.notes, checkpoint.path)
+
+
+def _check_biases(keys: Keys, config: Config, types: Mapping[str, TensorType], path: Path) -> None:
+    """Raises `Failure` E623 where an older version of the library did not store the biases that were trained."""
+    biases = [bias for module in keys.modules if (bias := f"{module}.bias") in types]
+    if config.only_own_biases and any(bias not in keys.replaced for bias in biases):
+        value = f'"{config.settings["bias"]}"'
+        raise Failure(errors.refused_setting(path, "bias", value, "the trained biases are not in the file"))
 
 
 def _replacements(keys: Keys, label: str) -> Iterator[_Line]:

@@ -22,9 +22,7 @@ OFF: tuple[object, ...] = (None, False, "none", {}, [])
 """Values that turn a setting off, whatever it means."""
 
 COMMON: Mapping[str, Setting] = {
-    "bias": Setting(
-        "none", lambda v: isinstance(v, str), lambda v: v in ("none", "all"), "the trained biases are not in the file"
-    ),
+    "bias": Setting("none", lambda v: v in ("none", "all") or (isinstance(v, str) and v.endswith("_only"))),
     "modules_to_save": Setting(None, are_names),
 }
 """Settings of all methods: what was trained and stored besides the adapters."""
@@ -42,6 +40,11 @@ class Config:
     def saved(self) -> list[str]:
         """The modules that are stored whole, by the ends of their paths."""
         return self.settings["modules_to_save"] or []
+
+    @property
+    def only_own_biases(self) -> bool:
+        """Whether the biases of the adapted modules were trained, and no others."""
+        return self.settings["bias"].endswith("_only")
 
     @property
     def parameters(self) -> list[str]:

@@ -98,7 +98,7 @@ def _sort(key: str, prefix: str, keys: Keys, config: Config) -> bool:
         return _put(keys.copies, key, leaf)
     if config.method.replaced and module.endswith(f".{config.method.replaced}"):
         module = module.removesuffix(f".{config.method.replaced}")
-    elif leaf == "bias" and config.settings["bias"] == "all":
+    elif leaf == "bias" and (config.settings["bias"] == "all" or (config.only_own_biases and module.endswith(LAYER))):
         module = module.removesuffix(LAYER)
     elif not any(named_by_any(outer, config.saved) for outer in _ancestors(module)):
         module = module.removesuffix(LAYER)

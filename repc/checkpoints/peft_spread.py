@@ -49,7 +49,7 @@ def _number(stored: Tensor | None, layers: int, settings: Mapping[str, Any]) -> 
 
 
 def spread_projections(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Mapping[str, Tensor] | str:
-    """What FRoD keeps for all modules of one kind, by the ends of their paths; its sizes are those of the projections."""
+    """What FRoD keeps for all modules of a kind, by the ends of their paths; its sizes are those of the projections."""
     left, _ = _apart(tensors, "frod_s_size.")
     shared = dict[str, dict[str, Tensor]]()
     for name in ("frod_V", "frod_s_indices"):

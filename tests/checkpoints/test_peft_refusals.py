@@ -52,7 +52,6 @@ def faults(folder: Path) -> tuple[Diagnostic, ...]:
 
 
 REFUSED = [
-    ("lora", "bias", "lora_only"),
     ("lora", "layer_replication", [[0, 2]]),
     ("lora", "megatron_config", {"a": 1}),
     ("lora", "alora_invocation_tokens", [1]),
@@ -107,13 +106,13 @@ def test_a_setting_of_another_method_is_refused(method: str, setting: str, value
 def test_every_refusal_of_the_table_is_tested() -> None:
     named = {name for method in METHODS for name in (*REFUSED_BY_ALL, *method.refused)}
     named |= {name for method in METHODS for name, setting in method.settings.items() if setting.meaning}
-    assert named <= {setting for _, setting, _ in (*REFUSED, *REFUSED_OF_OTHERS)} | {"bias"}
+    assert named <= {setting for _, setting, _ in (*REFUSED, *REFUSED_OF_OTHERS)}
 
 
 def test_all_refused_settings_come_at_once(folder: Path) -> None:
-    configure(folder, bias="lora_only", layer_replication=[[0, 1]], use_bdlora={"a": 1})
+    configure(folder, loftq_config={"bits": 4}, layer_replication=[[0, 1]], use_bdlora={"a": 1})
     names = [d.title.split(": ")[1].split(" =")[0] for d in faults(folder)]
-    assert sorted(names) == ["bias", "layer_replication", "use_bdlora"]
+    assert sorted(names) == ["layer_replication", "loftq_config", "use_bdlora"]
 
 
 @pytest.mark.parametrize("value", [True, False, "gaussian", "orthogonal", "eva"])

@@ -297,6 +297,23 @@ def test_embeddings_are_stored_whole_without_a_setting(tmp_path: Path) -> None:
     assert [note.partition(" was")[0] for note in found.notes] == ["embed_tokens", "lm_head"]
 
 
+def test_biases_of_adapted_layers_alone(tmp_path: Path) -> None:
+    tensors, bias = factors("fc", 6, 8), random(6)
+    base = {"fc.weight": random(6, 8), "fc.bias": random(6) + 1, "head.bias": random(3)}
+    folder = saved(tmp_path, "LORA", {**tensors, "fc.base_layer.bias": bias}, r=2, bias="lora_only")
+    ours = merged(base, folder)
+    assert torch.equal(ours["fc.bias"], bias)
+    assert not torch.equal(ours["fc.weight"], base["fc.weight"])
+    (found,) = faults(base, saved(tmp_path, "LORA", tensors, r=2, bias="lora_only"))
+    assert (found.code, found.title.partition("bias = ")[2]) == (
+        "E623",
+        '"lora_only": the trained biases are not in the file',
+    )
+    more = {**tensors, "fc.base_layer.bias": bias, "head.bias": random(3)}
+    (found,) = faults(base, saved(tmp_path, "LORA", more, r=2, bias="lora_only"))
+    assert (found.code, found.notes[0].partition(" ")[0]) == ("E624", "base_model.model.head.bias")
+
+
 def test_what_only_training_reads_is_told(tmp_path: Path) -> None:
     tensors = {**factors("fc", 6, 8), "fc.lora_velora_embed": random(4)}
     folder = saved(tmp_path, "LORA", tensors, r=2, velora_config={"num_groups": 2})
