@@ -16,7 +16,7 @@ def tied_weights(pairs: Sequence[str], adapted: Sequence[str]) -> Diagnostic:
         "E632",
         f"{_some(adapted)} is changed, and is the same tensor as another: {_some(pairs)}",
         help="say --tied untie to change this one alone (both are stored, the configuration says so), or --tied share "
-        "to change both",
+        "to change both; in Python tied=…",
     )
 
 

@@ -284,6 +284,33 @@ def test_projections_of_layers_of_one_kind(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------ keys and files
 
 
+def test_tensors_of_one_storage_do_not_part_in_silence(tmp_path: Path) -> None:
+    """The state_dict of a network with a tied head has one tensor under two names."""
+    table, rows = random(9, 4), random(2, 4)
+    base = {"embed.weight": table, "head.weight": table}
+    tensors = {"embed.token_adapter.trainable_tokens_delta": rows}
+    folder = saved(tmp_path, "TRAINABLE_TOKENS", tensors, token_indices=[3, 1])
+    (found,) = faults(base, folder)
+    assert found.code == "E632"
+    new = table.index_copy(0, torch.tensor([3, 1]), rows)
+    for ours, head in ((merge(base, [folder], tied="share"), new), (merge(base, [folder], tied="untie"), table)):
+        close(ours.tensors["embed.weight"], new)
+        close(ours.tensors["head.weight"], head)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_tied_tensors_that_are_both_stored_anew(alike: bool, tmp_path: Path) -> None:
+    table, whole = random(9, 4), random(9, 4) + 1
+    stored = {"embed_tokens.weight": whole, "lm_head.weight": whole if alike else whole + 1}
+    folder = saved(tmp_path, "LORA", stored, modules_to_save=["embed_tokens"], ensure_weight_tying=True)
+    base = {"embed_tokens.weight": table, "lm_head.weight": table}
+    if alike:
+        assert all(torch.equal(tensor, whole) for tensor in merged(base, folder).values())
+    else:
+        (found,) = faults(base, folder)
+        assert found.code == "E633"
+
+
 def test_embeddings_are_stored_whole_without_a_setting(tmp_path: Path) -> None:
     """The one that is adapted inside its adapter, the other because the vocabulary has grown."""
     whole, head = random(9, 4), random(9, 4) + 1
