@@ -6,7 +6,8 @@ Sources: the papers named in specs/adapters, and for names, settings and their d
 from __future__ import annotations
 
 import re
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from repc.checkpoints.peft_method import (
     TRANSPOSED,
@@ -61,6 +62,7 @@ _PLAIN = {"use_dora": False, "lora_bias": False, "base": "kept"}
 _PLAIN_BIASED = {**_PLAIN, "lora_bias": True}
 _DORA = {"use_dora": True, "lora_bias": False, "base": "kept"}
 _SCALED = "(r={r}, alpha={alpha})"
+_BLOCKS = "({blocks}, r={r}, alpha={alpha})"
 
 
 def _lora(values: Values, module: str) -> Values:
@@ -68,12 +70,19 @@ def _lora(values: Values, module: str) -> Values:
     init = _initial(values["init_lora_weights"])
     alpha = spelled(values["lora_alpha"]) + (f" * sqrt({values['r']})" if values["use_rslora"] else "")
     base = "kasa" if values["kasa_config"] else init if init in ("pissa", "olora") else "kept"
-    return {"alpha": alpha, "base": base, "rows": _rows(values["trainable_token_indices"], module)}
+    blocks = _blocks(values["use_bdlora"] or {}, module)
+    return {"alpha": alpha, "base": base, "rows": _rows(values["trainable_token_indices"], module), **blocks}
 
 
 def _initial(value: object) -> object:
     """How factors began, which the library writes in any case."""
     return value.lower() if isinstance(value, str) else value
+
+
+def _blocks(given: Mapping[str, Any], module: str) -> Values:
+    """Which factor is block-diagonal, by parts of the paths of modules, and of how many blocks."""
+    sides = [side for side in "ab" if any(part in module for part in given.get(f"target_modules_bd_{side}") or ())]
+    return {"blocks": given.get("nblocks", 1), "diagonal": "".join(sides)}
 
 
 def _rows(given: object, module: str) -> object:
@@ -96,6 +105,8 @@ LORA = Method(
     "LORA",
     "lora",
     (
+        Form(f"LoRABlocksA{_BLOCKS}", {"lora_A.weight": "r n", "lora_B.weight": "o r"}, {**_PLAIN, "diagonal": "a"}),
+        Form(f"LoRABlocksB{_BLOCKS}", {"lora_A.weight": "r i", "lora_B.weight": "o n"}, {**_PLAIN, "diagonal": "b"}),
         Form(f"LoRA{_SCALED}", _LINEAR, _PLAIN),
         Form(f"LoRAConv{_SCALED}", _CONV, _PLAIN, turned=False),
         Form("", _GROUPS, _PLAIN, never=_MIXED),
@@ -131,6 +142,7 @@ LORA = Method(
             f"{_MUTATED}, in a way that cannot be computed again",
         ),
         "kasa_config": Setting(None, lambda value: value is None or isinstance(value, dict)),
+        "use_bdlora": Setting(None, lambda value: value is None or isinstance(value, dict)),
         "trainable_token_indices": Setting(None, is_rows_of_modules),
         "target_parameters": Setting(None, are_names),
         **TRANSPOSED,
@@ -142,7 +154,6 @@ LORA = Method(
         "arrow_config": "a router chooses between several adapters, so that no merged weight equals it",
         "monteclora_config": "the factors are random variables",
         "use_qalora": "inputs are pooled in groups before the first factor",
-        "use_bdlora": "the factors are block-diagonal",
         "loftq_config": "the base weights were replaced by quantised ones",
         "corda_config": _MUTATED,
         "lora_ga_config": _MUTATED,
@@ -268,16 +279,16 @@ IA3 = Method(
     derived=_ia3,
 )
 
-_BLOCKS = {"gralora_A": "grid n r", "gralora_B": "grid r m"}
+_GRID = {"gralora_A": "grid n r", "gralora_B": "grid r m"}
 
 GRALORA = Method(
     "GRALORA",
     "ranks",
     (
-        Form("GraLoRA({grid}, {r}, {alpha})", _BLOCKS, {"hybrid_r": 0}),
+        Form("GraLoRA({grid}, {r}, {alpha})", _GRID, {"hybrid_r": 0}),
         Form(
             "GraLoRAHybrid({grid}, {r}, {hybrid_r}, {alpha})",
-            {**_BLOCKS, "gralora_A_general.weight": "hybrid_r i", "gralora_B_general.weight": "o hybrid_r"},
+            {**_GRID, "gralora_A_general.weight": "hybrid_r i", "gralora_B_general.weight": "o hybrid_r"},
         ),
     ),
     {

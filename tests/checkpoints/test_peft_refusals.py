@@ -58,7 +58,6 @@ REFUSED = [
     ("lora", "arrow_config", {"a": 1}),
     ("lora", "monteclora_config", {"a": 1}),
     ("lora", "use_qalora", True),
-    ("lora", "use_bdlora", {"a": 1}),
     ("lora", "loftq_config", {"bits": 4}),
     ("lora", "corda_config", {"a": 1}),
     ("lora", "lora_ga_config", {"a": 1}),
@@ -110,9 +109,9 @@ def test_every_refusal_of_the_table_is_tested() -> None:
 
 
 def test_all_refused_settings_come_at_once(folder: Path) -> None:
-    configure(folder, loftq_config={"bits": 4}, layer_replication=[[0, 1]], use_bdlora={"a": 1})
+    configure(folder, loftq_config={"bits": 4}, layer_replication=[[0, 1]], use_qalora=True)
     names = [d.title.split(": ")[1].split(" =")[0] for d in faults(folder)]
-    assert sorted(names) == ["layer_replication", "loftq_config", "use_bdlora"]
+    assert sorted(names) == ["layer_replication", "loftq_config", "use_qalora"]
 
 
 @pytest.mark.parametrize("value", [True, False, "gaussian", "orthogonal", "eva"])

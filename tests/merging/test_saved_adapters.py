@@ -67,6 +67,11 @@ BLOCKS: tuple[tuple[str, str, dict[str, Any], dict[str, Shape], dict[str, Shape]
     ("LoRAKaSA(r=2, alpha=8)", "LORA", {"r": 2, "kasa_config": {"beta": 1}}, {**PAIR, "lora_diag": (2,)}, LINEAR),
     ("PiSSA(r=2, alpha=8) >> Magnitudes()", "LORA", {"r": 2, "init_lora_weights": "pissa", "use_dora": True},
      {**PAIR, "lora_magnitude_vector": (6,)}, LINEAR),
+    ("LoRABlocksA(2, r=4, alpha=8)", "LORA", {"r": 4, "use_bdlora": {"target_modules_bd_a": ["fc"], "nblocks": 2}},
+     {"lora_A.weight": (4, 4), "lora_B.weight": (6, 4)}, LINEAR),
+    ("LoRABlocksB(2, r=4, alpha=8)", "LORA", {"r": 4, "use_bdlora": {"target_modules_bd_b": ["c"], "nblocks": 2}},
+     {"lora_A.weight": (4, 8), "lora_B.weight": (6, 2)}, LINEAR),
+    ("LoRA(r=2, alpha=8)", "LORA", {"r": 2, "use_bdlora": {"target_modules_bd_b": ["up"], "nblocks": 2}}, PAIR, LINEAR),
     ("HiRAConv(r=2)", "HIRA", {"r": 5}, {"hira_A": (2, 4, 3, 3), "hira_B": (6, 2, 1, 1)}, KERNEL),
     ("HiRAEmbedding(r=2)", "HIRA", {}, {"hira_embedding_A": (2, 9), "hira_embedding_B": (4, 2)}, ROWS),
     ("GraLoRA(2, 4, 64)", "GRALORA", {"r": 4}, {"gralora_A": (2, 4, 4), "gralora_B": (2, 4, 3)}, LINEAR),
@@ -107,7 +112,11 @@ BLOCKS: tuple[tuple[str, str, dict[str, Any], dict[str, Shape], dict[str, Shape]
 """A line for each: the block, the method, its settings, the tensors of a module, and those of the base."""
 
 
-@pytest.mark.parametrize(("block", "kind", "config", "parts", "base"), BLOCKS, ids=[case[0] for case in BLOCKS])
+@pytest.mark.parametrize(
+    ("block", "kind", "config", "parts", "base"),
+    BLOCKS,
+    ids=[f"{case[1]} {case[0]} {number}" for number, case in enumerate(BLOCKS)],
+)
 def test_what_is_saved_becomes_a_block(
     block: str, kind: str, config: dict[str, Any], parts: dict[str, Shape], base: dict[str, Shape], tmp_path: Path
 ) -> None:

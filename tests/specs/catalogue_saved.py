@@ -61,6 +61,12 @@ METHODS = (
     ),
     Method("lora", f"LoRAKaSA{LORA}", kasa),
     Method(
+        "lora", "LoRABlocksA(2, 4, 8)", lambda w, p: w + 2 * b(p) @ blocks([a(p)[:2], a(p)[2:]])
+    ),
+    Method(
+        "lora", "LoRABlocksB(2, 4, 8)", lambda w, p: w + 2 * blocks([b(p)[:3], b(p)[3:]]) @ a(p)
+    ),
+    Method(
         "lora", "Magnitudes()",
         lambda w, p: p["lora_magnitude_vector"][:, None] * w / w.square().sum(1, keepdim=True).sqrt(),
     ),
