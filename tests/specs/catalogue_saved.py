@@ -84,7 +84,7 @@ METHODS = (
         "orthogonal", "OFTEmbeddingNeumann(2, 5)",
         lambda w, p: w @ blocks([neumann(skew(q, 4), 5) for q in p["oft_embedding_R.weight"]]),
     ),
-    Method("orthogonal", "BOFT(2, 2)", boft),
+    Method("orthogonal", "BOFT(3, 8)", boft, (6, 16)),
     Method("orthogonal", "BOFTConv(1, 4)", boft_conv, KERNEL),
     Method("diagonal", 'GLoRA("lora", "vector", "constant", 3)', glora, biased=True),
     Method("diagonal", "BEFT()", lambda w, c, p: (w, c + p["beft_bias"][0]), biased=True),

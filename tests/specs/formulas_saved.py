@@ -129,24 +129,14 @@ def oft_embedding(w: Tensor, p: State) -> Tensor:
     return w @ blocks([cayley(s * min(1.0, 0.5 / 2**0.5 / s.norm().item())) for s in parts])
 
 
-def butterfly(o: int, b: int, level: int) -> Tensor:
-    """The permutation that brings halves of blocks of `b` together which lie 2 ** level apart."""
-    half, far = b // 2, 2**level
-    order = [
-        (c * 2 * far + g * far + k) * half + r
-        for c in range(o // (far * b))
-        for k in range(far)
-        for g in range(2)
-        for r in range(half)
-    ]
-    return torch.eye(o, dtype=torch.float64)[order]
-
-
 def boft(w: Tensor, p: State) -> Tensor:
-    total = torch.eye(8, dtype=w.dtype)
+    """As PEFT sorts: in every run of 2 · 2 ** level inputs those at even places come first, then those at odd ones."""
+    total = torch.eye(16, dtype=w.dtype)
     for level, factor in enumerate(p["boft_R"]):
-        sort = butterfly(8, 4, level)
-        total = sort.T @ blocks([cayley((q - q.T) / 2) for q in factor]) @ sort @ total
+        run = 2 * 2**level
+        order = [start + k for start in range(0, 16, run) for odd in (0, 1) for k in range(odd, run, 2)]
+        sort = torch.eye(16, dtype=w.dtype)[order]
+        total = sort @ blocks([cayley((q - q.T) / 2) for q in factor]) @ sort.T @ total
     return p["boft_s"] * w @ total.T
 
 

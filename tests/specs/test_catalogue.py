@@ -132,7 +132,7 @@ def test_exported_forms_are_certified(module: str, tmp_path: Path) -> None:
     shared = "\n".join(dict.fromkeys(f"  {m.shared}" for m in chosen if m.shared))
     (tmp_path / "net.rep").write_text(
         f"repc 1\n\nimport {module}\nimport std.conv\n\n"
-        f"model Net(x: f32[b, 12], image: f32[b, 4, h, w]) {{\n{layers}\n  return {results}\n}}\n\n"
+        f"model Net(x: f32[b, 16], image: f32[b, 4, h, w]) {{\n{layers}\n  return {results}\n}}\n\n"
         f"adapt Net as Tuned {{\n{shared}\n{attached}\n}}\n"
     )
     model = repc.load(tmp_path / "net.rep", "Tuned")
