@@ -16,6 +16,7 @@ from repc.checkpoints.peft_method import (
     Setting,
     Values,
     are_names,
+    are_ranges,
     count,
     flag,
     is_count,
@@ -145,6 +146,7 @@ LORA = Method(
         "use_bdlora": Setting(None, lambda value: value is None or isinstance(value, dict)),
         "trainable_token_indices": Setting(None, is_rows_of_modules),
         "target_parameters": Setting(None, are_names),
+        "layer_replication": Setting(None, are_ranges),
         **TRANSPOSED,
     },
     # what velora compresses is the memory of the backward pass

@@ -3,6 +3,7 @@
     plan       the expression of every tensor that changes, from names and shapes alone
     arithmetic the same for models of one architecture: task vectors, soups, TIES, …
     precision  adapters that were trained beside quantised weights
+    layers     a base whose layers are taken anew, some of them several times
     tied       tensors that are one, and what becomes of them
     computed   the new value of one tensor by tiles of its rows, and what rounding loses
     fused      products added to a matrix in one pass

@@ -21,9 +21,10 @@ from repc.ir.expr import Expr, Param, walk
 from repc.ir.files import unwritable, write_whole
 from repc.ir.printer import expression
 from repc.merging import errors
-from repc.merging.carried import carried, carry, write_index
+from repc.merging.carried import CONFIG, carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.destroyed import destroyed
+from repc.merging.layers import rebuilt
 from repc.merging.layout import Created, Output, outputs
 from repc.merging.operands import Given, Operands, Stack, entry_type
 from repc.merging.plan import Plan, Planner
@@ -92,6 +93,8 @@ def merge_files(
         found = planner({key: entry_type(entry) for key, entry in entries.items()}, ties)
         if place is not None:
             _check_read([*found.files, *(path for given in found.given.values() for path in _paths(given))], place)
+        if found.layers is not None:
+            stored = rebuilt(stored, found.layers)
         job = prepare(stored, ties, found, place, options)
         if place is None:
             return _report(job, None, {}, {}, 0, [])
@@ -104,7 +107,8 @@ def merge_files(
 def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, options: Options) -> Job:
     """What is computed and stored where.
 
-    Raises `Failure`: E632 and E633 about tied tensors, E635 for a type without arithmetic, E636 for too little memory.
+    `base` has the keys of the result.  Raises `Failure`: E632 and E633 about tied tensors, E635 for a type without
+    arithmetic, E636 for too little memory, E643 where the configuration speaks of other layers than are rebuilt.
     """
     resolved = resolve(base, ties, found.weights, found.tied or options.tied)
     operands = Operands(
@@ -123,7 +127,9 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
         if short:
             raise Failure(errors.too_large(short, options.memory))
     name = out.name if out is not None and not base.is_folder else None
-    notes = [*found.notes, *resolved.notes]
+    settings = found.layers.settings(base.path) if found.layers is not None else {}
+    rewritten = [f"{CONFIG} is written anew: {', '.join(settings)}"] if settings else []
+    notes = [*found.notes, *rewritten, *resolved.notes]
     if found.quantised:
         apart = difference(found.quantised, operands)
         notes.append(f"the weights beside which the adapters were trained differ by {apart:.2%}: ‖Q(W) − W‖ / ‖W‖")
@@ -132,7 +138,7 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
         key = max(large, key=lambda key: large[key])
         notes.append(f"{len(large)} tensors do not go by rows: {key} takes up to {large[key] >> 20} MiB")
     plan = replace(found, weights=resolved.weights, notes=tuple(notes))
-    return Job(base, plan, operands, computed, outputs(base, made, name), resolved.settings, options)
+    return Job(base, plan, operands, computed, outputs(base, made, name), {**settings, **resolved.settings}, options)
 
 
 def _made(base: Stored, operands: Operands, resolved: Resolved, compute: torch.dtype) -> dict[str, Created]:
