@@ -141,7 +141,7 @@ def _check_layers(config: Config, path: Path, rebuilt: bool) -> None:
     if not rebuilt:
         remedy = "make a checkpoint of all these layers first: repc merge BASE ADAPTER -o OUT"
         raise Failure(errors.refused_setting(path, "layer_replication", value, OTHER_LAYERS, remedy))
-    if config.values("")["base"] != "kept":
+    if config.values("").get("base", "kept") != "kept":
         raise Failure(errors.refused_setting(path, "layer_replication", value, SHARED_RESIDUALS))
 
 

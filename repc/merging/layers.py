@@ -58,9 +58,10 @@ class Layers:
     def note(self) -> str:
         """What becomes of the layers, in words."""
         parts = [f"{start} to {stop - 1}" if stop - start > 1 else str(start) for start, stop in self.ranges]
-        gone = ", ".join(str(layer) for layer in range(self.count) if layer not in self.order)
+        gone = ", ".join(map(str, sorted(set(range(self.count)) - set(self.order))))
         left = f"; left out: {gone}" if gone else ""
-        return f"{self.root}: {len(self.order)} layers, which are {', '.join(parts)} of the base{left}"
+        taken = f"{len(self.order)} layers, which are {', '.join(parts)} of the base"
+        return f"{self.root}: {taken}{left}; all keys are those of the result"
 
     def sources(self, keys: Iterable[str]) -> dict[str, str]:
         """The keys of the result, each with that of the base's tensor that it begins as."""
@@ -99,7 +100,7 @@ class Layers:
     def _check_places(self, config: Mapping[str, Any], told: Mapping[str, list[Any]], new: Mapping[str, Any]) -> None:
         """A model finds some of what a layer is by its place, and some in the layer itself, which PEFT only moves.
 
-        Where there are more layers than the configuration knows, the library finds all of it in the layers.
+        Beyond the places that the configuration tells of there is the layer alone: models that look there fail in PEFT.
         """
         places = len(self.order)
         torn = [name for name, kinds in told.items() if places <= self.count and kinds[:places] != new[name]]
@@ -114,21 +115,20 @@ def find_layers(types: Mapping[str, TensorType], ranges: Ranges) -> Layers:
     """The stack of layers among the tensors of a base.
 
     Raises `Failure` E643 where there is none or more than one, a range goes beyond it, or its layers differ, so that
-    no configuration says which is which.
+    the configuration would have to say which is where.
     """
     stacks: dict[str, dict[int, dict[str, TensorType]]] = {}
     for key, type in types.items():
         if part := STACK.fullmatch(key):
             stacks.setdefault(part[1], {}).setdefault(int(part[2]), {})[part[3]] = type
     if len(stacks) != 1:
-        which = f"more than one list of layers, {', '.join(sorted(stacks))}" if stacks else "no list of layers"
-        raise Failure(errors.no_layers(f"it has {which} where PEFT looks for one", REMEDY))
+        reason = f"it has {' and '.join(sorted(stacks)) or 'no list of layers'} where PEFT looks for one list"
+        raise Failure(errors.no_layers(reason, REMEDY))
     ((root, layers),) = stacks.items()
     found = Layers(root, len(layers), ranges)
     if absent := sorted({*found.order, *range(max(layers))} - set(layers)):
-        raise Failure(
-            errors.no_layers(f"it has no {root}.{absent[0]}", "give the base that the adapter was trained on")
-        )
+        reason = f"it has no {root}.{absent[0]}"
+        raise Failure(errors.no_layers(reason, "give the base that the adapter was trained on"))
     if other := [layer for layer in found.order if layers[layer] != layers[found.order[0]]]:
         reason = f"{root}.{found.order[0]} and {root}.{other[0]} have other tensors, or other shapes"
         raise Failure(errors.no_layers(reason, "train on a base whose layers are all alike"))
