@@ -147,6 +147,8 @@ def test_a_method_that_cannot_be_merged_is_refused_with_the_reason(method: str, 
         ("rank_pattern", {"fc1": 2.5}),
         ("alpha_pattern", ["fc1"]),
         ("use_dora", "yes"),
+        ("layer_replication", [[0, 2], [3]]),
+        ("layer_replication", [[2, 2]]),
     ],
 )
 def test_a_setting_without_sense(setting: str, value: object, folder: Path) -> None:
