@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +30,8 @@ from repc.merging.operands import Given, Operands, Stack, entry_type
 from repc.merging.plan import Plan, Planner
 from repc.merging.precision import difference
 from repc.merging.report import Change, MergeReport
-from repc.merging.staging import Digests, Staging, digest
+from repc.merging.hashes import Digests, digest
+from repc.merging.staging import Staging
 from repc.merging.stream import Say, Settings, Stream, quiet
 from repc.merging.tied import Resolved, Tied, find_ties, resolve
 
@@ -82,9 +84,9 @@ def merge_files(
     place = None if out is None else Path(out)
     if place is not None:
         _check_place(stored, place, options.force)
-    with Digests() as digests:
+    with _one_thread(), Digests() as digests:
         if place is not None and options.hashed:
-            for name in list(stored.files)[:2]:  # beside the planning, which is for one thread
+            for name in stored.files:  # beside the planning, which is for one thread
                 digests.of(stored.file(name))
         ties = find_ties(stored)
         entries = {key: stored.entry(tie.stored) for tie in ties for key in tie.keys}
@@ -99,6 +101,20 @@ def merge_files(
             return _carry_out(job, place, digests, say)
         except OSError as error:
             raise unwritable(place, error) from error
+
+
+@contextmanager
+def _one_thread() -> Generator[None]:
+    """Operators that compute alone: what is planned and looked at is small, and tiles have threads of their own.
+
+    Threads of an operator that have nothing to do wait by turning, and take the time from others.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, options: Options) -> Job:
@@ -234,7 +250,7 @@ def _report(
     read = {path: sha for record in records.values() for path, sha in record["inputs"].items()}
     _, left = carried(job.base)
     notes = (*job.plan.notes, *gone, *([f"not carried along: {', '.join(left)}"] if left else []))
-    files = {name: record["sha256"] for name, record in sorted(records.items())}
+    files = {name: record["hash"] for name, record in sorted(records.items())}
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)
     return MergeReport(out, arithmetic, changes, kept, files, dict(sorted({**read, **inputs}.items())), notes, resumed)
