@@ -24,10 +24,10 @@ from repc.merging import errors
 from repc.merging.fused import Owned, fused
 from repc.merging.operands import Operands
 
-TILE = 1 << 19
-"""Elements of a tile: 2 MB in float32, which caches hold, and enough to hide the cost of a call."""
+TILE = 1 << 20
+"""Elements of a tile: 4 MB in float32, which caches hold, and enough to hide the cost of a call."""
 
-MEASURED = 16
+MEASURED = 64
 """One row in so many is measured, the first of each tile: a row is as good as another, and each costs as much again."""
 
 

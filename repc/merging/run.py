@@ -25,12 +25,12 @@ from repc.merging import errors
 from repc.merging.carried import carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.destroyed import destroyed
+from repc.merging.hashes import Digests, digest
 from repc.merging.layout import Created, Output, outputs
 from repc.merging.operands import Given, Operands, Stack, entry_type
 from repc.merging.plan import Plan, Planner
 from repc.merging.precision import difference
 from repc.merging.report import Change, MergeReport
-from repc.merging.hashes import Digests, digest
 from repc.merging.staging import Staging
 from repc.merging.stream import Say, Settings, Stream, quiet
 from repc.merging.tied import Resolved, Tied, find_ties, resolve
@@ -45,7 +45,7 @@ class Options:
 
     `arithmetic` is the type that is computed in, before the one rounding; a wider stored type is never narrowed.
     `tied` says what becomes of two tensors that are one when one of them changes.  `memory` is how many bytes the
-    tensors in work may use; given, it is a limit.  `every` is one tile in how many is measured.  Without `hashed` the
+    tensors in work may use; given, it is a limit.  `every` is one row in how many is measured.  Without `hashed` the
     manifest has no hashes of checkpoints, and a merge that was killed begins anew.
     """
 

@@ -1,7 +1,8 @@
 """The tensors of a merge, through memory in tiles: read, computed, rounded once, and written at their places.
 
-Every tile is a task of its own, which one thread carries from file to file, so that reading, computing and writing of
-different tiles overlap.  The order in which they end changes nothing.
+Every tile is a task of its own, which one thread carries from file to file while caches hold it: it is read, computed,
+written and hashed.  Each thread has a file of its own as long as there are any, and the disk works beside all of them.
+The order in which tiles end changes nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from repc.checkpoints import Entry, read_into
 from repc.evaluate.raw import raw
 from repc.evaluate.rounding import rounded
 from repc.merging.computed import MEASURED, Computed, Loss
+from repc.merging.hashes import Digests, Running, digest
 from repc.merging.layout import Output
 from repc.merging.operands import Operands
-from repc.merging.hashes import Digests, Running, digest
 from repc.merging.staging import Staging, write_at
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT = -1, -3, 1 << 26
 CHUNK = 1 << 20
-"""Bytes that are copied at once."""
+"""Bytes that are read, written and hashed at once."""
 
 SYNCED = 1 << 26
 """Bytes after which the disk is told to begin: it works beside everything else, and not only at the end."""
@@ -45,7 +46,7 @@ def quiet(text: str, share: float | None) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the work is done, which the result does not depend on: threads, bytes in flight, tiles to measure."""
+    """How the work is done, which the result does not depend on: threads, bytes in flight, rows to measure."""
 
     threads: int
     memory: int
@@ -89,9 +90,11 @@ class Shard:
 
     def put(self, start: int, data: memoryview) -> None:
         """Write bytes at their place."""
-        write_at(self.file, start, data)
-        if self.hash is not None:
-            self.hash.add(start, data)
+        for at in range(0, len(data), CHUNK):
+            part = data[at : at + CHUNK]
+            write_at(self.file, start + at, part)
+            if self.hash is not None:
+                self.hash.add(start + at, part)
 
     def measured(self) -> dict[str, Loss]:
         """The loss of each tensor, added up in one order, whichever its tiles ended in."""
@@ -244,6 +247,7 @@ class Stream:
     def _close(self, shard: Shard) -> None:
         """Make sure that a file is on disk, and record it."""
         os.fsync(shard.file.fileno())
+        shard.file.close()
         losses = {key: asdict(loss) for key, loss in shard.measured().items()}
         inputs = {str(path): future.result() for path, future in shard.inputs.items()}
         own = None if shard.hash is None else shard.hash.digest()
@@ -251,7 +255,7 @@ class Stream:
 
 
 def _begin(shard: Shard) -> int:
-    """The header is written already."""
+    """The header, which is written already."""
     if shard.hash is not None:
         shard.hash.add(0, shard.output.header)
     return len(shard.output.header)
