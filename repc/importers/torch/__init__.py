@@ -1,13 +1,15 @@
 """Torch modules and exported programs as typed graphs.
 
-`capture` asks `torch.export` for the program of a module, not decomposed, so that a convolution, a batch norm and an
-attention are one call each, with names, module paths and source lines on them.  `translate` walks its calls once:
+A program is not decomposed, so that a convolution, a batch norm and an attention are one call each, with names, module
+paths and source lines on them.  `record` writes the calls of one run down, which is quick and takes the plain modules;
+`capture` asks `torch.export` for the others, and gets the same.  `translate` walks its calls once:
 `table` is the one table from the operators of torch to those of repc; `opaque` keeps every other call as it is.  What
 is computed from weights alone becomes a weight expression by itself (`site`), and what is computed from nothing but
 constants is computed at once (`known`).  Torch says what type each value has, and what the operators of repc make of it
 must be the same, else the call stays opaque.
 
-`torch.fx` is not used: `torch.export` takes more models, and one way in means one table.  Of the calls that change
+`torch.fx` is not used: what it traces are functions and modules of Python, whose names, defaults and overloads would be
+a second table, and it takes fewer models.  Of the calls that change
 tensors in place, the usual ones are resolved here (`functional`), the rest by torch's own functionalisation.
 """
 
@@ -31,6 +33,7 @@ from repc.importers.torch.conditions import Condition, conditions
 from repc.importers.torch.export import BATCH, Example, NotExported, capture, check_mode, example, hooked, shapes
 from repc.importers.torch.functional import functional
 from repc.importers.torch.program import FreeResult, ports, translate
+from repc.importers.torch.recording import record
 from repc.importers.torch.sizes import Unrepresentable
 from repc.ir.collection import uninterrupted
 
@@ -105,7 +108,7 @@ def _attempt(
     given: Example, dynamic: Mapping[str, Any] | None, name: str, *, batch: bool
 ) -> tuple[ExportedProgram, Imported, list[Condition]]:
     asked = shapes(given, dynamic, batch=batch)
-    program = capture(given, asked)
+    program = record(given, asked) or capture(given, asked)
     needed = conditions(program, given.arguments, asked.names)
     if batch:
         _check_batch(program, asked.names, needed)

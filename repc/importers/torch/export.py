@@ -118,7 +118,7 @@ def capture(given: Example, asked: Shapes) -> ExportedProgram:
     The module is captured from a copy of its structure over the same tensors: some modules keep what they computed.
     """
     copy = structure(given.module)
-    with _undisturbed():
+    with undisturbed():
         try:
             free = asked.spec if any(asked.names) else None
             return functional(export(copy, given.args, given.kwargs, dynamic_shapes=free, strict=False))
@@ -156,7 +156,7 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
 
 
 @contextmanager
-def _undisturbed() -> Generator[None]:
+def undisturbed() -> Generator[None]:
     """Without gradients, or use of the random numbers of the process; a size of one is like any other.
 
     What torch warns of and dumps on the way is not shown: what matters of it is in the error that it raises.

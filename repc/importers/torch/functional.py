@@ -83,7 +83,9 @@ class Aliases:
 
     def renamed(self, call: fx.Node, target: fx.Node) -> list[fx.Node]:
         """The values that an in-place call gives a new value: its argument, by all its names so far."""
-        return [node for node in self._before(call, target) if _geometry(node) == _geometry(target)]
+        return [
+            node for node in self._before(call, target) if geometry(node.meta["val"]) == geometry(target.meta["val"])
+        ]
 
     def entangled(self, call: fx.Node, target: fx.Node) -> bool:
         """Whether another view of what an in-place call changes is read after it."""
@@ -115,6 +117,6 @@ def _written(node: fx.Node) -> Iterator[fx.Node]:
             yield value
 
 
-def _geometry(node: fx.Node) -> object:
-    value = node.meta["val"]
+def geometry(value: Tensor) -> object:
+    """Which elements of its memory a tensor is."""
     return tuple(value.shape), tuple(value.stride()), value.storage_offset(), value.dtype

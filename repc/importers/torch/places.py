@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -42,6 +43,18 @@ def spans(trace: str) -> tuple[Span, ...]:
     frames = frames[led + 1 :] or frames
     own = [frame for frame in frames if not frame["file"].startswith(_TORCH)] or frames[-1:]
     return tuple(_line(frame["file"], int(frame["line"]), frame["text"] or "") for frame in own)
+
+
+def frames(frame: FrameType | None) -> str:
+    """The lines of the network that led from repc to a frame, which is repc's own, as a stack trace."""
+    lines: list[str] = []
+    while frame is not None and (frame := frame.f_back) is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(_REPC):
+            break
+        if not file.startswith(_TORCH):
+            lines.append(f'File "{file}", line {frame.f_lineno}, in {frame.f_code.co_name}')
+    return "\n".join(reversed(lines))
 
 
 def nowhere(name: str) -> tuple[Span, ...]:

@@ -151,6 +151,8 @@ class Translation:
         """An argument with values in the place of nodes."""
         if isinstance(value, fx.Node):
             return self._values[value]
+        if isinstance(value, torch.SymInt):
+            return self._sizes.dim(value)
         if isinstance(value, list | tuple):
             return [self._argument(item) for item in cast("Sequence[object]", value)]
         if isinstance(value, dict):
