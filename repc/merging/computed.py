@@ -17,11 +17,12 @@ from torch import Tensor
 
 from repc.diagnostics import Failure
 from repc.evaluate import evaluate
+from repc.evaluate.floating import TorchField
 from repc.evaluate.raw import raw
 from repc.evaluate.tiles import Leaf, tiling
 from repc.ir.expr import Expr, Param, walk
 from repc.merging import errors
-from repc.merging.fused import Owned, fused
+from repc.merging.fused import fused, overwritten
 from repc.merging.operands import Operands
 
 TILE = 1 << 20
@@ -62,7 +63,7 @@ class Computed:
     def __init__(self, key: str, expr: Expr, dtype: torch.dtype, stored: torch.dtype, operands: Operands) -> None:
         self.key, self.stored = key, stored
         # A wider base is not narrowed on the way.
-        self._field = Owned(torch.promote_types(dtype, stored))
+        self._field = TorchField(torch.promote_types(dtype, stored))
         self._operands, self._expr = operands, expr
         found = tiling(expr)
         shape = expr.type.concrete()
@@ -73,6 +74,7 @@ class Computed:
         last = found.units - (self.tiles - 1) * self._count
         forms = {count: found.tile(count) for count in {self._count, last}}
         self._forms = {count: (fused(expr), leaves) for count, (expr, leaves) in forms.items()}
+        self._overwritten = {name for expr, _ in self._forms.values() for name in overwritten(expr)}
         self._once: dict[Expr, Tensor] | None = None
         self._lock = Lock()
         self._left = self.tiles
@@ -106,6 +108,7 @@ class Computed:
         expr, leaves = self._forms[stop - start]
         once = self._computed_once(leaves)
         values = {name: self._leaf(leaf, once, start, stop) for name, leaf in leaves.items()}
+        values |= {name: values[name].to(self._field.dtype, copy=True) for name in self._overwritten}
         exact = evaluate({"": expr}, self._field, values)[""]
         self._check(exact)
         with self._lock:

@@ -12,7 +12,6 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from repc.evaluate.floating import TorchField
 from repc.ir.expr import Apply, Expr, Param, apply, walk
 from repc.ir.field import Field, T
 from repc.ir.operator import Operator
@@ -44,16 +43,8 @@ class AddProduct(Operator):
         return cast("T", torch.addmm(x, a, b, alpha=float(self.coefficient) * scale, out=x if self.into else None))
 
 
-class Owned(TorchField):
-    """The field in which every parameter is a copy, which may be overwritten."""
-
-    def lift(self, x: Tensor) -> Tensor:
-        lifted = super().lift(x)
-        return lifted.clone() if lifted is x else lifted
-
-
 def fused(root: Expr) -> Expr:
-    """The expression with products of matrices added where they are made, for a field in which parameters are owned."""
+    """The expression with products of matrices added where they are made, some into parameters: the `overwritten`."""
     made: dict[Expr, Expr] = {}
     uses = Counter(arg for expr in walk([root]) if isinstance(expr, Apply) for arg in expr.args.values())
     for expr in walk([root]):
@@ -61,6 +52,18 @@ def fused(root: Expr) -> Expr:
         if isinstance(expr, Apply):
             made[expr] = _added(apply(expr.op, **{name: made[arg] for name, arg in expr.args.items()}), uses)
     return made[root]
+
+
+def overwritten(root: Expr) -> set[str]:
+    """The parameters that must be copies, because evaluation puts other values in their place."""
+    found: set[str] = set()
+    for part in walk([root]):
+        match part:
+            case Apply(op=AddProduct(into=True), args={"x": Param() as x}):
+                found.add(x.path)
+            case _:
+                pass
+    return found
 
 
 def _added(expr: Apply, uses: Mapping[Expr, int]) -> Apply:
