@@ -17,7 +17,7 @@ from torch import Tensor
 
 from repc.checker import errors
 from repc.checker.reader import Artifact, read
-from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted, modules_of, read_adapter
+from repc.checkpoints import LAYOUTS, AdapterImport, match_adapted, read_adapter
 from repc.checkpoints import read as read_checkpoint
 from repc.diagnostics import Failure, Source
 from repc.evaluate import evaluate
@@ -126,7 +126,9 @@ def _training(
     attached = None
     if adapter is not None:
         base = elaborate(module, name, settings, record["size"])
-        attached = read_adapter(adapter, modules_of(base.parameters), name, opened.import_name)
+        attached = read_adapter(
+            adapter, {path: p.type for path, p in base.parameters.items()}, name, opened.import_name
+        )
         module, name = load(Source(f"{adapter}", attached.spec), library), attached.name
     return bind(elaborate(module, name, settings, record["size"]), pinned), attached, None
 

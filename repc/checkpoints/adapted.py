@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from repc.checkpoints import errors
 from repc.checkpoints.checkpoint import Checkpoint
-from repc.checkpoints.kohya import read_kohya
+from repc.checkpoints.kohya import modules_of, read_kohya
 from repc.checkpoints.layout import Layout
 from repc.checkpoints.matching import Matched, match
-from repc.checkpoints.peft import TENSORS, AdapterImport, read_peft
+from repc.checkpoints.peft import OLD_TENSORS, TENSORS, AdapterImport, read_peft
 from repc.diagnostics import Failure
 from repc.ir.node import Parameter
+from repc.ir.types import TensorType
 
 
 def read_adapter(
     path: str | Path,
-    modules: Collection[str],
+    types: Mapping[str, TensorType],
     base: str,
     source: str | None = None,
     *,
     label: str | None = None,
     compat: bool = False,
 ) -> AdapterImport:
-    """The adapter in a folder of PEFT or a file of kohya's, attached to a model whose modules have these paths.
+    """The adapter in a folder of PEFT or a file of kohya's, attached to a model with these tensors.
 
     `label` and `compat` are those of `read_peft`; nothing in a file of kohya's differs from the mathematics.  Raises
     `Failure` as these two do, E601 where there is nothing, and E624 for one file out of a folder of PEFT.
@@ -34,10 +35,10 @@ def read_adapter(
     if not path.exists():
         raise Failure(errors.missing_file(path))
     if path.is_file():
-        if path.name == TENSORS:
+        if path.name in (TENSORS, OLD_TENSORS):
             raise Failure(errors.file_of_a_folder(path))
-        return read_kohya(path, modules, base, source, **({"label": label} if label else {}))
-    return read_peft(path, base, source, label=label, compat=compat)
+        return read_kohya(path, modules_of(types), base, source, **({"label": label} if label else {}))
+    return read_peft(path, base, source, label=label, compat=compat, types=types)
 
 
 def match_adapted(

@@ -195,11 +195,11 @@ def bad_config(path: Path, reason: str) -> Diagnostic:
     return Diagnostic("E621", f"{path}: {reason}", help="give the adapter_config.json that PEFT wrote")
 
 
-def unknown_method(path: Path, method: str, known: Sequence[str]) -> Diagnostic:
-    """A method that is not in the table."""
+def unknown_method(path: Path, method: str, why: str | None, known: Sequence[str]) -> Diagnostic:
+    """A method that is not in the table, or not mergeable."""
     return Diagnostic(
         "E622",
-        f"{path}: adapters of type {method} cannot be imported",
+        f"{path}: adapters of type {method} cannot be imported" + (f": {why}" if why else ""),
         help=f"repc imports {', '.join(known)}; else {MERGE_WITH_PEFT}",
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from repc.checkpoints import errors
 from repc.checkpoints.checkpoint import Checkpoint
-from repc.checkpoints.kohya_forms import BESIDE, DECOMPOSED, FORMS, MODULES, PARTS, RANKS
+from repc.checkpoints.kohya_forms import BESIDE, DECOMPOSED, FORMS, MODULES, PARTS, RANKS, RELATIVE, SETTINGS
 from repc.checkpoints.peft import AdapterImport
 from repc.checkpoints.peft_forms import find_form
 from repc.checkpoints.peft_method import Form, spelled
@@ -77,7 +77,7 @@ def read_kohya(
         header.append(f'import "{source}"' if source.endswith(".rep") else f"import {source}")
     text = [*header, "", f"adapt {base} as {base}_{label} {{", *(f"  {line.text}" for line in lines), "}", ""]
     key_map = {key: path for line in lines for path, key in line.keys.items()}
-    plain = sum("alpha" not in module.keys and not module.keys.keys() <= BESIDE for module in named)
+    plain = sum("alpha" not in module.keys and not module.keys.keys().isdisjoint(RANKS) for module in named)
     return AdapterImport(
         "\n".join(text),
         f"{base}_{label}",
@@ -85,7 +85,7 @@ def read_kohya(
         Checkpoint(checkpoint.name, {k: checkpoint[k] for k in key_map}, checkpoint.notes, checkpoint.path),
         (f"{checkpoint.name}: no alpha in {plain} of {len(named)} modules: it is then the rank",) if plain else (),
         frozenset(module.path for module in named),
-        frozenset(module.path for module in named if "dora_scale" in module.keys),
+        frozenset(module.path for module in named if not module.keys.keys().isdisjoint(RELATIVE)),
     )
 
 
@@ -153,7 +153,7 @@ def _lines(checkpoint: Checkpoint, module: _Module, label: str) -> Iterator[_Lin
         text = f"at {module.path}.{leaf} expect 1 use {own}: Added()"
         yield _Line(text, "replaced", {f"{module.path}.{own}.difference": module.keys[part]})
     others = {part: key for part, key in module.keys.items() if part not in BESIDE}
-    factors = {part: key for part, key in others.items() if part not in ("alpha", "dora_scale")}
+    factors = {part: key for part, key in others.items() if part not in SETTINGS}
     if factors:
         yield _factors(checkpoint, module, factors, label)
     elif others:
@@ -162,14 +162,12 @@ def _lines(checkpoint: Checkpoint, module: _Module, label: str) -> Iterator[_Lin
 
 
 def _factors(checkpoint: Checkpoint, module: _Module, factors: Mapping[str, str], label: str) -> _Line:
-    alpha = checkpoint[module.keys["alpha"]] if "alpha" in module.keys else None
-    if alpha is not None and not (alpha.numel() == 1 and alpha.isfinite().all()):
-        raise Failure(errors.unfit_factors(checkpoint.name, [f"{module.path}: alpha is no number"]))
+    alpha, on_input = (_number(checkpoint, module, part) for part in ("alpha", "on_input"))
     shapes = {part: tuple(checkpoint[key].shape) for part, key in factors.items()}
     rank = next((shapes[part][axis] for part, axis in RANKS.items() if part in shapes), None)
     # a whole Kronecker product has neither rank nor scale
-    scale = 1 if rank is None else rank if alpha is None else alpha.item()
-    values = {"r": rank or 1, "alpha": scale}
+    scale = 1 if rank is None else rank if alpha is None else alpha
+    values = {"r": rank or 1, "alpha": scale, "bound": alpha or 0, "on_input": bool(on_input)}
     found = find_form(FORMS, shapes, values)
     form = _checked(checkpoint.name, module, found.form, [*found.missing], [*found.surplus], found.misfit)
     call = form.block.format_map({name: spelled(value) for name, value in {**values, **found.sizes}.items()})
@@ -180,6 +178,16 @@ def _factors(checkpoint: Checkpoint, module: _Module, factors: Mapping[str, str]
         keys[f"{module.path}.{label}.dora_scale"] = magnitude
     home = MODULES[form.block.partition("(")[0]]
     return _Line(f"at {module.path}.weight expect 1 use {label}: {call}", home, keys)
+
+
+def _number(checkpoint: Checkpoint, module: _Module, part: str) -> float | None:
+    """A setting that is stored as a tensor of one element."""
+    if part not in module.keys:
+        return None
+    tensor = checkpoint[module.keys[part]]
+    if not (tensor.numel() == 1 and tensor.isfinite().all()):
+        raise Failure(errors.unfit_factors(checkpoint.name, [f"{module.path}: {part} is no number"]))
+    return tensor.item()
 
 
 def _checked(

@@ -14,6 +14,7 @@ from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.layout import Layout
 from repc.diagnostics import Diagnostic, Failure, nearest
 from repc.ir.node import Parameter
+from repc.ir.types import DTYPES, WHOLE
 
 RECOGNISED = 0.5
 """The share of keys from which on a checkpoint is taken for one of this model with faults."""
@@ -24,7 +25,7 @@ COUNTER = "num_batches_tracked"
 FOLDED = ("rbr_reparam", "reparam_conv")
 """Labels of folded operators in the known layouts."""
 
-_KIND = {"f16": "float", "bf16": "float", "f32": "float", "f64": "float", "i64": "integer", "bool": "bool"}
+_KIND = {**dict.fromkeys(DTYPES, "float"), **dict.fromkeys(WHOLE, "integer"), "bool": "bool", "c64": "complex"}
 
 
 @dataclass(frozen=True, eq=False)

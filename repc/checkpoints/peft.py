@@ -16,12 +16,18 @@ from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.layout import Layout, each
 from repc.checkpoints.peft_config import Config, read_config
 from repc.checkpoints.peft_forms import find_form
-from repc.checkpoints.peft_keys import UNCALLED, Keys, sort_keys
+from repc.checkpoints.peft_keys import PREFIX, SHARED, UNCALLED, Keys, layer_of, sort_keys
 from repc.checkpoints.peft_method import Form, Values, spelled
+from repc.checkpoints.peft_parameters import Adapted, find_parameters
 from repc.checkpoints.reading import read
 from repc.diagnostics import Failure
+from repc.ir.types import TensorType
 
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, TENSORS, OLD_TENSORS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+
+UNKNOWN_PRECISION = (
+    "the projections are not stored, and the library draws them in a precision that depends on the machine"
+)
 
 SAVED = "saved"
 """The label of what replaces a tensor of the base, and the name of the value in ``adapters.replaced``."""
@@ -74,23 +80,24 @@ def read_peft(
     *,
     label: str | None = None,
     compat: bool = False,
+    types: Mapping[str, TensorType] | None = None,
 ) -> AdapterImport:
     """The adapter in a folder that PEFT's `save_pretrained` wrote, attached to the model `base` of the import `source`.
 
     `source` is a dotted name or the name of a .rep file, as an import states it; without one the text does not import
     the base.  `base` is by default the class that PEFT noted, and `label` the name of the method.  With `compat` the
-    library's own arithmetic is kept where it differs from the mathematics, which the notes tell.  Raises `Failure`:
+    library's own arithmetic is kept where it differs from the mathematics, which the notes tell.  `types` are those of
+    the base's tensors, without which parameters that are no layer's weight cannot be found.  Raises `Failure`:
     E620 to E623 for the configuration, E624 to E627 for the stored tensors, and what `read` raises.
     """
     folder = Path(folder)
     config = read_config(folder / CONFIG)
-    stored = folder / TENSORS
-    if not stored.exists():
-        raise Failure(errors.no_adapter_file(folder, stored.name))
-    checkpoint = read(stored)
+    stored = tensors_of(folder)
+    checkpoint = _completed(read(stored), config, types or {}, folder / CONFIG)
     keys = sort_keys(checkpoint, config)
+    _check_biases(keys, config, types or {}, folder / CONFIG)
     label = label or config.method.label
-    lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat)]
+    lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat, types or {})]
     base = base or config.base or "Base"
     key_map = {key: name for name, key in keys.shared.items()} | {k: p for line in lines for k, p in line.paths.items()}
     return AdapterImport(
@@ -98,10 +105,47 @@ def read_peft(
         f"{base}_{label}",
         key_map,
         Checkpoint(checkpoint.name, {key: checkpoint[key] for key in key_map}, checkpoint.notes, checkpoint.path),
-        tuple(_notes(config, keys, compat)),
+        (*_notes(config, keys, lines, compat), *_differences(config, lines, types or {})),
         frozenset(line.module for line in lines),
         frozenset(line.module for line in lines if line.relative),
     )
+
+
+def tensors_of(folder: Path) -> Path:
+    """The file of the tensors, which was a torch file once; raises `Failure` E620 where there is none."""
+    for name in (TENSORS, OLD_TENSORS):
+        if (folder / name).exists():
+            return folder / name
+    raise Failure(errors.no_adapter_file(folder, TENSORS))
+
+
+def _completed(checkpoint: Checkpoint, config: Config, types: Mapping[str, TensorType], path: Path) -> Checkpoint:
+    """The tensors of a file, with those that it has only the seed of, or has for several modules in one place."""
+    method = config.method
+    if method.spread is not None:
+        found = method.spread(checkpoint, config.settings)
+    elif method.draw is not None and not config.settings["save_projection"]:
+        adapted = {key.removeprefix(PREFIX).removesuffix(f".{p}") for key in checkpoint for p in method.parts}
+        shapes = [types[key].concrete() for module in adapted if (key := f"{module}.weight") in types]
+        if not shapes:  # the tensors are missed then
+            return checkpoint
+        outputs, inputs = (max(sizes) for sizes in zip(*shapes, strict=True))
+        drawn = method.draw(config.settings, *((inputs, outputs) if config.transposed else (outputs, inputs)))
+        shared = {f"{SHARED}{name}": tensor for name, tensor in (drawn or {}).items()}
+        found = {**checkpoint, **shared} if drawn else UNKNOWN_PRECISION
+    else:
+        return checkpoint
+    if isinstance(found, str):
+        raise Failure(errors.refused_setting(path, "save_projection", "false", found))
+    return Checkpoint(checkpoint.name, found, checkpoint.notes, checkpoint.path)
+
+
+def _check_biases(keys: Keys, config: Config, types: Mapping[str, TensorType], path: Path) -> None:
+    """Raises `Failure` E623 where an older version of the library did not store the biases that were trained."""
+    biases = [bias for module in keys.modules if (bias := f"{module}.bias") in types]
+    if config.only_own_biases and any(bias not in keys.replaced for bias in biases):
+        value = f'"{config.settings["bias"]}"'
+        raise Failure(errors.refused_setting(path, "bias", value, "the trained biases are not in the file"))
 
 
 def _replacements(keys: Keys, label: str) -> Iterator[_Line]:
@@ -110,27 +154,35 @@ def _replacements(keys: Keys, label: str) -> Iterator[_Line]:
         yield _Line(module, place, f"{label}_{SAVED}.{leaf}", "Replaced()", {VALUE: key})
 
 
-def _attachments(checkpoint: Checkpoint, keys: Keys, config: Config, label: str, compat: bool) -> list[_Line]:
+def _attachments(
+    checkpoint: Checkpoint, keys: Keys, config: Config, label: str, compat: bool, types: Mapping[str, TensorType]
+) -> list[_Line]:
     """A line for each module; raises `Failure` for tensors that are missing, not called for, or fit no block."""
     lines: list[_Line] = []
     missing: list[str] = []
     surplus: list[str] = []
     misfits: list[str] = []
+    every = {
+        m: {part: tuple(checkpoint[key].shape) for part, key in parts.items()} for m, parts in keys.modules.items()
+    }
+    parameters = find_parameters(every, config, types) if config.parameters else {}
     for module, parts in keys.modules.items():
-        values = config.values(module)
-        shapes = {part: tuple(checkpoint[key].shape) for part, key in parts.items()}
-        found = find_form(config.method.forms, shapes, values)
+        parameter, shapes = parameters.get(module), every[module]
+        if isinstance(parameter, str):
+            misfits.append(f"{module}: {parameter}")
+            continue
+        values = config.values(parameter.path if parameter else keys.named(module))
+        found = find_form((parameter.form,) if parameter else config.method.forms, shapes, values)
         missing.extend(f"{module}.{part}" for part in found.missing)
         surplus.extend(f"{parts[part]} {list(shapes[part])}: {UNCALLED}" for part in found.surplus)
         if found.misfit:
             misfits.append(f"{module}: {found.misfit}")
         if found.form is None:
             continue
-        if config.transposed and found.form.turned and (found.form.layer or config.method.shared):
-            misfits.append(f"{module}: repc has no block for a base that keeps weights as (in, out)")
         if compat and module in keys.outputs:
             values = {**values, "alpha": f"2 * {values['alpha']}"}
-        lines.append(_line(module, label, found.form, {**values, **found.sizes}, parts, config, keys))
+        call = _call(found.form, {**values, **found.sizes}, config)
+        lines.append(_line(module, label, call, found.form, parts, keys, parameter))
     messages = ((errors.missing_adapter_keys, missing), (errors.unexpected_adapter_keys, surplus))
     faults = [
         message(checkpoint.name, given) for message, given in (*messages, (errors.unfit_factors, misfits)) if given
@@ -140,12 +192,18 @@ def _attachments(checkpoint: Checkpoint, keys: Keys, config: Config, label: str,
     return lines
 
 
-def _line(
-    module: str, label: str, form: Form, values: Values, parts: Mapping[str, str], config: Config, keys: Keys
-) -> _Line:
+def _call(form: Form, values: Values, config: Config) -> str:
     call = form.block.format_map({name: spelled(value) for name, value in values.items()})
-    if config.transposed and form.turned:
-        call = f"permute([1, 0]) >> {call} >> permute([1, 0])"
+    return f"permute([1, 0]) >> {call} >> permute([1, 0])" if config.transposed and form.turned else call
+
+
+def _line(
+    module: str, label: str, call: str, form: Form, parts: Mapping[str, str], keys: Keys, parameter: Adapted | None
+) -> _Line:
+    if parameter is not None:
+        leaf = parameter.path.rpartition(".")[2]
+        return _Line(layer_of(module), parameter.path, f"{label}_{leaf}", call, parts)
+    parts = {form.names.get(part, part): key for part, key in parts.items()}
     place = module if form.layer else f"{module}.in_proj_weight" if keys.attends(module) else f"{module}.weight"
     return _Line(module, place, label, call, parts, form.relative)
 
@@ -168,8 +226,8 @@ def _spec(
     yield ""
 
 
-def _notes(config: Config, keys: Keys, compat: bool) -> Iterator[str]:
-    for pattern in config.idle_patterns(list(keys.modules)):
+def _notes(config: Config, keys: Keys, lines: list[_Line], compat: bool) -> Iterator[str]:
+    for pattern in config.idle_patterns([*map(keys.named, keys.modules), *(line.place for line in lines)]):
         yield f"pattern {pattern} of the configuration fits no adapted module"
     if config.transposed:
         yield "fan_in_fan_out: the base is taken to keep the adapted linear weights as (in, out)"
@@ -179,5 +237,19 @@ def _notes(config: Config, keys: Keys, compat: bool) -> Iterator[str]:
             if compat
             else f"{module}: the update is added once; PEFT adds it twice, which `compat` keeps"
         )
+    for module in keys.whole:
+        yield f"{module} was stored whole, as PEFT does with embeddings, and takes the place of the base's own"
     if keys.counters:
-        yield f"{len(keys.counters)} num_batches_tracked of the adapter not used, since nothing reads them"
+        leaves = ", ".join(sorted({key.rpartition(".")[2] for key in keys.counters}))
+        yield f"{len(keys.counters)} {leaves} of the adapter not used, since nothing reads them"
+
+
+def _differences(config: Config, lines: list[_Line], types: Mapping[str, TensorType]) -> Iterator[str]:
+    """Where the library merges to another function than it trains, and no weight is what it trains."""
+    wide = [
+        line.module
+        for line in lines
+        if config.method.kind == "OFT" and (kind := types.get(line.place)) and max(kind.concrete()[2:], default=1) > 1
+    ]
+    if wide:
+        yield f"{', '.join(wide)}: kernels are turned, as PEFT merges; before that it turns features of windows instead"

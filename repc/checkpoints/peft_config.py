@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from repc.checkpoints import errors
-from repc.checkpoints.peft_method import Method, Setting, Values
-from repc.checkpoints.peft_methods import IDLE, METHODS, REFUSED
+from repc.checkpoints.peft_method import Method, Setting, Values, are_names
+from repc.checkpoints.peft_methods import IDLE, METHODS, REFUSED, UNMERGEABLE
 from repc.diagnostics import Diagnostic, Failure
 
 OFF: tuple[object, ...] = (None, False, "none", {}, [])
 """Values that turn a setting off, whatever it means."""
 
 COMMON: Mapping[str, Setting] = {
-    "bias": Setting(
-        "none", lambda v: isinstance(v, str), lambda v: v in ("none", "all"), "the trained biases are not in the file"
-    ),
-    "modules_to_save": Setting(None, lambda v: v is None or _are_names(v)),
+    "bias": Setting("none", lambda v: v in ("none", "all") or (isinstance(v, str) and v.endswith("_only"))),
+    "modules_to_save": Setting(None, are_names),
 }
 """Settings of all methods: what was trained and stored besides the adapters."""
 
@@ -42,6 +40,16 @@ class Config:
     def saved(self) -> list[str]:
         """The modules that are stored whole, by the ends of their paths."""
         return self.settings["modules_to_save"] or []
+
+    @property
+    def only_own_biases(self) -> bool:
+        """Whether the biases of the adapted modules were trained, and no others."""
+        return self.settings["bias"].endswith("_only")
+
+    @property
+    def parameters(self) -> list[str]:
+        """The parameters that are adapted without being the weight of a layer, by the ends of their paths."""
+        return self.settings.get("target_parameters") or []
 
     @property
     def transposed(self) -> bool:
@@ -74,7 +82,8 @@ def read_config(path: Path) -> Config:
     kind = stored.get("peft_type")
     method = next((method for method in METHODS if method.kind == kind), None)
     if method is None:
-        raise Failure(errors.unknown_method(path, str(kind), [method.kind for method in METHODS]))
+        known = [method.kind for method in METHODS]
+        raise Failure(errors.unknown_method(path, str(kind), UNMERGEABLE.get(str(kind)), known))
     known = {**COMMON, **method.settings}
     settings = {name: stored.get(name, setting.default) for name, setting in known.items()}
     faults = [*_refused(path, stored, method), *_senseless(path, settings, known)]
@@ -114,10 +123,6 @@ def _senseless(path: Path, settings: Mapping[str, Any], known: Mapping[str, Sett
             yield errors.bad_config(path, f"{name} = {json.dumps(value)[:60]} makes no sense")
         elif not setting.modelled(value):
             yield errors.refused_setting(path, name, json.dumps(value), setting.meaning)
-
-
-def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in cast("list[object]", value))
 
 
 def _pattern(patterns: Mapping[str, object], module: str) -> str | None:

@@ -34,7 +34,8 @@ def find_form(forms: Sequence[Form], shapes: Shapes, values: Values) -> Found:
     tried = [(form, unify(form.parts, shapes, values)) for form in complete]
     fitting = [Found(form, sizes) for form, sizes in tried if not isinstance(sizes, Misfit)]
     if fitting:
-        return fitting[0]
+        form = fitting[0].form
+        return Found(misfit=form.never) if form and form.never else fitting[0]
     return Found(misfit=max((m for _, m in tried if isinstance(m, Misfit)), key=lambda misfit: misfit.after).reason)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -17,8 +17,14 @@ PREFIX, SHARED = "base_model.model.", "base_model."
 UNCALLED = "nothing that the configuration calls for"
 COUNTER = "num_batches_tracked"
 WRAPPER = ".token_adapter"
-INNER = ".base_layer.out_proj"
+LAYER = ".base_layer"
+"""What stands before the tensors of an adapted layer itself; once more for each parameter that is adapted there."""
+INNER = f"{LAYER}.out_proj"
 """The output of a multi-head attention is a layer inside the adapted one; what is adapted beside it are the inputs."""
+EMBEDDINGS = (
+    "embed_tokens", "wte", "word_embeddings", "shared", "embed_in", "tok_embeddings", "lm_head", "embed_out",
+)  # fmt: skip
+"""Modules that are stored whole, without a setting that says so, where they are adapted or the vocabulary has grown."""
 
 
 @dataclass(eq=False)
@@ -27,7 +33,8 @@ class Keys:
 
     `modules` maps an adapted module to its tensors, part → key; `shared` the name of a tensor that all use to its key;
     `replaced` the key of a base tensor to that of its successor.  `copies` are keys that repeat a shared tensor,
-    `counters` those that mean nothing in evaluation mode.  `outputs` are the modules inside a multi-head attention.
+    `counters` those that mean nothing in evaluation mode.  `outputs` are the modules inside a multi-head attention, and
+    `whole` the tensors of embeddings that were stored for no setting.
     """
 
     modules: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
@@ -36,6 +43,11 @@ class Keys:
     copies: dict[str, str] = field(default_factory=dict[str, str])
     counters: list[str] = field(default_factory=list[str])
     outputs: set[str] = field(default_factory=set[str])
+    whole: list[str] = field(default_factory=list[str])
+
+    def named(self, module: str) -> str:
+        """The name by which patterns know a module; what is inside a multi-head attention has that of the attention."""
+        return module.removesuffix(".out_proj") if module in self.outputs else module
 
     def attends(self, module: str) -> bool:
         """Whether a module is a multi-head attention, which keeps the weights of its inputs under their own name."""
@@ -43,13 +55,14 @@ class Keys:
 
 
 def sort_keys(checkpoint: Checkpoint, config: Config) -> Keys:
-    """The keys of a file by what they are, `layers.2` before `layers.10`.
+    """The keys of a file by what they are, `layers.2` before `layers.10`; all of them have PEFT's prefix, or none.
 
     Raises `Failure` E624 for keys that the configuration does not explain, E625 where a shared tensor is missing, and
     E627 where its copies differ.
     """
     keys = Keys()
-    unexpected = [key for key in sorted(checkpoint, key=_natural) if not _sort(key, keys, config)]
+    prefix = PREFIX if any(key.startswith(SHARED) for key in checkpoint) else ""
+    unexpected = [key for key in sorted(checkpoint, key=_natural) if not _sort(key, prefix, keys, config)]
     faults = [*_copies_that_differ(checkpoint, keys)]
     if unexpected:
         lines = [f"{key} {list(checkpoint[key].shape)}: {_what(key)}" for key in unexpected]
@@ -62,10 +75,10 @@ def sort_keys(checkpoint: Checkpoint, config: Config) -> Keys:
     return keys
 
 
-def _sort(key: str, keys: Keys, config: Config) -> bool:
+def _sort(key: str, prefix: str, keys: Keys, config: Config) -> bool:
     """Put a key in its place, if there is one that is free."""
-    rest = key.removeprefix(PREFIX)
-    if rest == key:
+    rest = key.removeprefix(prefix)
+    if prefix and rest == key:
         name = key.removeprefix(SHARED)
         return name in config.method.shared and _put(keys.shared, name, key)
     for part in config.method.parts:
@@ -75,20 +88,37 @@ def _sort(key: str, keys: Keys, config: Config) -> bool:
                 module = module.removesuffix(INNER) + ".out_proj"
                 keys.outputs.add(module)
             module = module.removesuffix(WRAPPER)
-            return "base_layer" not in module.split(".") and _put(keys.modules.setdefault(module, {}), part, key)
+            known = LAYER not in (layer_of(module) if config.parameters else module)
+            return known and _put(keys.modules.setdefault(module, {}), part, key)
     module, _, leaf = rest.rpartition(".")
+    if leaf in config.method.unused:
+        keys.counters.append(key)
+        return True
     if leaf in config.method.shared:
         return _put(keys.copies, key, leaf)
     if config.method.replaced and module.endswith(f".{config.method.replaced}"):
         module = module.removesuffix(f".{config.method.replaced}")
-    elif leaf == "bias" and config.settings["bias"] == "all":
-        module = module.removesuffix(".base_layer")
-    elif not any(named_by(outer, name) for outer in _ancestors(module) for name in config.saved):
-        return False
+    elif leaf == "bias" and (config.settings["bias"] == "all" or (config.only_own_biases and module.endswith(LAYER))):
+        module = module.removesuffix(LAYER)
+    elif not any(named_by_any(outer, config.saved) for outer in _ancestors(module)):
+        module = module.removesuffix(LAYER)
+        if leaf != "weight" or not named_by_any(module, EMBEDDINGS):
+            return False
+        keys.whole.append(module)
     if leaf == COUNTER:
         keys.counters.append(key)
         return True
     return _put(keys.replaced, f"{module}.{leaf}", key)
+
+
+def layer_of(module: str) -> str:
+    """The layer around which the adapters of its parameters lie, one in another."""
+    return layer_of(module.removesuffix(LAYER)) if module.endswith(LAYER) else module
+
+
+def named_by_any(module: str, names: Iterable[str]) -> bool:
+    """Whether a module has one of these names, or ends in it."""
+    return any(named_by(module, name) for name in names)
 
 
 def _put(places: dict[str, str], place: str, key: str) -> bool:
@@ -116,6 +146,6 @@ def _natural(key: str) -> list[tuple[int, str]]:
 
 
 def _what(key: str) -> str:
-    if ".base_layer." in key:
+    if f"{LAYER}." in key:
         return "a layer inside an adapted layer, which is not known"
     return UNCALLED

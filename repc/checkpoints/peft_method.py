@@ -14,6 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
+from repc.checkpoints.peft_projections import Draw
+from repc.checkpoints.peft_spread import Spread
+
 Values: TypeAlias = Mapping[str, Any]
 
 
@@ -66,6 +69,13 @@ def _is_regex(text: str) -> bool:
     return True
 
 
+def are_names(value: object) -> bool:
+    """Whether a value is a list of names, or absent."""
+    return value is None or (
+        isinstance(value, list) and all(isinstance(name, str) for name in cast("list[object]", value))
+    )
+
+
 def is_rows(value: object) -> bool:
     """Whether a value is a list of positions."""
     return isinstance(value, list) and all(
@@ -109,6 +119,10 @@ def one_of(default: object, values: tuple[object, ...], meaning: str) -> Setting
     return Setting(default, _is_scalar, lambda value: value in values, meaning)
 
 
+TRANSPOSED = {"fan_in_fan_out": flag()}
+"""Where the base keeps linear weights as (in, out)."""
+
+
 # ------------------------------------------------------------------------------------------------ methods
 
 
@@ -119,7 +133,8 @@ class Form:
     `block` is attached to the weight, or to the whole `layer`; `parts` are the tensors of the module and their shapes
     (`...k` stands for any sizes, `...1` for ones).  `when` are the settings that lead to the form.  A form of a linear
     weight is `turned` where the base keeps weights as (in, out).  A `relative` form reads the weight of the base
-    itself, so that no other adapter may come before it.
+    itself, so that no other adapter may come before it.  What `never` merges is a form too, with the reason.
+    `names` are those that the block has for parts, where it has others.
     """
 
     block: str
@@ -128,6 +143,8 @@ class Form:
     layer: bool = False
     turned: bool = True
     relative: bool = False
+    never: str = ""
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def applies(self, values: Values) -> bool:
         """Whether the configuration leads to this form."""
@@ -144,7 +161,9 @@ class Method:
 
     `settings` are modelled; `idle` ones change nothing that is merged; `refused` ones have a reason.  `patterns` says
     which setting overrides another by module, and `derived` what follows for a module from its settings.  `shared` are
-    tensors that all modules use, with their shapes; `replaced` is the part of a module whose tensors replace its own.
+    tensors that all modules use, with their shapes, and `draw` makes them where they were not stored; `spread` gives
+    modules what only some of them share; `replaced` is the
+    part of a module whose tensors replace its own, and `unused` those that nothing reads after training.
     """
 
     kind: str
@@ -156,6 +175,9 @@ class Method:
     patterns: Mapping[str, str] = field(default_factory=dict[str, str])
     derived: Callable[[Values, str], Values] = _nothing
     shared: Mapping[str, str] = field(default_factory=dict[str, str])
+    draw: Draw | None = None
+    spread: Spread | None = None
+    unused: frozenset[str] = frozenset()
     replaced: str | None = None
 
     @property

@@ -6,13 +6,16 @@ Sources: the papers named in specs/adapters, and for names, settings and their d
 from __future__ import annotations
 
 import re
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from repc.checkpoints.peft_method import (
+    TRANSPOSED,
     Form,
     Method,
     Setting,
     Values,
+    are_names,
     count,
     flag,
     is_count,
@@ -22,26 +25,25 @@ from repc.checkpoints.peft_method import (
     is_rows_of_modules,
     named_by,
     number,
-    one_of,
     patterns,
     spelled,
 )
-
-TRANSPOSED = {"fan_in_fan_out": flag()}
+from repc.checkpoints.peft_products import BEFT, DEFT, FROD, GLORA, OSF, PEANUT, TINYLORA
+from repc.checkpoints.peft_rotations import BOFT, HRA, OFT, ROAD
+from repc.checkpoints.peft_shared import PVERA, RANDLORA, UNILORA, VBLORA, VERA
+from repc.checkpoints.peft_sparse import BONE, C3A, FOURIERFT, MISS, SHIRA, SUPERTUNING, WAVEFT
 
 REFUSED = {
     "layer_replication": "layers of the base are repeated, each copy with an adapter of its own",
-    "ensure_weight_tying": "adapters are shared between tied modules",
     "megatron_config": "the factors are split over devices",
-    "target_parameters": "the factors belong to parameters that are no layer's weight",
 }
 """Settings that more than one method has, and what is not modelled about them."""
 
 IDLE = frozenset((
     # where adapters were attached: the keys say it
     "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
-    # how they were trained
-    "inference_mode", "task_type", "init_weights",
+    # how they were trained; adapters of tied modules are stored for each
+    "ensure_weight_tying", "inference_mode", "task_type", "init_weights",
     # where they come from
     "base_model_name_or_path", "revision", "peft_version", "peft_type", "auto_mapping",
 ))  # fmt: skip
@@ -51,17 +53,36 @@ _MUTATED = "the base weights were changed when the adapter was attached"
 
 _LINEAR = {"lora_A.weight": "r i", "lora_B.weight": "o r"}
 _CONV = {"lora_A.weight": "r i ...k", "lora_B.weight": "o r ...1"}
+_GROUPS = {"lora_A.weight": "r i k ...l", "lora_B.weight": "o n 1 ...1"}
+_MIXED = "a convolution with groups, of which each reads all inputs by its factors: no kernel with groups does that"
+_EMBEDDING = {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}
+_WEIGHED = {**_LINEAR, "lora_magnitude_vector": "o"}
+_BIASED = {**_LINEAR, "lora_B.bias": "o"}
 _PLAIN = {"use_dora": False, "lora_bias": False, "base": "kept"}
+_PLAIN_BIASED = {**_PLAIN, "lora_bias": True}
 _DORA = {"use_dora": True, "lora_bias": False, "base": "kept"}
 _SCALED = "(r={r}, alpha={alpha})"
+_BLOCKS = "({blocks}, r={r}, alpha={alpha})"
 
 
 def _lora(values: Values, module: str) -> Values:
     """Rank stabilisation, alpha / sqrt(r), is a matter of alpha, since every block divides by r."""
-    init = values["init_lora_weights"]
+    init = _initial(values["init_lora_weights"])
     alpha = spelled(values["lora_alpha"]) + (f" * sqrt({values['r']})" if values["use_rslora"] else "")
-    base = init if init in ("pissa", "olora") else "kept"
-    return {"alpha": alpha, "base": base, "rows": _rows(values["trainable_token_indices"], module)}
+    base = "kasa" if values["kasa_config"] else init if init in ("pissa", "olora") else "kept"
+    blocks = _blocks(values["use_bdlora"] or {}, module)
+    return {"alpha": alpha, "base": base, "rows": _rows(values["trainable_token_indices"], module), **blocks}
+
+
+def _initial(value: object) -> object:
+    """How factors began, which the library writes in any case."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def _blocks(given: Mapping[str, Any], module: str) -> Values:
+    """Which factor is block-diagonal, by parts of the paths of modules, and of how many blocks."""
+    sides = [side for side in "ab" if any(part in module for part in given.get(f"target_modules_bd_{side}") or ())]
+    return {"blocks": given.get("nblocks", 1), "diagonal": "".join(sides)}
 
 
 def _rows(given: object, module: str) -> object:
@@ -84,14 +105,26 @@ LORA = Method(
     "LORA",
     "lora",
     (
+        Form(f"LoRABlocksA{_BLOCKS}", {"lora_A.weight": "r n", "lora_B.weight": "o r"}, {**_PLAIN, "diagonal": "a"}),
+        Form(f"LoRABlocksB{_BLOCKS}", {"lora_A.weight": "r i", "lora_B.weight": "o n"}, {**_PLAIN, "diagonal": "b"}),
         Form(f"LoRA{_SCALED}", _LINEAR, _PLAIN),
         Form(f"LoRAConv{_SCALED}", _CONV, _PLAIN, turned=False),
-        Form(f"LoRAEmbedding{_SCALED}", {"lora_embedding_A": "r n", "lora_embedding_B": "d r"}, _PLAIN, turned=False),
-        Form(f"DoRA{_SCALED}", {**_LINEAR, "lora_magnitude_vector": "o"}, _DORA, relative=True),
+        Form("", _GROUPS, _PLAIN, never=_MIXED),
+        Form(f"LoRAEmbedding{_SCALED}", _EMBEDDING, {"use_dora": False, "lora_bias": False}, turned=False),
+        Form(f"DoRA{_SCALED}", _WEIGHED, _DORA, relative=True),
         Form(f"DoRAConv{_SCALED}", {**_CONV, "lora_magnitude_vector": "1 o ...1"}, _DORA, turned=False, relative=True),
-        Form(f"LoRABias{_SCALED}", {**_LINEAR, "lora_B.bias": "o"}, {**_PLAIN, "lora_bias": True}, layer=True),
+        Form("", {**_GROUPS, "lora_magnitude_vector": "1 o ...1"}, _DORA, never=_MIXED),
+        Form(
+            f"DoRAEmbedding{_SCALED}", {**_EMBEDDING, "lora_magnitude_vector": "d"}, _DORA, turned=False, relative=True
+        ),
+        Form(f"LoRABias{_SCALED}", _BIASED, {**_PLAIN_BIASED, "fan_in_fan_out": False}, layer=True),
+        Form(f"LoRABiasTransposed{_SCALED}", _BIASED, _PLAIN_BIASED, layer=True, turned=False),
+        Form(f"LoRABiasConv{_SCALED}", {**_CONV, "lora_B.bias": "o"}, _PLAIN_BIASED, layer=True, turned=False),
         Form(f"PiSSA{_SCALED}", _LINEAR, {**_PLAIN, "base": "pissa"}, relative=True),
         Form(f"OLoRA{_SCALED}", _LINEAR, {**_PLAIN, "base": "olora"}, relative=True),
+        Form(f"PiSSA{_SCALED} >> Magnitudes()", _WEIGHED, {**_DORA, "base": "pissa"}, relative=True),
+        Form(f"OLoRA{_SCALED} >> Magnitudes()", _WEIGHED, {**_DORA, "base": "olora"}, relative=True),
+        Form(f"LoRAKaSA{_SCALED}", {**_LINEAR, "lora_diag": "r"}, {**_PLAIN, "base": "kasa"}, relative=True),
         Form("Rows({rows})", {"trainable_tokens_delta": "count d"}, turned=False),
     ),
     {
@@ -102,29 +135,32 @@ LORA = Method(
         "use_rslora": flag(),
         "use_dora": flag(),
         "lora_bias": flag(),
-        "init_lora_weights": one_of(
+        "init_lora_weights": Setting(
             True,
-            (True, False, "gaussian", "eva", "orthogonal", "pissa", "olora"),
+            lambda value: isinstance(value, bool | str),
+            lambda value: _initial(value) in (True, False, "gaussian", "eva", "orthogonal", "mica", "pissa", "olora"),
             f"{_MUTATED}, in a way that cannot be computed again",
         ),
+        "kasa_config": Setting(None, lambda value: value is None or isinstance(value, dict)),
+        "use_bdlora": Setting(None, lambda value: value is None or isinstance(value, dict)),
         "trainable_token_indices": Setting(None, is_rows_of_modules),
+        "target_parameters": Setting(None, are_names),
         **TRANSPOSED,
     },
-    frozenset(("lora_dropout", "eva_config", "megatron_core", "qalora_group_size")),
+    # what velora compresses is the memory of the backward pass
+    frozenset(("lora_dropout", "eva_config", "megatron_core", "qalora_group_size", "velora_config")),
     {
         "alora_invocation_tokens": "the adapter acts only after certain tokens, so that no merged weight equals it",
         "arrow_config": "a router chooses between several adapters, so that no merged weight equals it",
         "monteclora_config": "the factors are random variables",
         "use_qalora": "inputs are pooled in groups before the first factor",
-        "use_bdlora": "the factors are block-diagonal",
         "loftq_config": "the base weights were replaced by quantised ones",
         "corda_config": _MUTATED,
         "lora_ga_config": _MUTATED,
-        "kasa_config": _MUTATED,
-        "velora_config": "repc does not know what it changes",
     },
     {"r": "rank_pattern", "lora_alpha": "alpha_pattern"},
     _lora,
+    unused=frozenset(("lora_velora_embed",)),
 )
 
 ADALORA = Method(
@@ -179,10 +215,16 @@ LOHA = Method(
 HIRA = Method(
     "HIRA",
     "hadamard",
-    (Form("HiRA(r={r})", {"hira_A": "r i", "hira_B": "o r"}),),
-    {"r": count(32), "rank_pattern": patterns(is_count), **TRANSPOSED},
-    frozenset(("hira_dropout",)),
-    patterns={"r": "rank_pattern"},
+    (
+        Form("HiRA(r={r})", {"hira_A": "r i", "hira_B": "o r"}, relative=True),
+        Form("HiRAConv(r={r})", {"hira_A": "r i ...k", "hira_B": "o r ...1"}, turned=False, relative=True),
+        Form(
+            "HiRAEmbedding(r={r})", {"hira_embedding_A": "r n", "hira_embedding_B": "d r"}, turned=False, relative=True
+        ),
+    ),
+    {**TRANSPOSED},
+    # the library takes no rank from a pattern, and nothing is divided by it
+    frozenset(("r", "rank_pattern", "hira_dropout")),
 )
 
 DELORA = Method(
@@ -201,12 +243,16 @@ DELORA = Method(
 
 _FIRST, _FIRST_LOW = {"lokr_w1": "p q"}, {"lokr_w1_a": "p r", "lokr_w1_b": "r q"}
 _SECOND, _SECOND_LOW = {"lokr_w2": "m n ...k"}, {"lokr_w2_a": "m r", "lokr_w2_b": "r n"}
+SHIFTED = "m n k"
+_SHIFTED = {"lokr_w2": SHIFTED}
 _SECOND_TUCKER = {"lokr_t2": "r r ...k", "lokr_w2_a": "r m", "lokr_w2_b": "r n"}
 
 LOKR = Method(
     "LOKR",
     "kronecker",
     (
+        Form("LoKrShifted({p}, {q}, scale={alpha} / {r})", {**_FIRST, **_SHIFTED}),
+        Form("LoKrFirstShifted({p}, {q}, r={r}, alpha={alpha})", {**_FIRST_LOW, **_SHIFTED}),
         Form("LoKr({p}, {q}, scale={alpha} / {r})", {**_FIRST, **_SECOND}),
         Form("LoKrLow({p}, {q}, r={r}, alpha={alpha})", {**_FIRST, **_SECOND_LOW}),
         Form("LoKrFirst({p}, {q}, r={r}, alpha={alpha})", {**_FIRST_LOW, **_SECOND}),
@@ -217,61 +263,6 @@ LOKR = Method(
     _LYCORIS,
     _LYCORIS_IDLE | {"decompose_both", "decompose_factor"},
     patterns=_LYCORIS_PATTERNS,
-)
-
-OFT = Method(
-    "OFT",
-    "orthogonal",
-    (
-        Form("OFT({blocks})", {"oft_R.weight": "blocks n"}, {"use_cayley_neumann": False, "block_share": False}),
-        Form(
-            "OFTNeumann({blocks}, terms={num_cayley_neumann_terms})",
-            {"oft_R.weight": "blocks n"},
-            {"use_cayley_neumann": True, "block_share": False},
-        ),
-    ),
-    {
-        "use_cayley_neumann": flag(True),
-        "num_cayley_neumann_terms": Setting(5, is_count, lambda n: n >= 4, "the library's own series needs at least 4"),
-        "block_share": Setting(False, is_flag, lambda value: not value, "one rotation is shared by all blocks"),
-        **TRANSPOSED,
-    },
-    frozenset(("r", "oft_block_size", "module_dropout", "eps")),
-    {"coft": "rotations are projected into a ball"},
-)
-
-BOFT = Method(
-    "BOFT",
-    "orthogonal",
-    (Form("BOFT({blocks})", {"boft_R": "1 blocks n n", "boft_s": "o 1"}),),
-    {
-        "boft_n_butterfly_factor": Setting(1, is_count, lambda n: n == 1, "repc knows rotations of one factor"),
-        **TRANSPOSED,
-    },
-    frozenset(("boft_block_size", "boft_block_num", "boft_dropout")),
-)
-
-HRA = Method(
-    "HRA",
-    "orthogonal",
-    (
-        Form("HRA(r={r})", {"hra_u": "i r"}, {"apply_GS": False}),
-        Form("HRAOrthogonal(r={r})", {"hra_u": "i r"}, {"apply_GS": True}),
-    ),
-    {"r": count(), "apply_GS": flag()},
-)
-
-ROAD = Method(
-    "ROAD",
-    "orthogonal",
-    tuple(
-        Form(f"{block}(group={{group_size}})", {"road_theta": "n", "road_alpha": "n"}, {"variant": variant}, layer=True)
-        for variant, block in (("road_1", "RoAd"), ("road_2", "RoAd2"), ("road_4", "RoAd4"))
-    ),
-    {
-        "group_size": count(64),
-        "variant": one_of("road_1", ("road_1", "road_2", "road_4"), "repc does not know it"),
-    },
 )
 
 IA3 = Method(
@@ -288,85 +279,25 @@ IA3 = Method(
     derived=_ia3,
 )
 
-VERA = Method(
-    "VERA",
-    "random",
-    (Form("VeRA()", {"vera_lambda_b": "o", "vera_lambda_d": "r"}),),
-    {
-        "r": count(256),
-        "save_projection": Setting(True, is_flag, bool, "the projections are not stored, only their seed"),
-        **TRANSPOSED,
-    },
-    frozenset(("projection_prng_key", "vera_dropout", "d_initial")),
-    shared={"vera_A": "r n", "vera_B": "m r"},
-)
+_GRID = {"gralora_A": "grid n r", "gralora_B": "grid r m"}
 
-RANDLORA = Method(
-    "RANDLORA",
-    "random",
-    (Form("RandLoRA(alpha={randlora_alpha})", {"randlora_lambda": "r n", "randlora_gamma": "n s"}),),
+GRALORA = Method(
+    "GRALORA",
+    "ranks",
+    (
+        Form("GraLoRA({grid}, {r}, {alpha})", _GRID, {"hybrid_r": 0}),
+        Form(
+            "GraLoRAHybrid({grid}, {r}, {hybrid_r}, {alpha})",
+            {**_GRID, "gralora_A_general.weight": "hybrid_r i", "gralora_B_general.weight": "o hybrid_r"},
+        ),
+    ),
     {
         "r": count(32),
-        "randlora_alpha": number(640),
-        "save_projection": Setting(True, is_flag, bool, "the projections are not stored, only their seed"),
+        "alpha": number(64),
+        "hybrid_r": Setting(0, lambda value: value == 0 or is_count(value)),
         **TRANSPOSED,
     },
-    frozenset(("projection_prng_key", "randlora_dropout", "sparse", "very_sparse")),
-    shared={"randlora_A": "r 1 n", "randlora_B": "m bases r"},
-)
-
-VBLORA = Method(
-    "VBLORA",
-    "random",
-    (Form("VBLoRA(r={r}, k={topk})", {"vblora_logits_A": "r a count", "vblora_logits_B": "b r count"}),),
-    {
-        "r": count(4),
-        "topk": count(2),
-        "save_only_topk_weights": Setting(False, is_flag, lambda v: not v, "logits are stored by their places"),
-        **TRANSPOSED,
-    },
-    frozenset(("num_vectors", "vector_length", "vblora_dropout", "init_vector_bank_bound", "init_logits_std")),
-    shared={"vblora_vector_bank": "count v"},
-)
-
-SHIRA = Method(
-    "SHIRA",
-    "structured",
-    (Form("SHiRA({count})", {"shira_weight": "count", "shira_indices": "2 count"}),),
-    {**TRANSPOSED},
-    frozenset(("r", "mask_type", "random_seed")),
-)
-
-C3A = Method(
-    "C3A",
-    "structured",
-    (Form("C3A({n})", {"c3a_kernel": "p q n"}),),
-    idle=frozenset(("block_size", "block_size_pattern")),
-)
-
-FOURIERFT = Method(
-    "FOURIERFT",
-    "structured",
-    (Form("FourierFT({count}, scaling={scaling}, seed={random_loc_seed})", {"fourierft_spectrum": "count"}),),
-    {
-        "scaling": number(150),
-        "random_loc_seed": Setting(777, lambda value: isinstance(value, int) and value >= 0),
-        **TRANSPOSED,
-    },
-    frozenset(("n_frequency", "n_frequency_pattern")),
-)
-
-MISS = Method(
-    "MISS",
-    "structured",
-    (
-        Form("MiSS({r})", {"miss_block": "r o"}, {"init_weights": True}),
-        Form("MiSS({r})", {"miss_block": "r o"}, {"init_weights": False}),
-        Form("MiSSMini({r}, {m})", {"miss_block": "r m"}, {"init_weights": "mini"}),
-        Form("MiSSBat({r})", {"miss_block": "p r r"}, {"init_weights": "bat"}),
-    ),
-    {"r": count(64), "init_weights": one_of(True, (True, False, "mini", "bat"), "repc does not know it")},
-    frozenset(("miss_dropout", "mini_r")),
+    frozenset(("gralora_k", "gralora_dropout")),
 )
 
 LN_TUNING = Method("LN_TUNING", "replaced", replaced="ln_tuning_layers")
@@ -379,7 +310,23 @@ TRAINABLE_TOKENS = Method(
 )
 
 METHODS = (
-    LORA, ADALORA, DELORA, LOHA, HIRA, LOKR, OFT, BOFT, HRA, ROAD, IA3, VERA, RANDLORA, VBLORA, SHIRA, C3A, FOURIERFT,
-    MISS, LN_TUNING, TRAINABLE_TOKENS,
+    LORA, ADALORA, DELORA, LOHA, HIRA, LOKR, GRALORA, OFT, BOFT, HRA, ROAD, IA3, GLORA, BEFT, DEFT, PEANUT, OSF, FROD,
+    VERA, PVERA, RANDLORA, VBLORA, UNILORA, TINYLORA, SHIRA, SUPERTUNING, C3A, FOURIERFT, WAVEFT, MISS, BONE, LN_TUNING,
+    TRAINABLE_TOKENS,
 )  # fmt: skip
 """The types of adapters that are imported."""
+
+_PROMPT = "it adds tokens to the input, and no weight"
+
+UNMERGEABLE = {
+    **dict.fromkeys(
+        ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE"), _PROMPT
+    ),
+    "ADAPTION_PROMPT": "it adds tokens to the keys and values of each layer, behind a gate, and no weight",
+    **dict.fromkeys(("XLORA", "LILY"), "a router weighs the adapters by the input, so that no merged weight equals it"),
+    "POLY": "a router weighs the adapters by the task, which is an input",
+    "SHADOW": "a network beside the base refines its features, which no merged weight does",
+    "ADAMSS": "which outputs its factors belong to is found by clustering and not stored",
+    "PSOFT": "its factors are singular vectors of the base, whose signs are not stored",
+}
+"""Types of adapters that cannot be imported, and why."""

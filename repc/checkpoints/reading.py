@@ -38,7 +38,12 @@ def read(path: str | Path, container: str | None = None) -> Checkpoint:
 def from_memory(
     loaded: Mapping[Any, object], name: str = "the given state_dict", container: str | None = None
 ) -> Checkpoint:
-    """The checkpoint in something that is loaded already, a state_dict or what was saved around one."""
+    """The checkpoint in something that is loaded already, a state_dict or what was saved around one.
+
+    A state_dict without any tensor is that of a model without parameters; a file of that kind is taken for a mistake.
+    """
+    if not loaded:
+        return Checkpoint(name, {}, (), None)
     return _checkpoint(name, loaded, container, None)
 
 

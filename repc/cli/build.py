@@ -71,12 +71,11 @@ def as_compiled(args: Namespace, folder: Path, **further: str | None) -> Build:
     return read(folder)
 
 
-def write_certificate(folder: Path, certificate: Mapping[str, Any] | None, recipe: Recipe) -> None:
-    """What `python -m repc.checker` needs, beside the ONNX file that it is about; nothing where nothing was proved."""
-    if certificate is not None:
-        artifact = {file.name: _digest(file) for file in sorted(folder.glob("model.onnx*"))}
-        text = json.dumps({**certificate, **recipe.elaboration(), "artifact": artifact}, indent=1, ensure_ascii=False)
-        write_whole(folder / CERTIFICATE, f"{text}\n".encode())
+def write_certificate(folder: Path, certificate: Mapping[str, Any], recipe: Recipe) -> None:
+    """What `python -m repc.checker` needs, beside the ONNX file that it is about."""
+    artifact = {file.name: _digest(file) for file in sorted(folder.glob("model.onnx*"))}
+    text = json.dumps({**certificate, **recipe.elaboration(), "artifact": artifact}, indent=1, ensure_ascii=False)
+    write_whole(folder / CERTIFICATE, f"{text}\n".encode())
 
 
 @contextmanager

@@ -35,6 +35,8 @@ target's expectations are missed or the folded form is not equivalent to the tra
 KINDS = ("onnx", "torch", "source", "weights")
 BY_BACKEND = {"onnx": ["onnx", "source"], "torch": ["torch", "source"], "source": ["source"]}
 
+UNCERTIFIED = "the checker would have to run your code; compile a file of torch.export.save, .pt2, for a certificate"
+
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
@@ -72,14 +74,16 @@ def run(args: Namespace, screen: Screen) -> int:
             say("verifying", None)
             report = _verified(fused, args.verify, say)
         good = not missed and (report is None or bool(report))
-        record = summary.record(fused, report, missed)
+        proved = fused.certificate(report) if good and report is not None and "onnx" in wanted else None
+        code = proved is not None and kind_of(recipe.input) == "factory"
+        record = {**summary.record(fused, report, missed), "uncertified": UNCERTIFIED if code else None}
         folder = Path(args.output or f"build/{recipe.label or fused.model.name}")
         if good:
             say("writing", None)
             with writing(folder, recipe, record) as staging:
                 write(fused, wanted, staging)
-                if report is not None and "onnx" in wanted and kind_of(recipe.input) != "factory":
-                    write_certificate(staging, fused.certificate(report), recipe)
+                if proved and record["uncertified"] is None:
+                    write_certificate(staging, proved, recipe)
     if args.json:
         screen.json(record)
     else:

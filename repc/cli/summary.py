@@ -193,6 +193,8 @@ def _findings(record: Record, screen: Screen) -> Iterator[tuple[str, str]]:
     proved = [check for check in report["checks"] if check["passed"] and check["check"].startswith("algebra")]
     if proved:
         yield "Proved", f"{proved[0]['detail'].replace(' segments', ' segments equal over GF(514751)')}"
+    if record["uncertified"]:
+        yield "Certified", f"{screen.paint('no', YELLOW)}: {record['uncertified']}"
     checks = [check for check in report["checks"] if check["passed"] and check["check"].startswith("rounding")]
     if checks:
         yield "Rounding", "\n".join(f"{c['check'].removeprefix('rounding, ')} {c['detail']}" for c in checks)

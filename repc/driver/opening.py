@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from repc.checkpoints import modules_of, read_adapter
+from repc.checkpoints import read_adapter
 from repc.diagnostics import Failure, Source
 from repc.driver import errors
 from repc.driver.model import Model
@@ -57,7 +57,7 @@ def open_model(
     graph = elaborate(module, name, parameters, sizes)
     if adapter is None:
         return Model(opened.source.name, graph, known)
-    imported = read_adapter(adapter, modules_of(graph.parameters), name, opened.import_name)
+    imported = read_adapter(adapter, {path: p.type for path, p in graph.parameters.items()}, name, opened.import_name)
     adapted = load_module(Source(f"{adapter}", imported.spec), FileLibrary())
     graph = elaborate(adapted, imported.name, parameters, sizes)
     return Model(opened.source.name, graph, known, imported)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from torch import Tensor
 
@@ -38,7 +38,12 @@ __all__ = ["MergeReport", "Merged", "Options", "Policy", "Say", "combining", "me
 
 @overload
 def merge(
-    base: str | Path | Mapping[str, Tensor], adapters: Sequence[str | Path], out: None = None, *, compat: bool = False
+    base: str | Path | Mapping[str, Tensor],
+    adapters: Sequence[str | Path],
+    out: None = None,
+    *,
+    compat: bool = False,
+    tied: Literal["untie", "share"] | None = None,
 ) -> Merged: ...
 @overload
 def merge(base: str | Path, adapters: Sequence[str | Path], out: str | Path, **options: Any) -> MergeReport: ...

@@ -16,7 +16,7 @@ def tied_weights(pairs: Sequence[str], adapted: Sequence[str]) -> Diagnostic:
         "E632",
         f"{_some(adapted)} is changed, and is the same tensor as another: {_some(pairs)}",
         help="say --tied untie to change this one alone (both are stored, the configuration says so), or --tied share "
-        "to change both",
+        "to change both; in Python tied=…",
     )
 
 
@@ -81,8 +81,9 @@ def quantised_base(folder: Path, why: str) -> Diagnostic:
     return Diagnostic(
         "E641",
         f"{folder} was trained on a quantised base: {why}",
-        help="say --base-precision full to merge it into the weights that are given, or --base-precision trained to "
-        "merge it into what the quantisation leaves of them (--quantised nf4 or int8); the difference is measured",
+        help="say which base is meant: --base-precision full merges it into the weights that are given, which is usual "
+        "but also corrects errors that these have not; --base-precision trained into what quantising leaves of them "
+        "(--quantised nf4 or int8), as in training.  How far apart the two are is measured and told",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from repc.evaluate.floating import TorchField
 from repc.evaluate.rounding import rounded
 from repc.merging.operands import entry_type
 from repc.merging.plan import plan
+from repc.merging.tied import settle
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +28,18 @@ class Merged:
     notes: tuple[str, ...]
 
 
-def merged(base: str | Path | Mapping[str, Tensor], adapters: Sequence[str | Path], *, compat: bool = False) -> Merged:
+def merged(
+    base: str | Path | Mapping[str, Tensor],
+    adapters: Sequence[str | Path],
+    *,
+    compat: bool = False,
+    tied: Literal["untie", "share"] | None = None,
+) -> Merged:
     """A checkpoint with some adapters, each a folder that PEFT wrote or a file of kohya's, all of them active.
 
-    Every tensor keeps its type.  With `compat` PEFT's own arithmetic is kept where it differs from the mathematics.
-    Raises `Failure` as `plan` and `read` do.
+    Every tensor keeps its type.  With `compat` PEFT's own arithmetic is kept where it differs from the mathematics;
+    `tied` says what becomes of a tensor that lies where a changed one lies.  Raises `Failure` as `plan` and `read` do,
+    and E632 where that is not said.
     """
     checkpoint = read(base) if isinstance(base, str | Path) else from_memory(base)
     entries = {key: Entry(TYPES[tensor.dtype], tuple(tensor.shape), 0, 0) for key, tensor in checkpoint.items()}
@@ -43,6 +52,7 @@ def merged(base: str | Path | Mapping[str, Tensor], adapters: Sequence[str | Pat
         for key, tensor in computed.items()
         if key in checkpoint or tensor.any()
     }
+    new = settle(checkpoint, new, tied)
     return Merged({**checkpoint, **new}, frozenset(new), found.notes)
 
 

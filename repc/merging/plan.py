@@ -9,12 +9,12 @@ from typing import Literal, TypeAlias
 
 from repc.checkpoints import (
     CONFIG,
-    TENSORS,
     AdapterImport,
     match,
     modules_of,
     read_adapter,
     relative_after_another,
+    tensors_of,
 )
 from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.ir.expr import Expr
@@ -101,7 +101,7 @@ def planning(
 
 
 def _files(adapter: Path) -> Sequence[Path]:
-    return [adapter] if adapter.is_file() else [adapter / CONFIG, adapter / TENSORS]
+    return [adapter] if adapter.is_file() else [adapter / CONFIG, tensors_of(adapter)]
 
 
 def _imported(
@@ -112,7 +112,7 @@ def _imported(
     imported: list[AdapterImport] = []
     for number, path in enumerate(adapters):
         before = imported[-1].name if imported else base
-        imported.append(read_adapter(path, modules, before, label=f"adapter{number}", compat=compat))
+        imported.append(read_adapter(path, types, before, label=f"adapter{number}", compat=compat))
     _check_modules(imported, modules)
     _check_order(imported)
     whole = [key for module in sorted(_modules(imported)) if (key := f"{module}.weight") in types]

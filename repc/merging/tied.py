@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from repc.checkpoints import Stored
@@ -48,10 +49,32 @@ class Resolved:
     notes: tuple[str, ...]
 
 
+def settle(
+    tensors: Mapping[str, Tensor], new: Mapping[str, Tensor], choice: Literal["untie", "share"] | None
+) -> dict[str, Tensor]:
+    """The new values of tensors in memory, of which some are one; raises `Failure` E632 and E633 as `resolve` does."""
+    settled, faults = dict(new), list[Diagnostic]()
+    for tie in aliased(tensors):
+        changed = [key for key in tie.keys if key in new]
+        if not changed or choice == "untie":
+            continue
+        if len({tensors[key].shape for key in tie.keys}) > 1 or any(
+            not torch.equal(new[changed[0]], new[key]) for key in changed
+        ):
+            faults.append(errors.tied_twice(" = ".join(tie.keys)))
+        elif choice is None and len(changed) < len(tie.keys):
+            faults.append(errors.tied_weights([" = ".join(tie.keys)], changed))
+        else:
+            settled |= dict.fromkeys(tie.keys, new[changed[0]])
+    if faults:
+        raise Failure(faults)
+    return settled
+
+
 def find_ties(base: Stored) -> list[Tied]:
     """The tensors of a checkpoint that are one."""
     if base.loaded is not None:
-        return _aliased(base.loaded)
+        return aliased(base.loaded)
     return _configured(base) if base.is_folder else []
 
 
@@ -89,7 +112,7 @@ def _alike(base: Stored, tie: Tied) -> bool:
     return len({base.entry(key).shape for key in tie.keys if key in base.homes}) == 1
 
 
-def _aliased(tensors: Mapping[str, Tensor]) -> list[Tied]:
+def aliased(tensors: Mapping[str, Tensor]) -> list[Tied]:
     """Tensors whose elements lie in the same memory, the file's or ours."""
     spans = sorted((t.data_ptr(), t.data_ptr() + _extent(t), key) for key, t in tensors.items() if t.numel())
     groups: list[list[str]] = []

@@ -52,7 +52,7 @@ def _kernels(graph: Graph, given: Mapping[str, Tensor], stored: Mapping[str, Ten
         if isinstance(node.op, (Conv, ConvTranspose, Linear)) and expr is not None and not isinstance(expr, Param):
             kernel = stored[names[id, "weight"]].abs()
             read = (given[path] for path, param in parameters([expr]).items() if param.type.rank > 1)
-            sources = [source for source in read if source.is_floating_point()]
+            sources = [source for source in read if source.is_floating_point() and source.numel()]
             before = max((float(source.abs().max()) for source in sources), default=1.0)
             rows = kernel.transpose(0, 1) if isinstance(node.op, ConvTranspose) else kernel
             yield _Kernel(node.path, before, float(kernel.max()), rows.flatten(1).amax(1))

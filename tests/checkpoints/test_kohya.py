@@ -117,6 +117,51 @@ def test_products_of_lycoris(net: Path) -> None:
     close(ours[place], base[place] + torch.kron(*whole))
 
 
+def test_scales_and_rotations_of_lycoris(net: Path) -> None:
+    scales, bound, blocks = random(8) - 1, 0.1, 0.1 * random(2, 3, 3)
+    b1, b2, a1, a2 = random(5, 2), random(2, 8), random(8, 2), random(2, 8)
+    tensors = {
+        f"{LINEAR}.weight": scales,
+        f"{LINEAR}.on_input": torch.tensor(False),
+        f"{CONV}.oft_blocks": blocks,
+        f"{CONV}.rescale": random(6, 1, 1, 1),
+        f"{CONV}.alpha": torch.tensor(bound, dtype=torch.float64),
+        **{f"{OUT}.{name}.weight": t for name, t in (("a1", a1), ("a2", a2), ("b1", b1), ("b2", b2))},
+        f"{OUT}.alpha": torch.tensor(3.0),
+    }
+    base, ours, model = merged(net, tensors)
+    close(ours["mid_block.0.attn1.to_q.weight"], (1 + scales)[:, None] * base["mid_block.0.attn1.to_q.weight"])
+    place = "mid_block.0.to_out.0.weight"
+    close(ours[place], base[place] + 1.5 * (base[place] @ a1 @ a2 + b1 @ b2))
+    skew = blocks - blocks.transpose(1, 2)
+    skew = skew * min(1.0, 6 * bound / (skew.norm().item() + 1e-8))
+    one = torch.eye(3, dtype=torch.float64)
+    turned = torch.linalg.inv(one + skew) @ (one - skew) @ base["mid_block.0.proj_in.weight"].reshape(2, 3, -1)
+    close(ours["mid_block.0.proj_in.weight"], tensors[f"{CONV}.rescale"] * turned.reshape(6, 4, 3, 2))
+    assert model.adapter is not None
+    assert model.adapter.relative == {"mid_block.0.to_out.0"}
+    assert model.adapter.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("shape", "on_input", "block"),
+    [((8,), False, "ScaledByIA3(0)"), ((6,), True, "ScaledByIA3(1)"), ((1, 4, 1, 1), True, "ScaledByIA3(1)")],
+)
+def test_the_side_that_is_scaled(shape: tuple[int, ...], on_input: bool, block: str, net: Path) -> None:
+    place = CONV if len(shape) > 1 else LINEAR
+    tensors = {f"{place}.weight": random(*shape), f"{place}.on_input": torch.tensor(on_input)}
+    _, _, model = merged(net, tensors)
+    assert model.adapter is not None
+    assert f" use kohya: {block}\n" in model.adapter.spec
+
+
+def test_several_rotations_one_after_another(net: Path) -> None:
+    _, ours, model = merged(net, {f"{LINEAR}.oft_blocks": random(2, 4, 2, 2), f"{LINEAR}.alpha": torch.tensor(0.0)})
+    assert model.adapter is not None
+    assert " use kohya: ButterflyOFT(2, 4, 0)\n" in model.adapter.spec
+    assert ours["mid_block.0.attn1.to_q.weight"].isfinite().all()
+
+
 @pytest.mark.parametrize("outputs", [True, False])
 def test_magnitudes_apart(outputs: bool, net: Path) -> None:
     a, b = random(2, 4, 3, 2), random(6, 2, 1, 1)

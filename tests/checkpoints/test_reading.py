@@ -138,6 +138,10 @@ def test_no_tensors(saved: object, file: Path) -> None:
     assert fault(file).code == "E606"
 
 
+def test_the_state_of_a_model_without_parameters() -> None:
+    assert dict(from_memory(torch.nn.ReLU().state_dict())) == {}
+
+
 # ------------------------------------------------------------------------------------------------ bad files
 
 

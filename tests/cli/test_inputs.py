@@ -216,6 +216,14 @@ def test_what_a_factory_makes_is_compiled_and_made_again_to_be_checked(repc: Rep
     assert repc("verify", "build/net", "--level", "sample", "--inputs", 2).code == 0
 
 
+def test_code_gets_no_certificate_and_that_is_said(repc: Repc, code: str) -> None:
+    ran = repc("compile", f"{code}:pair", "-o", "build/net")
+    assert ran.code == 0, ran.err
+    assert "  Certified no: the checker would have to run your code; compile a file of torch.export.save" in ran.out
+    assert not Path("build/net/certificate.json").exists()
+    assert json.loads(Path("build/net/report.json").read_text())["uncertified"].startswith("the checker would")
+
+
 def test_what_only_torch_expresses_is_written_as_torch(repc: Repc, code: str) -> None:
     ran = repc("compile", f"{code}:best", "-o", "build/net")
     assert ran.code == 0, ran.out + ran.err

@@ -12,16 +12,13 @@ from tests.specs.formulas import (
     capa,
     cayley,
     circulants,
-    deft,
     delora,
     dora,
     ether_plus,
     flora,
     fourier,
     frozen,
-    glora,
     goft,
-    gralora,
     lego,
     lokr,
     loretta,
@@ -45,9 +42,7 @@ from tests.specs.formulas import (
     skew,
     tiny,
     tucker,
-    unilora,
     vblora,
-    wave,
 )
 from tests.specs.method import Method
 
@@ -101,7 +96,6 @@ METHODS = (
     ),
     Method("ranks", "LoRALego([3, 2])", lego),
     Method("ranks", "CapaBoost(masks=2, r=3)", capa),
-    Method("ranks", "GraLoRA(grid=2, r=4, alpha=16)", gralora),
     Method("tensors", "FLoRA(r=3, scale=4)", flora, KERNEL),
     Method("tensors", "FLoRALinear(r=3, scale=4)", lambda w, p: w + 4 * p["A"] @ p["G"] @ p["B"]),
     Method("tensors", "LoRETTA([3, 2], [2, 4], r=4, bond=3, alpha=16)", loretta),
@@ -160,11 +154,6 @@ METHODS = (
         "OFTNeumann(2, terms=5)",
         lambda w, p: w @ blocks([neumann(skew(q, 4), 5) for q in p["oft_R.weight"]]).T,
     ),
-    Method(
-        "orthogonal",
-        "BOFT(2)",
-        lambda w, p: p["boft_s"] * w @ blocks([cayley((q - q.T) / 2) for q in p["boft_R"][0]]).T,
-    ),
     Method("orthogonal", "HRA(3)", lambda w, p: w @ reflections(p["hra_u"])),
     Method("orthogonal", "HRAOrthogonal(3)", lambda w, p: w @ reflections(torch.linalg.qr(p["hra_u"])[0])),
     Method("orthogonal", "RoAd(4)", road1, (8, 6), biased=True),
@@ -189,7 +178,6 @@ METHODS = (
         "diagonal", "IA3Transposed()", lambda w, c, p: (w * p["ia3_l"].T, p["ia3_l"][:, 0] * c), (6, 6), biased=True
     ),
     Method("diagonal", "IA3Input()", lambda w, p: w * p["ia3_l"], KERNEL),
-    Method("diagonal", "GLoRA()", glora, biased=True),
     Method("diagonal", "BitFit()", lambda w, c, p: (w, p["bias"]), biased=True),
     Method(
         "random", "VeRA()",
@@ -203,10 +191,6 @@ METHODS = (
     ),
     Method("random", "VBLoRA(3)", vblora, shared="weight vblora_vector_bank: [5, 2] = zeros"),
     Method("random", "TinyLoRA(2, seed=3)", tiny, shared="weight tiny: [5] = zeros"),
-    Method(
-        "random", "UniLoRA(3, alpha=6)", unilora, shared="weight unilora_theta: [9] = zeros",
-        given={"indices": below(9)},
-    ),
     Method(
         "structured", "SHiRA(5)", shira,
         given={"shira_indices": lambda shape: torch.stack([order((6,))[:5], order((8,))[:5]])},
@@ -223,7 +207,6 @@ METHODS = (
     Method(
         "structured", "Masked()", lambda w, p: w + p["mask"] * p["delta"], KERNEL, given={"mask": mask}
     ),
-    Method("structured", "WaveFT(5, levels=2, scaling=3)", wave, (8, 12)),
     Method(
         "spectral", "SVFT()", lambda w, p: w + p["U"] @ (p["mask"] * p["M"]) @ p["V"], given={"mask": mask}
     ),
@@ -245,8 +228,6 @@ METHODS = (
         "spectral", "KaSA(3)",
         lambda w, p: w - p["U"] @ p["V"] + p["delta_U"] @ torch.diag(p["delta_S"]) @ p["delta_V"],
     ),
-    Method("products", "DEFT(3)", deft),
-    Method("products", "PEANuT(3)", lambda w, p: w + (w @ p["A"]).relu() @ p["B"]),
     Method("products", f"MaskLoRA{LORA}", lambda w, p: w + 2 * (w != 0) * (b(p) @ a(p))),
     Method("products", "ScaleLoRA(3)", lambda w, p: w * (b(p) @ a(p))),
     Method(

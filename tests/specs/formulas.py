@@ -77,24 +77,6 @@ def neumann(s: Tensor, terms: int) -> Tensor:
     return total
 
 
-def haar(n: int, levels: int) -> Tensor:
-    """The matrix from coefficients to values."""
-    if levels == 0:
-        return torch.eye(n, dtype=torch.float64)
-    inner = blocks([haar(n // 2, levels - 1), torch.eye(n // 2, dtype=torch.float64)])
-    step = torch.zeros(n, n, dtype=torch.float64)
-    for k in range(n // 2):
-        step[2 * k, [k, n // 2 + k]] = torch.tensor([1.0, 1.0], dtype=torch.float64)
-        step[2 * k + 1, [k, n // 2 + k]] = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    return step @ inner / 2**0.5
-
-
-def wave(w: Tensor, p: State) -> Tensor:
-    c = torch.zeros(w.numel(), dtype=w.dtype)
-    c[torch.randperm(w.numel(), generator=generator(777))[:5]] = p["waveft_spectrum"]
-    return w + 3 * haar(8, 2) @ c.reshape(w.shape) @ haar(12, 2).T
-
-
 def fourier(w: Tensor, p: State) -> Tensor:
     c = torch.zeros(w.numel(), dtype=w.dtype)
     c[torch.randperm(w.numel(), generator=generator(777))[:5]] = p["fourierft_spectrum"]
@@ -169,11 +151,6 @@ def randlora(w: Tensor, p: State) -> Tensor:
     return w + 3 / 4 * (p["randlora_B"][:8, :2].flatten(1) @ first).T
 
 
-def unilora(w: Tensor, p: State) -> Tensor:
-    theta = p["norm"] * p["unilora_theta"][p["indices"]]
-    return w + 2 * theta[24:].reshape(6, 3) @ theta[:24].reshape(3, 8)
-
-
 def miss_bat(w: Tensor, p: State) -> Tensor:
     rows = []
     for k, m in enumerate(p["miss_block"]):
@@ -197,10 +174,6 @@ def delora(w: Tensor, p: State) -> Tensor:
     return w + second @ torch.diag(c) @ first * p["delora_w_norm"]
 
 
-def glora(w: Tensor, bias: Tensor, p: State) -> tuple[Tensor, Tensor]:
-    return w + w * p["A"] + p["B"], bias + bias * p["D"] + p["E"] + w @ p["C"]
-
-
 def rep_adapter(w: Tensor, bias: Tensor, p: State) -> tuple[Tensor, Tensor]:
     one = torch.eye(8, dtype=w.dtype)
     return w @ (one + 2 * p["B"] @ p["A"]), bias + 2 * w @ (p["B"] @ p["a"] + p["c"])
@@ -219,11 +192,6 @@ def lego(w: Tensor, p: State) -> Tensor:
 
 def capa(w: Tensor, p: State) -> Tensor:
     return w + sum((m * p["B"]) @ (k * p["A"]) for m, k in zip(p["mask_B"], p["mask_A"], strict=True))
-
-
-def gralora(w: Tensor, p: State) -> Tensor:
-    rows = [torch.cat([p["B"][i, j] @ p["A"][i, j] for j in range(2)], 1) for i in range(2)]
-    return w + 4 * torch.cat(rows)
 
 
 def flora(w: Tensor, p: State) -> Tensor:
@@ -245,11 +213,6 @@ def ether_plus(w: Tensor, p: State) -> Tensor:
 def psoft(w: Tensor, p: State) -> Tensor:
     turn = torch.diag(p["alpha"]) @ cayley(skew(p["q"][0], 3)) @ torch.diag(p["beta"])
     return w + p["A"] @ (turn - torch.eye(3, dtype=w.dtype)) @ p["B"]
-
-
-def deft(w: Tensor, p: State) -> Tensor:
-    q = torch.linalg.qr(p["P"])[0]
-    return w - q @ q.T @ w + q @ p["R"]
 
 
 def tiny(w: Tensor, p: State) -> Tensor:

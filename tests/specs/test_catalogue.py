@@ -18,13 +18,17 @@ from repc.semantics import FileLibrary, adapt_stored, load
 from tests.specs.catalogue import METHODS
 from tests.specs.catalogue_blocks import LAYERS
 from tests.specs.catalogue_blocks import METHODS as OF_BLOCKS
+from tests.specs.catalogue_saved import METHODS as SAVED
 from tests.specs.method import Layer, Method
 
 ADAPTERS = Path(__file__).parents[2] / "specs" / "adapters"
-PARTS = {"Kronecker", "Tucker", "Skew", "Turned", "Series", "Reflections", "Mixed", "Mixture", "Train", "Onto", "Pairs",
-         "Paired", "Haar"}  # fmt: skip
+PARTS = {"Kronecker", "Tucker", "Skew", "Turned", "TurnedAlike", "Series", "Cayley", "Neumann", "Within", "Butterflied",
+         "Woven", "Sorted", "Reflections", "Mixed", "Mixture", "Chosen", "Train", "Onto", "Pairs", "Paired", "Shifted",
+         "Correction", "Shift", "Nested", "Square", "Activation", "Generators", "Crossed", "Cross"}  # fmt: skip
 """Blocks that adapters are made of."""
-BY_NAME = {method.name: method for method in (*METHODS, *OF_BLOCKS)}
+OTHER_SHAPES = {"LoRAExperts", "LoRAExpertsTransposed", "LoKrShifted", "LoKrFirstShifted"}
+"""Adapters of weights with three axes, which are tested with the files that they come from."""
+BY_NAME = {method.name: method for method in (*METHODS, *SAVED, *OF_BLOCKS)}
 
 
 def layer(method: Method, name: str = "fc") -> str:
@@ -110,7 +114,7 @@ def test_every_adapter_that_is_shipped_is_here() -> None:
     shipped = {
         found for path in ADAPTERS.glob("*.rep") for found in re.findall(r"^block (\w+)", path.read_text(), re.M)
     }
-    assert shipped - PARTS - {"SSF", "SSFTokens"} == {method.name for method in METHODS}
+    assert shipped - PARTS - OTHER_SHAPES - {"SSF", "SSFTokens"} == {method.name for method in (*METHODS, *SAVED)}
 
 
 @pytest.mark.parametrize("module", sorted({method.source for method in BY_NAME.values()}))
@@ -125,10 +129,10 @@ def test_exported_forms_are_certified(module: str, tmp_path: Path) -> None:
     attached = "\n".join(
         f"  at fc{k}{'' if m.biased else '.weight'} expect 1 use new: {m.call}" for k, m in enumerate(chosen)
     )
-    shared = "\n".join(f"  {m.shared}" for m in chosen if m.shared)
+    shared = "\n".join(dict.fromkeys(f"  {m.shared}" for m in chosen if m.shared))
     (tmp_path / "net.rep").write_text(
         f"repc 1\n\nimport {module}\nimport std.conv\n\n"
-        f"model Net(x: f32[b, 12], image: f32[b, 4, h, w]) {{\n{layers}\n  return {results}\n}}\n\n"
+        f"model Net(x: f32[b, 16], image: f32[b, 4, h, w]) {{\n{layers}\n  return {results}\n}}\n\n"
         f"adapt Net as Tuned {{\n{shared}\n{attached}\n}}\n"
     )
     model = repc.load(tmp_path / "net.rep", "Tuned")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+import repc
 from repc.ir.graph import Graph
 from repc.passes import fold
 from repc.verify import Report, verify
@@ -39,6 +41,14 @@ def test_an_ordinary_network_is_fine() -> None:
     assert "; max|K| grew " in found["fp16"].text
     assert found["bf16"].text.endswith("8 bits each")
     assert found["variance"].text.endswith("eps 1e-05")
+
+
+def test_a_weight_without_elements(tmp_path: Path) -> None:
+    (tmp_path / "net.rep").write_text(
+        "repc 1\n\nmodel Net(x: f32[b, 3]) {\n  weight W: [4, 3] = normal()\n  weight E: [0, 3] = zeros\n"
+        "  return linear(x, 2 * concat(axis=0) { W | E })\n}\n"
+    )
+    assert repc.load(tmp_path / "net.rep").fuse(None).verify()
 
 
 def test_a_dead_channel_is_named() -> None:

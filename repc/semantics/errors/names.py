@@ -46,7 +46,8 @@ def ambiguous_import(span: Span, name: str, first: str, second: str) -> Diagnost
         f"`{name}` is imported twice",
         span,
         f"defined in {first} and in {second}",
-        "give one import a name (`import … as other`) and write `other.Name`",
+        "give one import a name (`import … as other`) and write `other.Name`; what `adapt` is about has no such name: "
+        "give it to the other import then",
     )
 
 
