@@ -47,7 +47,7 @@ def randomised(model: nn.Module, x: Tensor) -> nn.Module:
         if tensor.dim() < 2 or bool((tensor == tensor.flatten()[0]).all()):
             tensor.add_(0.1 * noise(tensor))
         if key.endswith("weight") and tensor.dim() == 1:
-            tensor[:2] = torch.tensor([-0.7, 0.0])
+            tensor[:2] = torch.tensor([-0.7, 0.0])[: len(tensor)]
     norms: list[Any] = [part for part in model.modules() if getattr(part, "running_var", None) is not None]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -15,7 +15,7 @@ from repc.evaluate.prime import PrimeField
 from repc.ir.field import Field, T
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
-from repc.ops import CumSum, Function, GroupNorm, Pad, Reduce, Upsample
+from repc.ops import CumSum, Function, GroupNorm, Order, Pad, Reduce, Upsample
 
 Meaning: TypeAlias = Callable[..., Tensor]
 """Of the field, the site and the operands, None where one is missing."""
@@ -126,6 +126,14 @@ def _cumsum(f: PrimeField, site: Site, x: Tensor, axis: Tensor) -> Tensor:
     return CumSum(int(axis)).apply(f, {"x": x})
 
 
+def _first(f: PrimeField, site: Site, x: Tensor) -> Tensor:
+    return Order(site.int("axis", 0), 1, site.proto.op_type == "ArgMax").apply(f, {"x": x})
+
+
+def _top(f: PrimeField, site: Site, x: Tensor, count: Tensor) -> Tensor:
+    return Order(site.int("axis", -1), int(count), bool(site.int("largest", 1))).apply(f, {"x": x})
+
+
 def _trilu(f: PrimeField, site: Site, x: Tensor, k: Tensor) -> Tensor:
     return x.triu(int(k)) if site.int("upper", 1) else x.tril(int(k))
 
@@ -176,6 +184,9 @@ COMPUTED: Mapping[str, Meaning] = {
     "ReduceMax": _reduce("max"),
     "ReduceMin": _reduce("min"),
     "CumSum": _cumsum,
+    "ArgMax": _first,
+    "ArgMin": _first,
+    "TopK": _top,
     "Trilu": _trilu,
     "Reciprocal": _reciprocal,
     "Clip": _clip,

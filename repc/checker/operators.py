@@ -37,6 +37,7 @@ from repc.ops import (
     Permute,
     RMSNorm,
     Sum,
+    TakeAlong,
     Where,
 )
 
@@ -64,7 +65,7 @@ BINARY = {
 def operator(site: Site) -> Operator:
     """The meaning of a node; raises `Failure` E932 where it is none that repc's writer writes."""
     kind = site.proto.op_type
-    if site.proto.domain or len(site.proto.output) != 1:
+    if site.proto.domain or len(site.proto.output) != 1 + (kind == "TopK"):
         raise site.unknown("it is not of ONNX's own domain, or has several results")
     if kind in COMPUTED:
         return Computed(COMPUTED[kind], site)
@@ -140,5 +141,6 @@ OPERATORS: Mapping[str, Callable[[Site], Operator]] = {
     "Cast": lambda site: Cast(ELEMENTS[onnx.TensorProto.DataType.Name(site.int("to", 0))]),
     "Transpose": lambda site: Permute(site.ints("perm")),
     "Concat": lambda site: Concat(site.int("axis", 0)),
+    "GatherElements": lambda site: TakeAlong(site.int("axis", 0)),
     "Gather": lambda site: Gather(site.int("axis", 0)),
 }

@@ -93,7 +93,9 @@ class _Reader:
 
     def _node(self, proto: onnx.NodeProto) -> None:
         made = [name for name in proto.output if name]
-        ops = self._carried(proto, made) or [operator(Site(proto, self._constants, self._rationals))]
+        ops = self._carried(proto, made)
+        if not ops:  # one result is read, and it is the last
+            ops, made = [operator(Site(proto, self._constants, self._rationals))], made[-1:]
         for name, op in zip(made, ops, strict=True):
             inputs, weights = self._operands(op, [name for name in proto.input if name])
             self._values[name] = self._graph.add(Node(op, inputs, weights, self._type(name), name, ()))

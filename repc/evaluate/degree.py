@@ -37,13 +37,14 @@ from repc.ops import (
     Slice,
     Sum,
     Take,
+    TakeAlong,
     Upsample,
 )
 from repc.ops.binary import BINARY
 
 MULTILINEAR = (
     *(Conv, ConvTranspose, Linear, MatMul, Einsum, Multiply, Divide, Affine, CumSum),
-    *(AvgPool, AdaptiveAvgPool, Upsample, Pad, Reshape, Permute, Expand, Slice, Take, Gather, Roll),
+    *(AvgPool, AdaptiveAvgPool, Upsample, Pad, Reshape, Permute, Expand, Slice, Take, Gather, TakeAlong, Roll),
     *(Detach, Dropout, Cast, Fill, Eye),
 )
 

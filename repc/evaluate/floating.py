@@ -147,6 +147,12 @@ class TorchField:
     def gather(self, x: Tensor, axis: int, index: Tensor) -> Tensor:
         return x[(slice(None),) * axis + (index.long(),)]
 
+    def take_along(self, x: Tensor, axis: int, index: Tensor) -> Tensor:
+        return x.take_along_dim(index.long().remainder(x.shape[axis]), axis)
+
+    def order(self, x: Tensor, axis: int, largest: bool) -> Tensor:
+        return x.sort(dim=axis, descending=largest, stable=True).indices
+
     def pad(self, x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
         return functional.pad(x, [width for pair in reversed(widths) for width in pair])
 

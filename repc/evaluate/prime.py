@@ -167,6 +167,9 @@ class PrimeField:
     def gather(self, x: Tensor, axis: int, index: Tensor) -> Tensor:
         return x[(slice(None),) * axis + (index.remainder(x.shape[axis]),)]
 
+    def take_along(self, x: Tensor, axis: int, index: Tensor) -> Tensor:
+        return x.take_along_dim(index.remainder(x.shape[axis]), axis)
+
     def pad(self, x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
         return functional.pad(x, [width for pair in reversed(widths) for width in pair])
 
@@ -189,11 +192,11 @@ class PrimeField:
 
     def max(self, x: Tensor, axis: int) -> Tensor:
         """The last in a random order of all residues, so that maxima of maxima are maxima."""
-        if not x.is_floating_point():
-            return x.amax(axis)
-        order = self._tables.setdefault(("order", ()), torch.randperm(P, generator=self._generator("order")))
-        last = order[_places(x)].argmax(axis, keepdim=True)
-        return x.take_along_dim(last, axis).squeeze(axis)
+        return x.take_along_dim(self._ranks(x).argmax(axis, keepdim=True), axis).squeeze(axis)
+
+    def order(self, x: Tensor, axis: int, largest: bool) -> Tensor:
+        """In that order, the last one first; the smallest elements are the largest of −x."""
+        return self._ranks(x if largest else -x).sort(dim=axis, descending=True, stable=True).indices
 
     def opaque(self, call: Call, result: int, xs: Sequence[Tensor]) -> Tensor:
         """Drawn anew for every other call and for every change of an operand."""
@@ -226,6 +229,13 @@ class PrimeField:
     def sign(self, x: Tensor) -> Tensor:
         """1, −1, or 0 for zero: the Legendre symbol, whatever the signs of other functions are."""
         return powers((P - 1) // 2)[_places(x)]
+
+    def _ranks(self, x: Tensor) -> Tensor:
+        """The place of each residue in a random order; whole numbers have their own."""
+        if not x.is_floating_point():
+            return x
+        order = self._tables.setdefault(("order", ()), torch.randperm(P, generator=self._generator("order")))
+        return order[_places(x)]
 
     def _inverse(self, x: Tensor) -> Tensor:
         self.divided_by_zero |= bool((x == 0).any())

@@ -35,13 +35,13 @@ def reals(value: Tensor) -> Tensor:
 
 
 def slack(exact: Tensor) -> float:
-    """By how much two evaluations of a tensor in float64 may differ."""
-    return RECOMPUTED * float(exact.double().abs().max()) if exact.numel() else 0.0
+    """By how much two evaluations of a tensor in float64 may differ; infinity is the same in both."""
+    return RECOMPUTED * float(exact.double().abs().nan_to_num_(posinf=0.0).max()) if exact.numel() else 0.0
 
 
 def distances(stored: Tensor, exact: Tensor, slack: float) -> Tensor:
     """How far each element is from the exact value, beyond the slack, in units in the last place; integers in ones."""
-    gap = (stored.double() - exact.double()).abs_()
+    gap = (stored.double() - exact.double()).abs_().masked_fill_(stored.double() == exact, 0.0)  # infinity is itself
     if stored.is_floating_point():
         gap.sub_(slack).clamp_(min=0.0).div_(unit(exact, stored.dtype))
     return gap.nan_to_num_(nan=inf, posinf=inf)

@@ -54,6 +54,14 @@ class Field(Protocol[T]):
         """The elements of x at positions that are computed; the axis becomes those of `index`, as in `numpy.take`."""
         ...
 
+    def take_along(self, x: T, axis: int, index: T) -> T:
+        """The same for positions that differ along the other axes, as in `numpy.take_along_axis`."""
+        ...
+
+    def order(self, x: T, axis: int, largest: bool) -> T:
+        """The positions of all elements along an axis, by size; of equal ones the first comes first."""
+        ...
+
     def pad(self, x: T, widths: Sequence[tuple[int, int]]) -> T:
         """Widen every axis by (before, after) zeros."""
         ...

@@ -1,9 +1,9 @@
 """The tensors that a graph stores: which weight expressions get a name, and which name.
 
 A weight that is a plain parameter keeps its key (and stays shared where it is tied); any other expression is stored as
-``path.operand``, the path being that of the operator that reads it.  A number is no tensor: it stays in the operator's
-own call.  Backends, checkpoints and verification all use
-these names.
+``path.operand``, the path being that of the operator that reads it.  That is never the name of an input or an output,
+which an ONNX file keeps apart, nor the path of a part of the network, which a torch module keeps under one attribute.
+A number is no tensor: it stays in the operator's own call.  Backends, checkpoints and verification all use these names.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def storage(graph: Graph) -> Storage:
     names: dict[tuple[NodeId, str], str] = {}
     numbers: dict[tuple[NodeId, str], Apply] = {}
     by_expr: dict[Expr, str] = {}
-    reserved = {expr.path for id in graph.order() for expr in graph[id].weights.values() if isinstance(expr, Param)}
+    reserved = _reserved(graph)
     for id in graph.order():
         node = graph[id]
         for operand, expr in node.weights.items():
@@ -44,6 +44,16 @@ def storage(graph: Graph) -> Storage:
             tensors.setdefault(name, expr)
             names[id, operand] = name
     return Storage(tensors, names, numbers)
+
+
+def _reserved(graph: Graph) -> set[str]:
+    """What inputs and outputs are called, and the paths of parameters, and of all that contains them or operators."""
+    found = {*graph.inputs, *graph.outputs}
+    for id in graph.order():
+        for path in (graph[id].path, *(e.path for e in graph[id].weights.values() if isinstance(e, Param))):
+            parts = path.split(".")
+            found.update(".".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return found
 
 
 def _unused(wanted: str, taken: dict[str, Expr], reserved: set[str]) -> str:

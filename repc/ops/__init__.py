@@ -15,6 +15,7 @@ from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softma
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.opaque import Opaque
+from repc.ops.order import Order, TakeAlong
 from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
 from repc.ops.resample import Upsample
@@ -52,6 +53,8 @@ OPERATORS: tuple[type[Operator], ...] = (
     Slice,
     Take,
     Gather,
+    Order,
+    TakeAlong,
     Roll,
     Concat,
     Pad,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from repc.ir.dims import Dim, Shape, evaluate, least, volume
 from repc.ir.field import Field, T
@@ -200,15 +199,20 @@ class Pad(Operator):
         return x.with_shape([size + sum(pair) for size, pair in zip(x.shape, self.widths, strict=True)])
 
     def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
-        padded = pad(field, given["x"], self.widths, self.mode)
+        """The value is put beside x, not multiplied by what is outside, since it may be infinite."""
         if "value" not in given:
-            return padded
-        shape, one = field.shape(given["x"]), Fraction(1)
-        border = field.sub(field.fill((), one), field.pad(field.fill(shape, one), self.widths))
-        value = given["value"]
-        if field.shape(value):
-            value = along(field, value, 1, len(shape))
-        return field.add(padded, field.mul(border, value))
+            return pad(field, given["x"], self.widths, self.mode)
+        x = pad(field, given["x"], tuple((min(before, 0), min(after, 0)) for before, after in self.widths), self.mode)
+        rank, value = len(self.widths), given["value"]
+        value = along(field, value, 1, rank) if field.shape(value) else field.reshape(value, (1,) * rank)
+        for axis, widths in enumerate(self.widths):
+            shape = field.shape(x)
+            sides = [
+                [field.expand(value, (*shape[:axis], width, *shape[axis + 1 :]))] if width > 0 else []
+                for width in widths
+            ]
+            x = field.concat([*sides[0], x, *sides[1]], axis) if any(sides) else x
+        return x
 
     def _check_value(self, given: Mapping[str, TensorType]) -> None:
         if "value" not in given:

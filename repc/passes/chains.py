@@ -8,13 +8,14 @@ cost now; rules rewrite what pays.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
 from repc.ir.node import NodeId
 from repc.ops.arithmetic import Sum
 from repc.ops.pool import AvgPool
 from repc.passes.branches import Branch, Chain, by_source
-from repc.passes.compose import aligned, fault, outline
+from repc.passes.compose import aligned, as_convolution, fault, outline
 from repc.passes.cost import Cost, running, stored
 from repc.passes.depthwise import depthwise
 from repc.passes.families import families, merged
@@ -51,6 +52,9 @@ def views(work: Workspace, sum_id: NodeId, terms: Activations, reach: int = REAC
             exact = chain.fault is None and chain.view.fill is None
             if exact and (affine is None or len(chain.nodes) > 1):
                 found.append(Branch(coefficient, id, chain))
+                plain = as_convolution(chain.view) if len(chain.links) == 1 else None
+                if plain is not None:
+                    found.append(Branch(coefficient, id, replace(chain, links=(plain,), view=plain)))
     return found
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from repc.ir.expr import Expr, Param, apply
 from repc.ir.types import TensorType
 from repc.ops import build
-from repc.ops.conv import ConvTranspose
+from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.linear import Linear
 from repc.passes.borders import MAPPED, reach
 from repc.passes.equal import equal
@@ -150,6 +150,18 @@ def _product(outer: LinearView, inner: LinearView, groups: int, steps: list[tupl
     _, apart, between = zip(*steps, strict=True)
     op = ConvTranspose(apart, ((0, 0),) * len(steps), between, groups, (0,) * len(steps))
     return gather_rows(apply(op, x=spread_rows(left, groups), weight=right), groups)
+
+
+def as_convolution(view: LinearView) -> LinearView | None:
+    """A transposed convolution with stride 1 as a convolution, which reads through the taps in the other order.
+
+    What it does not cut of the reach of its kernel is padded; where it cuts more, there is none.
+    """
+    pads = tuple((w.last, w.last + w.before - w.after + w.extra) for w in view.frame)
+    if not view.transposed or set(view.stride) != {1} or min(map(min, pads)) < 0:
+        return None
+    op = Conv((1,) * len(pads), pads, tuple(w.dilation for w in view.frame), view.groups)
+    return replace(view, op=op, weight=flip(swap(view.weight, view.groups)))
 
 
 def _turned(view: LinearView) -> LinearView | None:

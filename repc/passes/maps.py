@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 from repc.ir.dims import Dim, Shape
 from repc.ir.expr import Expr
+from repc.ir.graph import Graph
 from repc.ir.node import NodeId
 from repc.ir.trace import Fact
 from repc.ops import build
+from repc.ops.arithmetic import Divide, Multiply, Sum
 from repc.passes.refine import refine
-from repc.passes.views import AffineView
+from repc.passes.views import FLOAT, AffineView
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -98,3 +100,27 @@ class Map:
 def of(view: AffineView) -> Map:
     """A map along one axis, about to be moved."""
     return Map(() if view.axis is None else (view.axis,), view.scale, view.shift)
+
+
+def of_constant(graph: Graph, id: NodeId) -> Map | None:
+    """A node that adds a constant, or multiplies by one, as a map along all the axes that the constant has."""
+    node = graph[id]
+    if len(node.inputs) != 1 or len(node.weights) != 1 or node.type != graph[node.inputs[0]].type:
+        return None
+    ((operand, part),) = node.weights.items()
+    if part.type.dtype != FLOAT or part.type.rank > node.type.rank:
+        return None
+    sizes = part.type.concrete()
+    axes = tuple(node.type.rank - len(sizes) + i for i, size in enumerate(sizes) if size != 1)
+    values = build.reshape(part, [size for size in sizes if size != 1])
+    match node.op:
+        case Sum(coefficients=factors):
+            constant, factor = factors[int(operand)], factors[1 - int(operand)]
+            scale = None if factor == 1 else build.fill((), factor)
+            return Map(axes, scale, build.scale(values, constant))
+        case Multiply():
+            return Map(axes, values)
+        case Divide() if operand == "b":
+            return Map(axes, build.div(build.fill((), 1), values))
+        case _:
+            return None

@@ -21,6 +21,7 @@ from repc.ops.function import Cast, Dropout, LogSoftmax, PRelu, Softmax
 from repc.ops.function import Function as Elementwise
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from repc.ops.order import TakeAlong
 from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum, Gather
@@ -241,6 +242,8 @@ _TABLE = (
     Function("take", ("x",), movement.take, {"positions": REQUIRED, "axis": REQUIRED}, positional=1),
     Function("roll", ("x",), movement.roll, {"shift": REQUIRED, "axis": REQUIRED}, positional=1),
     Function("gather", ("x", "index"), lambda c: c.emit(Gather(c.axis("axis"))), {"axis": 0}),
+    Function("take_along", ("x", "index"), lambda c: c.emit(TakeAlong(c.axis("axis"))), {"axis": REQUIRED}),
+    Function("order", ("x",), movement.order, {"count": REQUIRED, "axis": -1, "largest": True}, positional=1),
     Function("embedding", ("index", "weight"), movement.embedding),
     Function("pad", ("x", "value?"), movement.pad, {"widths": REQUIRED, "mode": "zeros"}, positional=1),
     Function("sum", ("x",), _reduce("sum"), _REDUCE),

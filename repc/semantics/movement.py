@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from repc.diagnostics import Span
 from repc.ir.dims import Dim, divide, volume
+from repc.ops.order import Order
 from repc.ops.resample import MODES, Upsample
 from repc.ops.select import Gather, Roll, Take
 from repc.ops.shape import Expand, Pad, Permute, Reshape, Slice
@@ -114,6 +115,14 @@ def take(c: Call) -> Value:
     positions = c.attributes["positions"]
     count = len(positions) if isinstance(positions, tuple) else 1
     return c.emit(Take(c.axis("axis"), c.integers("positions", count, least=0)))
+
+
+def order(c: Call) -> Value:
+    """Where the largest elements of an axis are, or the smallest ones; `count` of them."""
+    count = as_dim(c.attributes["count"])
+    if count is None:
+        raise c.wrong("count", "a size")
+    return c.emit(Order(c.axis("axis"), count, c.flag("largest")))
 
 
 def roll(c: Call) -> Value:

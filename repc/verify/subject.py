@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from torch import Tensor
+
 from repc.verify.cuts import Values
 from repc.verify.runs import Crash, Run, Unsupported
 from repc.verify.sampling import Batch
@@ -36,20 +38,29 @@ class Subject:
         """Add the errors on a batch; after a fault nothing is added."""
         if self.fault:
             return
-        for cut, value in self.compute(batch).items():
+        for cut, value in self.compute(batch, expected).items():
             if value.shape != expected[cut].shape:
                 self.fault = f"{cut} has the shape {list(value.shape)} instead of {list(expected[cut].shape)}"
                 return
+            if _is_missed(value, expected[cut]):
+                self.fault = f"{cut} is finite where it should be infinite on inputs {batch}"
+                return
             self.tally.add(cut, expected[cut], value, batch.samples)
 
-    def compute(self, batch: Batch) -> Values:
-        """The values on a batch; none where it fails or where one is not finite."""
+    def compute(self, batch: Batch, expected: Values | None = None) -> Values:
+        """The values on a batch; none where it fails, or where one is not finite and is not expected to be so.
+
+        Without expectations, infinity may be meant, as in the mask of an attention; what is no number never is.
+        """
         try:
             values = self.run(batch.inputs)
         except Crash as crash:
             self.fault, self.unsupported = str(crash), isinstance(crash, Unsupported)
             return {}
-        broken = next((cut for cut, value in values.items() if not is_finite(value)), None)
+        broken = next(
+            (cut for cut, value in values.items() if not _is_meant(value, None if expected is None else expected[cut])),
+            None,
+        )
         if broken:
             self.fault = f"{self.run.first_not_finite(broken, batch.inputs)} is not finite on inputs {batch}"
             return {}
@@ -74,3 +85,17 @@ def compare_all(
             progress(subject.name, done / steps)
             subject.compare(expected, batch)
         done += 1
+
+
+def _is_meant(value: Tensor, expected: Tensor | None) -> bool:
+    """Whether a value is infinite only where that is expected, or may be."""
+    if is_finite(value):
+        return True
+    if expected is None or expected.shape != value.shape:
+        return expected is None and not bool(value.isnan().any())
+    return bool(((value == expected) | value.isfinite()).all())
+
+
+def _is_missed(value: Tensor, expected: Tensor) -> bool:
+    """Whether a value is finite where that is not expected."""
+    return not is_finite(expected) and bool((value.isfinite() & ~expected.isfinite()).any())

@@ -32,10 +32,15 @@ class Tally:
         self.magnitudes: defaultdict[Cut, float] = defaultdict(float)
 
     def add(self, cut: Cut, expected: Tensor, found: Tensor, samples: int) -> None:
-        """Compare a finite value with the expected one of the same shape; a batch has `samples` samples."""
+        """Compare a value with the expected one of the same shape; a batch has `samples` samples.
+
+        Where one is infinite, so is the other.
+        """
         if not expected.numel():
             return
         expected, found = reals(expected).to(torch.float64), reals(found)
+        if not is_finite(expected):
+            expected, found = (x.masked_fill(expected.isinf(), 0.0) for x in (expected, found))
         # A value that is zero everywhere is compared absolutely.
         power = float(expected.square().mean()) or 1.0
         magnitude = _magnitude(expected) or 1.0

@@ -107,11 +107,30 @@ def test_whole_numbers_stay_whole() -> None:
     a, b = torch.tensor([7, -7]), torch.tensor([2, 2])
     assert FIELD.add(a, b).tolist() == [9, -5]
     assert FIELD.div(a, b).tolist() == [3, -3]
+    assert FIELD.take_along(torch.arange(4.0)[None], 1, torch.tensor([[5, -1]])).tolist() == [[1, 3]]
     assert FIELD.gather(torch.arange(4.0), 0, torch.tensor([5, -1])).tolist() == [1, 3]
     assert FIELD.cast(torch.tensor([0.0, 5.0]), "bool").tolist() == [False, True]
 
 
 # ------------------------------------------------------------------------------------------------ tables
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_an_order_is_that_of_the_largest_elements(largest: bool) -> None:
+    x = FIELD.draw((5, 7), "ordered")
+    places = FIELD.order(x, 1, largest)
+    assert sorted(places[0].tolist()) == list(range(7))
+    first = FIELD.take_along(x, 1, places[:, :1])[:, 0]
+    assert torch.equal(first, FIELD.max(x, 1) if largest else -FIELD.max(-x, 1))
+    assert torch.equal(places[:, 1:] - (places[:, 1:] > places[:, :1]).long(), _rest(x, places[:, :1], largest))
+    counts = torch.tensor([[2, 7, 2, -1]])
+    assert FIELD.order(counts, 1, largest).tolist() == ([[1, 0, 2, 3]] if largest else [[3, 0, 2, 1]])
+
+
+def _rest(x: torch.Tensor, first: torch.Tensor, largest: bool) -> torch.Tensor:
+    """The order without the first element."""
+    kept = torch.ones_like(x, dtype=torch.bool).scatter(1, first, False)
+    return FIELD.order(x[kept].reshape(len(x), -1), 1, largest)
 
 
 def test_a_table_follows_from_the_seed_the_name_and_the_constants() -> None:

@@ -48,6 +48,15 @@ def test_an_expression_is_stored_at_its_operator_unless_that_name_is_taken() -> 
     assert list(storage(graph).tensors) == ["fc.weight_1", "fc.weight_2", "weight", "fc.weight"]
 
 
+def test_no_expression_is_called_as_a_part_of_the_network() -> None:
+    graph = heads()
+    doubled = build.add(param("w", 3, 3), param("w", 3, 3))
+    add_node(graph, Linear(), (0,), "", weight=doubled)
+    add_node(graph, Linear(), (0,), "weight.fc", weight=param("k", 3, 3))
+    graph.outputs["weight_1"] = 1
+    assert list(storage(graph).tensors) == ["weight_2", "k"]
+
+
 def test_two_objects_of_one_parameter_are_one_tensor() -> None:
     graph = heads()
     for path in "ab":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from repc.ops import BatchNorm, associate
-from repc.passes import chains, compose, depthwise, families, kernels, movement, parallel, views, workspace
+from repc.passes import chains, compose, depthwise, families, kernels, maps, movement, parallel, views, workspace
 from repc.passes.maps import Map
 from repc.passes.rules import (
     border_map,
@@ -74,6 +74,7 @@ MUTANTS = (
     twin("F2", "columns not grouped", w.SCALE_GROUPED_CONV, views, "scale_columns", f.ungrouped_columns),
     twin("F2", "a reader forgotten", w.TWO_READERS, fold_affine_forward, "downward", f.without_the_last_reader),
     twin("F2", "shift read by one tap", w.AFFINE_CONV, LinearView, "response", f.centre_response),
+    twin("F2", "axes of a constant exchanged", w.FLATTENED_TABLE, maps, "of_constant", f.first_axes_exchanged),
     twin("F3", "kernels centred", w.EVEN_ODD, kernels, "place", f.centred),
     twin("F3", "kernel in the corner", w.WIDE_POINT, kernels, "place", f.cornered),
     twin("F3", "rows taken for columns", w.RECTANGULAR, parallel, "embed", f.transposed_kernel),
@@ -81,6 +82,8 @@ MUTANTS = (
     twin("F3", "dilation lost", w.DILATED, LinearView, "operator", f.without_dilation),
     twin("F3", "stride lost", w.TWO_STRIDES, families, "_kind", f.kind_without_stride),
     twin("F3", "padding mode lost", w.REFLECTED, LinearView, "operator", f.without_mode),
+    twin("F3", "taps not turned", w.UP_BESIDE, compose, "flip", lambda weight: weight),
+    twin("F3", "rows for columns forgotten", w.UP_BESIDE, compose, "swap", lambda weight, groups: weight),
     twin("F3", "coefficients lost", w.SUBTRACTED, parallel, "combined", f.coefficients_lost),
     Mutant("F3", "kernel transposed", w.DEEP, (Patch(parallel, "embed", f.transposed_kernel).at(w.LAST_STAGE),)),
     Mutant("F3", "kernel off the centre", w.DEEP, (Patch(parallel, "embed", f.rolled).at(w.LAST_STAGE),)),

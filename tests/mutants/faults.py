@@ -12,7 +12,7 @@ from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ops import BatchNorm, Permute, build
 from repc.ops.conv import Conv
-from repc.passes import absorb, compose, depthwise, kernels, movement, parallel, trail, views
+from repc.passes import absorb, compose, depthwise, kernels, maps, movement, parallel, trail, views
 from repc.passes.frames import Placement, Window
 from repc.passes.maps import Map
 from repc.passes.parallel import Kernel
@@ -48,6 +48,7 @@ def norm_view(*lost: str) -> Callable[[Node, Any], AffineView]:
     return view
 
 
+RIGHT_OF_CONSTANT = maps.of_constant
 RIGHT_AFFINE_VIEW = views.affine_view
 
 
@@ -90,6 +91,16 @@ def centre_response(self: LinearView, shift: Expr) -> Expr:
     for axis in range(2, kernel.type.rank):
         kernel = build.take(kernel, axis, 0, 1)
     return build.reduce(kernel, "sum", range(1, kernel.type.rank))
+
+
+def first_axes_exchanged(graph: Graph, id: NodeId) -> Map | None:
+    """The constant read with its first two axes in the other order."""
+    right = RIGHT_OF_CONSTANT(graph, id)
+    if right is None or right.shift is None:
+        return right
+    first, second, *rest = right.shift.type.concrete()
+    turned = build.permute(build.reshape(right.shift, (second, first, *rest)), (1, 0, *range(2, 2 + len(rest))))
+    return replace(right, shift=turned)
 
 
 def repeated_whole(self: Map, here: Any, there: Any) -> Map | None:

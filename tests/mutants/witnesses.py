@@ -182,6 +182,15 @@ PADDED_ROW = witness(
     "conv padded twice", "x >> a: Conv(4, 3, pad=1, bias=false) >> b: Conv(4, 3, pad=1)", options=fewest
 )
 UP_ROW = witness("transposed conv, conv", "x >> a: ConvTranspose(4, 3, stride=2) >> b: Conv(4, 2)", options=fewest)
+UP_BESIDE = witness(
+    "conv beside a transposed one", "sum { a: x >> Conv(4, 3, pad=1) | b: x >> ConvTranspose(4, 3, pad=1) }"
+)
+FLATTENED_TABLE = witness(
+    "constant, flatten, linear",
+    "flatten(x + table) >> fc: Linear(3)",
+    "weight table: [4, 6, 7] = normal(0, 1)",
+    port="x: f32[b, 4, 6, 7]",
+)
 BORDERED_POINT = witness(
     "1x1 padded with its bias, conv",
     "pad(y, [[0, 0], [0, 0], [1, 1], [1, 1]], value=a.bias + a.bias) >> b: Conv(4, 3)",

@@ -9,7 +9,7 @@ from repc.evaluate.floating import TorchField
 from repc.ir import dims
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
-from repc.ops import OPERATORS, Affine, Conv, Input
+from repc.ops import OPERATORS, Affine, Conv, Input, Pad
 from repc.ops.function import FUNCTIONS
 from tests.ops.cases import choice, elementwise, linear, norm, shape, windows
 from tests.ops.cases.case import Case, agree, type_of
@@ -74,6 +74,13 @@ def test_an_input_has_its_declared_type_and_is_never_computed() -> None:
     assert op.infer({}) == type
     with pytest.raises(AssertionError, match="image"):
         op.apply(field(), {})
+
+
+def test_infinity_pads_as_other_values_do() -> None:
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+    value = torch.tensor(-torch.inf, dtype=torch.float64)
+    found = Pad(((0, 0), (1, -1), (0, 2))).apply(field(), {"x": x, "value": value})
+    assert torch.equal(found, torch.nn.functional.pad(x, (0, 2, 1, -1), value=-torch.inf))
 
 
 class Shifted(Affine):

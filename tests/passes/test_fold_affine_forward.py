@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repc.ops import AdaptiveAvgPool, Affine, AvgPool, Concat, Conv, Pad, Permute, Reduce, build
+from repc.ops import AdaptiveAvgPool, Affine, AvgPool, Concat, Conv, Divide, Multiply, Pad, Permute, Reduce, Sum, build
 from tests.passes import draw as d
 from tests.passes.build import EXACT, folded
 
@@ -69,6 +69,34 @@ def test_no_scale_passes_an_average_along_its_own_axes(pool: AvgPool | AdaptiveA
     found = folded(net.output(net.linear(net.node(pool, x=y), "fc", 3)))
     assert found.count() == {"affine": 1, pool.name: 1, "linear": 1}
     assert found.error() == 0
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 7), (5, 1), (1, 4, 1, 7), ()])
+@pytest.mark.parametrize("kind", ["add", "subtract", "multiply", "divide"])
+def test_a_constant_along_several_axes_that_are_flattened(shape: tuple[int, ...], kind: str) -> None:
+    net = d.Net()
+    x = net.input(2, 4, 5, 7)
+    constant = net.param("table", *shape)
+    match kind:
+        case "add":
+            y = net.node(Sum((Fraction(2), Fraction(-3))), "map", **{"0": x, "1": constant})
+        case "subtract":
+            y = net.node(Sum((Fraction(1), Fraction(-1))), "map", **{"0": constant, "1": x})
+        case "multiply":
+            y = net.node(Multiply(), "map", a=constant, b=x)
+        case _:
+            y = net.node(Divide(), "map", a=x, b=constant)
+    y = net.batch_norm(net.reshape(net.batch_norm(y, "bn"), 2, 140), "flat")
+    found = folded(net.output(net.linear(y, "fc", 3)))
+    assert found.count() == {"reshape": 1, "linear": 1}
+    assert found.error() < EXACT
+
+
+def test_a_constant_divided_by_a_value_is_no_map() -> None:
+    net = d.Net()
+    y = net.node(Divide(), "map", a=net.param("table", 4, 5), b=net.input(2, 4, 5))
+    found = folded(net.output(net.linear(net.reshape(y, 2, 20), "fc", 3)))
+    assert found.count() == {"divide": 1, "reshape": 1, "linear": 1}
 
 
 def test_a_flattened_scale_recurs_at_each_place() -> None:

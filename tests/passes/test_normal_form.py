@@ -109,6 +109,17 @@ def test_nested_sums_flatten_and_equal_terms_add_up() -> None:
     assert found.error() < EXACT
 
 
+def test_a_number_times_a_constant_is_a_constant() -> None:
+    net = d.Net()
+    table = net.param("table", 4, 5, 7)
+    inner = net.node(Sum((Fraction(2), Fraction(-3))), "inner", **{"0": net.relu(net.input(2, 4, 5, 7)), "1": table})
+    found = folded(net.output(net.node(Sum((Fraction(5),)), "outer", **{"0": inner})))
+    (total,) = [found.graph[id].op for id in found.graph if isinstance(found.graph[id].op, Sum)]
+    assert isinstance(total, Sum)
+    assert total.coefficients == (10, 1)
+    assert found.error() < EXACT
+
+
 def test_what_cancels_goes() -> None:
     net = Net()
     a, b = net.relu(net.input(2, 4, 6), "a"), net.relu(net.input(2, 4, 6, name="z"), "b")

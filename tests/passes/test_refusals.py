@@ -86,7 +86,8 @@ def strides(net: Net) -> int:
 
 def kinds(net: Net) -> int:
     x = image(net)
-    return net.sum(net.conv(x, "a", 6, (1, 1)), net.conv_transpose(x, "b", 6, (1, 1)))
+    cut = net.conv_transpose(x, "b", 6, (1, 1), padding=[(1, 1), (1, 1)])
+    return net.sum(net.conv(x, "a", 6, (3, 3)), cut)
 
 
 def strided_identity(net: Net) -> int:

@@ -57,6 +57,28 @@ def test_transposed_convolutions_merge(data: st.DataObject) -> None:
 
 
 @d.quick
+@given(st.data())
+def test_a_transposed_convolution_with_stride_one_is_a_convolution(data: st.DataObject) -> None:
+    g = d.geometry(data.draw, strides=(1, 1))
+    terms = [d.conv_transpose(data.draw, g, "up", 0, 0)]
+    terms.insert(data.draw(st.integers(0, 1)), d.conv(data.draw, g, "conv", 0))
+    if g.channels == g.out:
+        terms += identities(data, g.net, g.x)
+    found = folded(g.net.output(branches(data, g.net, terms)), objective="operators")
+    assert found.count() == {"conv": 1}
+    assert found.error() < EXACT
+
+
+def test_a_transposed_convolution_that_cuts_more_than_its_reach_is_none() -> None:
+    net = Net()
+    x = net.input(2, 4, 9)
+    terms = [net.conv_transpose(x, "up", 4, [3], padding=[(3, 1)]), net.conv(x, "conv", 4, [3])]
+    found = folded(net.output(net.sum(*terms)), objective="operators")
+    assert found.count() == {"conv_transpose": 1, "conv": 1, "sum": 1}
+    assert found.error() < EXACT
+
+
+@d.quick
 @given(st.data(), st.booleans())
 def test_linear_layers_merge(data: st.DataObject, square: bool) -> None:
     net = Net()

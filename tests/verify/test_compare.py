@@ -86,6 +86,31 @@ def test_several_inputs_and_outputs() -> None:
     assert "output 0 is off by " in compare(a, b, [(x, y)]).checks[0].reason
 
 
+class Masked(nn.Module):
+    """Scores that are minus infinity beyond a place."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 5)
+        self.place = place
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).masked_fill(torch.arange(5) >= self.place, -torch.inf)
+
+
+def test_infinity_is_equal_to_itself_alone() -> None:
+    a, b, x = Masked(3), Masked(3), torch.randn(4, 3)
+    b.load_state_dict(a.state_dict())
+    assert compare(a, b, x)
+    for place, fault in ((2, "is not finite"), (4, "is finite where it should be infinite"), (5, "is finite where")):
+        b.place = place
+        assert f"output {fault}" in compare(a, b, x).checks[0].reason
+    b.place = 3
+    with torch.no_grad():
+        b.linear.bias[1] += 1e-4
+    assert "output is off by" in compare(a, b, x).checks[0].reason
+
+
 def test_a_network_with_other_outputs_is_not_equal() -> None:
     report = compare(nn.Linear(3, 4), nn.Linear(3, 5), torch.randn(2, 3))
     assert "output has the shape [2, 5] instead of [2, 4]" in report.checks[-1].reason

@@ -91,7 +91,7 @@ class Emitter:
 
         An operator that is the identity makes no node: its value keeps the name that it has.
         """
-        made = next((node for node in self.nodes[self._first :] if node.output[0] == result), self._call)
+        made = next((node for node in self.nodes[self._first :] if result in node.output), self._call)
         if made is None:
             return result
         if made is not self._call:
@@ -116,11 +116,11 @@ class Emitter:
 
     def add(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
         """A node with one output, whose name is returned."""
-        output = self._names.take(f"{self._site}/{op_type}")
-        node = helper.make_node(op_type, inputs, [output], output, documentation(self.origin))
-        node.attribute.extend(helper.make_attribute(name, value) for name, value in sorted(attributes.items()))
-        self.nodes.append(node)
-        return output
+        return self._add(op_type, inputs, attributes, 1)[0]
+
+    def add_second(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
+        """A node with two outputs, of which the second is read."""
+        return self._add(op_type, inputs, attributes, 2)[1]
 
     def maker(self, value: str) -> onnx.NodeProto | None:
         """The node that makes a value; None for inputs and stored tensors."""
@@ -223,6 +223,15 @@ class Emitter:
         for operand in operands[1:]:
             total = self.add(op_type, total, operand)
         return total
+
+    def _add(
+        self, op_type: str, inputs: Sequence[str], attributes: Mapping[str, Attribute], count: int
+    ) -> Sequence[str]:
+        outputs = [self._names.take(f"{self._site}/{op_type}") for _ in range(count)]
+        node = helper.make_node(op_type, inputs, outputs, outputs[0], documentation(self.origin))
+        node.attribute.extend(helper.make_attribute(name, value) for name, value in sorted(attributes.items()))
+        self.nodes.append(node)
+        return outputs
 
 
 def rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:

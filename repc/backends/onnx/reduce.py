@@ -8,6 +8,7 @@ import numpy as np
 
 from repc.backends.onnx.emitter import Emitter, Value
 from repc.ir.dims import volume
+from repc.ops.order import Order
 from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum
 
@@ -40,6 +41,14 @@ def variance(e: Emitter, op: Reduce, x: Value) -> str:
 def cumsum(e: Emitter, op: CumSum, given: Mapping[str, Value]) -> str:
     """CumSum; its axis is a scalar input."""
     return e.add("CumSum", given["x"].name, e.array(np.array(op.axis, np.int64)))
+
+
+def order(e: Emitter, op: Order, given: Mapping[str, Value]) -> str:
+    """ArgMax or ArgMin for a single one, else TopK, whose second output are the positions."""
+    x = given["x"].name
+    if op.count == 1:
+        return e.add("ArgMax" if op.largest else "ArgMin", x, axis=op.axis, keepdims=1)
+    return e.add_second("TopK", x, e.shape([op.count]), axis=op.axis, largest=int(op.largest), sorted=1)
 
 
 def reduce_over(e: Emitter, op_type: str, x: str, axes: Sequence[int], keep: bool) -> str:

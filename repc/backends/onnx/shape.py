@@ -8,6 +8,7 @@ import numpy as np
 
 from repc.backends.onnx.emitter import ELEMENTS, Emitter, Value
 from repc.ir.dims import Dim, Shape
+from repc.ops.order import TakeAlong
 from repc.ops.padding import Pairs
 from repc.ops.select import Gather, Roll, Take
 from repc.ops.shape import Concat, Expand, Pad, Permute, Reshape, Slice
@@ -69,13 +70,14 @@ def take(e: Emitter, op: Take, given: Mapping[str, Value]) -> str:
     return e.add("Gather", given["x"].name, e.ints(op.positions), axis=op.axis)
 
 
-def gather(e: Emitter, op: Gather, given: Mapping[str, Value]) -> str:
-    """Gather, whose positions are i64 or i32."""
+def gather(e: Emitter, op: Gather | TakeAlong, given: Mapping[str, Value]) -> str:
+    """Gather, or GatherElements for positions that differ along the other axes; they are i64 or i32."""
     index = given["index"]
     position = index.name
     if index.type.dtype not in ("i64", "i32"):
         position = e.add("Cast", position, to=ELEMENTS["i64"])
-    return e.add("Gather", given["x"].name, position, axis=op.axis)
+    kind = "GatherElements" if isinstance(op, TakeAlong) else "Gather"
+    return e.add(kind, given["x"].name, position, axis=op.axis)
 
 
 def roll(e: Emitter, op: Roll, given: Mapping[str, Value]) -> str:

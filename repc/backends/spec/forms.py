@@ -20,6 +20,7 @@ from repc.ops.conv import Conv, ConvTranspose
 from repc.ops.function import FUNCTIONS, Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from repc.ops.order import Order, TakeAlong
 from repc.ops.padding import Pairs
 from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
@@ -255,6 +256,10 @@ def _roll(op: Roll) -> tuple[Slot, ...]:
     return (Slot("shift", shift, by_place=True), Slot("axis", axis))
 
 
+def _order(op: Order) -> tuple[Slot, ...]:
+    return Slot("count", op.count, by_place=True, width=True), Slot("axis", op.axis), Slot("largest", op.largest, True)
+
+
 def _reduce(op: Reduce) -> Form:
     name = {"max": "amax", "min": "amin"}.get(op.kind, op.kind)
     axis = op.axes[0] if len(op.axes) == 1 else op.axes
@@ -328,28 +333,19 @@ _FORMS: Mapping[type[Operator], Callable[[Any, Types], Form]] = {
     Where: _function("where"),
     LogSoftmax: lambda op, types: Form("function", "log_softmax", _softmax(op, types)),
     Cast: _function("cast", lambda op: (Slot("dtype", op.dtype, by_place=True),)),
+    Order: _function("order", _order),
+    TakeAlong: _function("take_along", lambda op: (Slot("axis", op.axis),)),
     Gather: _function("gather", lambda op: (Slot("axis", op.axis, 0),)),
     Take: _function("take", lambda op: (Slot("positions", op.positions, by_place=True), Slot("axis", op.axis))),
     Roll: _function("roll", _roll),
 }
 
-ACTIVATIONS = {
-    "relu": "ReLU",
-    "relu6": "ReLU6",
-    "leaky_relu": "LeakyReLU",
-    "elu": "ELU",
-    "gelu": "GELU",
-    "silu": "SiLU",
-    "sigmoid": "Sigmoid",
-    "tanh": "Tanh",
-    "hardswish": "Hardswish",
-    "hardsigmoid": "Hardsigmoid",
-    "softplus": "Softplus",
-    "mish": "Mish",
-    "selu": "SELU",
-    "celu": "CELU",
-    "softsign": "Softsign",
-    "logsigmoid": "LogSigmoid",
+ACTIVATIONS = {"leaky_relu": "LeakyReLU"} | {
+    name.lower(): name
+    for name in (
+        *("ReLU", "ReLU6", "ELU", "GELU", "SiLU", "Sigmoid", "Tanh", "Hardswish", "Hardsigmoid", "Softplus", "Mish"),
+        *("SELU", "CELU", "Softsign", "LogSigmoid"),
+    )
 }
 
 

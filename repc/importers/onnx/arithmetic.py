@@ -84,6 +84,11 @@ def negated(site: Site) -> Operand:
     return site.add(Not(), x=site[0])
 
 
+def is_nan(site: Site) -> Operand:
+    """IsNaN: what is no number is unequal to itself."""
+    return site.add(Binary("not_equal"), a=site[0], b=site[0])
+
+
 def where(site: Site) -> Operand:
     """Where."""
     condition, a, b = site.all()
@@ -111,7 +116,7 @@ def reduction(kind: str) -> Meaning:
     """A reduction, whose axes are an attribute or an input; without any it is over all of them."""
 
     def meaning(site: Site) -> Operand:
-        x = site.real(site[0])
+        x = site[0] if kind == "sum" else site.real(site[0])
         rank = site.type(x).rank
         axes = site.axes(1, rank)
         if not axes and site.attribute("noop_with_empty_axes", 0):

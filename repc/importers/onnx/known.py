@@ -24,10 +24,10 @@ LARGE = 1 << 20
 
 # fmt: off
 CONSTANT = frozenset((
-    "Abs", "Add", "And", "ArgMax", "ArgMin", "BitShift", "Cast", "Ceil", "Concat", "ConstantOfShape", "Cos", "CumSum",
-    "Div", "Equal", "Erf", "Exp", "Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements", "GatherND",
-    "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Log", "Max", "Min", "Mod", "Mul", "Neg", "NonZero", "Not",
-    "OneHot", "Or", "Pad", "Pow", "Range", "Reciprocal", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum",
+    "Abs", "Add", "And", "ArgMax", "ArgMin", "BitShift", "Cast", "CastLike", "Ceil", "Concat", "ConstantOfShape", "Cos",
+    "CumSum", "Div", "Equal", "Erf", "Exp", "Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements",
+    "GatherND", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Log", "Max", "Min", "Mod", "Mul", "Neg", "NonZero",
+    "Not", "OneHot", "Or", "Pad", "Pow", "Range", "Reciprocal", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum",
     "Reshape", "Round", "ScatterElements", "ScatterND", "Sign", "Sin", "Slice", "Split", "Sqrt", "Squeeze", "Sub",
     "Sum", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where", "Xor",
 ))

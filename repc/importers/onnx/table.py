@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from repc.importers.onnx import arithmetic, function, linear, movement, norm, resize, windows
+from repc.importers.onnx import arithmetic, function, linear, movement, norm, order, resize, windows
 from repc.importers.onnx.site import Site
 from repc.importers.onnx.values import Operand
 
@@ -82,6 +82,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "Atan": function.function("atan"),
     "Erf": function.function("erf"),
     "Not": arithmetic.negated,
+    "IsNaN": arithmetic.is_nan,
     "Clip": function.clip,
     "PRelu": function.prelu,
     "Softmax": function.softmax,
@@ -99,6 +100,10 @@ MEANINGS: Mapping[str, Meaning] = {
     "SplitToSequence": movement.split_to_sequence,
     "SequenceAt": movement.sequence_at,
     "Gather": movement.gather,
+    "GatherElements": order.gather_elements,
+    "ArgMax": order.largest,
+    "ArgMin": order.smallest,
+    "TopK": order.top,
     "GatherND": movement.gather_nd,
     "Pad": movement.pad,
     "DepthToSpace": movement.depth_to_space,

@@ -2,11 +2,11 @@
 
 A program is not decomposed, so that a convolution, a batch norm and an attention are one call each, with names, module
 paths and source lines on them.  `record` writes the calls of one run down, which is quick and takes the plain modules;
-`capture` asks `torch.export` for the others, and gets the same.  `translate` walks its calls once:
-`table` is the one table from the operators of torch to those of repc; `opaque` keeps every other call as it is.  What
-is computed from weights alone becomes a weight expression by itself (`site`), and what is computed from nothing but
-constants is computed at once (`known`).  Torch says what type each value has, and what the operators of repc make of it
-must be the same, else the call stays opaque.
+`capture` asks `torch.export` for the others, and gets the same.  `translate` walks its calls once: `table` is the one
+table from the operators of torch to those of repc; a call that it lacks is what torch makes it of (`composed`), and
+`opaque` keeps every other one as it is.  What is computed from weights alone becomes a weight expression by itself
+(`site`), and what is computed from nothing but constants is computed at once (`known`).  Torch says what type each
+value has, and what the operators of repc make of it must be the same, else the call stays opaque.
 
 `torch.fx` is not used: what it traces are functions and modules of Python, whose names, defaults and overloads would be
 a second table, and it takes fewer models.  Of the calls that change

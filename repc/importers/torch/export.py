@@ -150,9 +150,8 @@ def structure(module: nn.Module) -> nn.Module:
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters(recurse=False)
-    yield from module.buffers(recurse=False)
-    yield from (value for value in vars(module).values() if isinstance(value, Tensor))
+    """Its parameters, its buffers, and what else it keeps, as some do with what they have computed."""
+    return (leaf for leaf in pytree.tree_leaves(vars(module)) if isinstance(leaf, Tensor))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite
+from math import isfinite, isinf
 from typing import TypeAlias
 
 from repc.diagnostics import Span
@@ -14,7 +14,7 @@ from repc.ir.expr import Apply, Expr
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
-from repc.ir.types import TensorType
+from repc.ir.types import REAL, TensorType
 from repc.ops import Cast, Fill, Function, Multiply, Permute, Reshape, Sum
 
 
@@ -82,7 +82,12 @@ class Site:
     # ------------------------------------------------------------ what many calls are made of
 
     def number(self, value: Number, dtype: str = "f32", shape: Sequence[int] = ()) -> Expr:
-        """A constant."""
+        """A constant; infinity is the logarithm of zero, negated."""
+        if isinstance(value, float) and isinf(value) and dtype in REAL:
+            lowest = self.function("log", self.number(0, dtype, shape))
+            found = lowest if value < 0 else self.combine((-1, lowest))
+            assert not isinstance(found, Ref)
+            return found
         return Apply(Fill(tuple(shape), exact(value), dtype), {}, TensorType(tuple(shape), dtype))
 
     def operands(self, *given: Value | Dim | Number, dtype: str | None = None) -> list[Value]:

@@ -12,6 +12,7 @@ from torch._ops import HigherOrderOperator
 
 from repc.diagnostics import Diagnostic, Failure, Span
 from repc.importers.torch import errors
+from repc.importers.torch.composed import composed
 from repc.importers.torch.functional import Aliases, Call, changed, functional_form, overload, schema
 from repc.importers.torch.known import Known
 from repc.importers.torch.opaque import Argument, Unwritable, opaque
@@ -104,6 +105,7 @@ class Translation:
                 name = _constant_name(path, target.overloadpacket.__name__)
                 return [self.known.constant(name, *pair) for pair in zip(constants, site.results, strict=True)]
             found = self._by_table(site, target, _bound(target, args, keywords), _results_read(node))
+            found = self._composed(node, target) if found is None else found
             return found if found is not None else opaque(site, str(target), args, keywords, self._types)
         except Unwritable as problem:
             self.problems.append(errors.unwritable(str(problem), origin[-1]))
@@ -125,6 +127,20 @@ class Translation:
             if value.type != type:
                 return self._unknown(target, f"repc takes it to be {value.type} and torch {type}")
         return values
+
+    def _composed(self, node: fx.Node, target: Call) -> list[Value] | None:
+        """The values of a call by those that it is made of; None where these would have to stay as they are, too."""
+        made = composed(node, target)
+        if made is None:
+            return None
+        unknown, problems = dict(self.unknown), list(self.problems)
+        program, given = made
+        found = self.run(program, [self._values[value] for value in given])
+        if (self.unknown, self.problems) == (unknown, problems):
+            self.unknown.pop(str(target), None)
+            return cast("list[Value]", found)
+        self.unknown, self.problems = unknown, problems
+        return None
 
     def _unknown(self, target: Call, reason: str) -> None:
         self.unknown.setdefault(str(target), reason)

@@ -77,6 +77,8 @@ class CollectTerms(Rule[NestedMatch]):
         names = tuple(work.name(id) for id in match.nested)
         if _mergeable(constants):
             constants = [(Fraction(1), build.combine(constants))]
+        # A coefficient costs a product while the network runs, and nothing in a constant.
+        constants = [(c, value) if abs(c) == 1 else (Fraction(1), build.scale(value, c)) for c, value in constants]
         work.replace(match.subject, replace(sum_node(node, Terms(kept, tuple(constants))), origin=origin))
         return [Step(self.id, work.name(match.subject), names, f"{len(kept)} terms", origin=origin)]
 

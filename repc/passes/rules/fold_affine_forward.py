@@ -19,7 +19,8 @@ class FoldAffineForward(Rule[AffineMatch], Absorber):
     """Fold a scale and shift per channel into the linear operators behind it.
 
     Identity: ``W (s·x + t) + b = (W diag_i(s)) x + (b + Σ W·t)``.
-    The map may act before whatever it commutes with.  Another scale and shift behind it takes it in as well.
+    The map may act before whatever it commutes with, and so along several axes that are one before a linear layer.
+    Another scale and shift behind it takes it in as well.
 
     Precondition: everything that reads the map's result takes it in, and no weight is stored for a node elsewhere; a
     shift needs convolutions that read no zeros beyond the edge (other padding modes repeat shifted values, and pass).
@@ -33,9 +34,10 @@ class FoldAffineForward(Rule[AffineMatch], Absorber):
 
     def match(self, work: Workspace, id: NodeId) -> AffineMatch | None:
         view = work.affine(id)
-        if view is None or view.identity:
+        map = maps.of_constant(work.graph, id) if view is None else None if view.identity else maps.of(view)
+        if map is None:
             return None
-        found = downward(work, id, maps.of(view))
+        found = downward(work, id, map)
         return found if any(self.takes(work, end) for end in found.ends) else None
 
     def check(self, work: Workspace, match: AffineMatch) -> Refusal | None:

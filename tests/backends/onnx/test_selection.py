@@ -19,10 +19,12 @@ from repc.ops import (
     Gather,
     LogSoftmax,
     Not,
+    Order,
     Reduce,
     Roll,
     Slice,
     Take,
+    TakeAlong,
     Upsample,
     Where,
 )
@@ -90,6 +92,20 @@ def take(net: Network, draw: Draw) -> int:
     return net.add(Take(1, integers(draw, 0, 4, draw(st.integers(1, 6)))), net.input("x", "b", 5, "h"))
 
 
+def order(net: Network, draw: Draw) -> int:
+    axis, x = draw(st.integers(0, 2)), net.input("x", "b", 5, "h")
+    count = draw(st.integers(1, 5)) if axis == 1 else draw(st.sampled_from((1, net.graph[x].type.shape[axis])))
+    return net.add(Order(axis, count, draw(st.booleans())), x)
+
+
+def take_along(net: Network, draw: Draw) -> int:
+    """At given positions, and at those of the largest elements."""
+    x = net.input("x", "b", 5, "h")
+    if draw(st.booleans()):
+        return net.add(TakeAlong(1), x, net.add(Order(1, draw(st.integers(2, 5))), x))
+    return net.add(TakeAlong(1), x, net.input("i", "b", 5, "h", dtype=draw(st.sampled_from(("i64", "i32", "u8")))))
+
+
 def roll(net: Network, draw: Draw) -> int:
     axes = draw(st.sampled_from(((1,), (2,), (1, 2), (2, 0, 1))))
     return net.add(Roll(integers(draw, -12, 12, len(axes)), axes), net.input("x", "b", 5, "h"))
@@ -155,6 +171,8 @@ FAMILIES = (
     gather,
     small_index,
     take,
+    order,
+    take_along,
     roll,
     cumsum,
     reduction,

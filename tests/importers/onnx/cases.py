@@ -158,6 +158,8 @@ ARITHMETIC = [
     Case("ReduceMean", x(2, 3, 4), {}, {"axes": [1, 2]}, 17),
     Case("ReduceMax", x(2, 3, 4), {}, {"keepdims": 0}, 13),
     Case("ReduceSum", x(2, 3, 4), {}, {"noop_with_empty_axes": 1}),
+    Case("ReduceSum", {"x": ints(3, -1, 4)}, elements={"y": TensorProto.INT64, "x": TensorProto.INT64}),
+    Case("IsNaN", {"x": floats(3, np.nan, 4)}, elements={"y": TensorProto.BOOL}),
     Case("CumSum", x(2, 3, 4), {"axis": np.array(-2)}),
 ]
 
@@ -210,6 +212,11 @@ MOVEMENT = [
     Case("Split", x(4, 9), {}, {"axis": 1, "num_outputs": 2}, outputs=2),
     Case("Split", x(4, 9), {}, {"split": [1, 3]}, 11, outputs=2),
     Case("Gather", x(4, 5, 3), {"places": np.array([[2, -1], [0, 2]])}, {"axis": 1}),
+    Case("GatherElements", x(4, 5, 3), {"places": np.array([[[2], [-1]], [[0], [2]]])}, {"axis": 1}),
+    Case("TopK", x(4, 5, 3), {"k": ints(2)}, {"axis": 1}, outputs=2, elements={"y1": TensorProto.INT64}),
+    Case("TopK", x(4, 5), {"k": ints(3)}, {"largest": 0}, 11, outputs=2, elements={"y1": TensorProto.INT64}),
+    Case("ArgMax", x(4, 5, 3), {}, {"axis": 1}, elements={"y": TensorProto.INT64}),
+    Case("ArgMin", x(4, 5, 3), {}, {"axis": -1, "keepdims": 0}, elements={"y": TensorProto.INT64}),
     Case("Gather", x(4, 5, 3), {"places": np.array(-2)}, {"axis": 1}),
     Case("Gather", x(4, 5), {"places": ints(1, 2, 3)}),
     Case("GatherND", x(4, 5), {"places": np.array([[[2], [-1]], [[0], [2]]])}),

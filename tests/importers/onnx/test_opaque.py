@@ -180,7 +180,7 @@ def test_two_random_nodes_stay_two() -> None:
 
 def test_further_results_keep_their_names() -> None:
     nodes = [
-        node("TopK", ["x", "k"], ["top", "places"], name="best", axis=1),
+        node("TopK", ["x", "k"], ["top", "places"], name="best", axis=1, sorted=0),
         node("Relu", ["top"]),
         node("Identity", ["places"], ["at"]),
     ]

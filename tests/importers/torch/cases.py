@@ -66,6 +66,9 @@ PRODUCTS: dict[str, Case] = {
     "attention": lambda n, p: F.scaled_dot_product_attention(n["t"], 2 * n["t"], -n["t"]),
     "attention scaled": lambda n, p: F.scaled_dot_product_attention(n["t"], n["t"], n["t"], is_causal=True, scale=0.3),
     "attention masked": lambda n, p: F.scaled_dot_product_attention(n["t"], n["t"], n["t"], p["square"][:5, :5]),
+    "attention chosen": lambda n, p: F.scaled_dot_product_attention(
+        n["t"], n["t"], n["t"], (n["t"][:, :, :5] > 0) | (p["square"][:5, :5] > 0) | (n["t"][:, :, :1] <= 0)
+    ),
 }
 
 NORMS: dict[str, Case] = {
@@ -102,4 +105,14 @@ WINDOWS: dict[str, Case] = {
     "linear3": lambda n, p: F.interpolate(n["v"], (3, 9, 7), mode="trilinear", align_corners=True),
     "cubic2": lambda n, p: F.interpolate(n["x"], (9, 5), mode="bicubic"),
     "unbatched": lambda n, p: F.max_pool2d(n["x"].sum(0), 2),
+    "max padded": lambda n, p: F.max_pool2d(F.pad(n["x"], (1, 0, 0, 1), value=-torch.inf), 3, 2),
+    "max padded by hand": lambda n, p: F.max_pool1d(aten.constant_pad_nd(n["s"], [0, 1], -torch.inf), 2, 2),
+    "unfold": lambda n, p: n["x"].unfold(2, 4, 1).unfold(-2, 3, 2),
+    "unfold batch": lambda n, p: n["x"].unfold(1, 2, 2).unfold(3, 8, 1),
+    "im2col": lambda n, p: F.unfold(n["x"], (3, 2), dilation=(1, 2), padding=(2, 1), stride=(2, 1)),
+    "im2col whole": lambda n, p: F.unfold(n["x"][0], (2, 4), stride=(2, 4)),
+    "col2im": lambda n, p: F.fold(
+        n["v"].flatten(1)[:, :252].unflatten(1, (12, 21)), (6, 9), (3, 2), (1, 2), (1, 0), (2, 1)
+    ),
+    "col2im one": lambda n, p: F.fold(n["v"][0].flatten()[:150].view(6, 25), (12, 6), (3, 2), stride=(2, 1)),
 }

@@ -19,6 +19,8 @@ FUNCTIONS: dict[str, Case] = {
     "relu6 itself": lambda n, p: aten.relu6(4 * n["x"]),
     "round": lambda n, p: (3 * n["x"]).round(),
     "log": lambda n, p: n["x"].abs().log(),
+    "log2": lambda n, p: n["x"].abs().log2(),
+    "log10": lambda n, p: n["x"].abs().log10(),
     "log1p": lambda n, p: n["x"].abs().log1p(),
     "sqrt": lambda n, p: n["x"].abs().sqrt(),
     "rsqrt": lambda n, p: n["x"].abs().rsqrt(),
@@ -29,6 +31,10 @@ FUNCTIONS: dict[str, Case] = {
     "celu": lambda n, p: F.celu(n["x"], 0.7),
     "hardtanh": lambda n, p: F.hardtanh(n["x"], -0.5, 0.25),
     "softplus": lambda n, p: F.softplus(n["x"]),
+    "threshold": lambda n, p: F.threshold(n["x"], 0.1, -0.3),
+    "hardshrink": lambda n, p: F.hardshrink(n["x"], 0.3),
+    "softshrink": lambda n, p: F.softshrink(n["x"], 0.3),
+    "rrelu": lambda n, p: F.rrelu(n["x"], 0.1, 0.4),
     "glu": lambda n, p: F.glu(n["x"], 1),
     "prelu": lambda n, p: F.prelu(n["x"], p["four"]),
     "clamp": lambda n, p: n["x"].clamp(-0.5, 0.3),
@@ -108,16 +114,37 @@ CHOICES: dict[str, Case] = {
         f"{name} number": lambda n, p, name=name: getattr(aten, name).Scalar(n["t"] > 0, True).to(torch.float32)
         for name in ("bitwise_and", "bitwise_or", "bitwise_xor")
     },
+    **{
+        f"{name} {form}": lambda n, p, name=name, other=other: getattr(aten, name)(n["t"] > 0, other(p)).float()
+        for name in ("__and__", "__or__", "__xor__")
+        for form, other in (("tensor", lambda p: p["eight"] > 0), ("number", lambda p: True))
+    },
+    "index_put": lambda n, p: aten.index_put(n["x"], [n["x"] > 0], p["eight"][0]),
+    "index_put rows": lambda n, p: aten.index_put(n["t"], [n["t"][..., 0] > 0], torch.tensor(0.5)),
     "where": lambda n, p: torch.where(n["t"] > 0, n["t"], p["eight"]),
     "where first": lambda n, p: torch.where(n["t"] > 0, 0.5, n["t"]),
     "where second": lambda n, p: torch.where(n["t"] > 0, n["t"], 0.5),
     "where numbers": lambda n, p: torch.where(n["t"] > 0, 0.5, -1.0),
     "masked_fill": lambda n, p: n["t"].masked_fill(n["t"] > 0, 0.5),
+    "masked_fill infinite": lambda n, p: n["t"].masked_fill(n["t"] > 0, -torch.inf).softmax(-1),
+    "clamp to infinity": lambda n, p: n["t"].masked_fill(n["t"] > 0, torch.inf).clamp(max=0.7),
+    **{name: lambda n, p, name=name: getattr(torch, name)(n["x"] > -0.6).float() for name in ("any", "all")},
+    **{
+        f"{name} axis": lambda n, p, name=name: getattr(torch, name)(n["x"] > -0.6, 1).float()
+        for name in ("any", "all")
+    },
+    **{
+        f"{name} axes": lambda n, p, name=name: getattr(aten, name).dims(n["x"] > -0.6, [1, -1], True).float()
+        for name in ("any", "all")
+    },
+    "any count": lambda n, p: n["i"].any(1).to(torch.float32),
     "masked_fill tensor": lambda n, p: n["t"].masked_fill(n["t"] > 0, p["eight"].sum()),
 }
 
 REDUCTIONS: dict[str, Case] = {
     "sum": lambda n, p: n["x"].sum((1, -1), keepdim=True),
+    "sum of truth": lambda n, p: (n["x"] > 0).sum((1, 2)).float(),
+    "sum of counts": lambda n, p: n["i"].sum(1, keepdim=True).float(),
     "sum all": lambda n, p: n["x"].sum(),
     "mean": lambda n, p: n["x"].mean((2, 3)),
     "mean all": lambda n, p: n["x"].mean(),
@@ -137,6 +164,20 @@ REDUCTIONS: dict[str, Case] = {
     "norm inf": lambda n, p: torch.linalg.vector_norm(n["x"], float("inf"), 1),
     "norm by aten": lambda n, p: aten.norm.ScalarOpt_dim(n["x"], None, [1], True),
     "norm all": lambda n, p: aten.norm.Scalar(n["x"], 2),
+    "max place": lambda n, p: n["x"].max(1)[1].float(),
+    "min place": lambda n, p: [found.float() for found in n["x"].min(-1, keepdim=True)],
+    "argmax": lambda n, p: n["x"].argmax(2).float(),
+    "argmax all": lambda n, p: n["x"][0].argmax().float(),
+    "argmin": lambda n, p: n["x"].argmin(-1, keepdim=True).float(),
+    "topk": lambda n, p: [found.float() for found in n["x"].topk(2, 1)],
+    "topk smallest": lambda n, p: [found.float() for found in n["x"].topk(3, largest=False)],
+    "sort": lambda n, p: [found.float() for found in n["x"].sort(2, descending=True)],
+    "sort stable": lambda n, p: [found.float() for found in torch.sort(n["i"], stable=True, dim=-1)],
+    "argsort": lambda n, p: n["x"].argsort(1).float(),
+    "argsort stable": lambda n, p: n["i"].argsort(stable=True, dim=1, descending=True).float(),
+    "gather": lambda n, p: n["t"][:, :, 0].gather(1, n["i"]),
+    "gather less": lambda n, p: n["t"].gather(2, n["i"][:, :, None].expand(-1, -1, 2)),
+    "one_hot": lambda n, p: F.one_hot(n["i"], 6).float(),
     "cumsum": lambda n, p: n["x"].cumsum(-1),
 }
 

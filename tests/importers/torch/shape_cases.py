@@ -42,6 +42,7 @@ SHAPES: dict[str, Case] = {
 
 PARTS: dict[str, Case] = {
     "slice": lambda n, p: n["x"][:, 1:-1, ::2, -3:],
+    "slice of nothing": lambda n, p: torch.cat([n["x"][..., :0, :] * 2, n["x"][..., 3:, :], n["x"][..., 6:, :]], -2),
     "slice of batch": lambda n, p: n["x"][:-1] + n["x"][1:],
     "select": lambda n, p: n["x"][:, -1, 2],
     "narrow": lambda n, p: n["x"].narrow(1, 1, 2),
@@ -57,6 +58,7 @@ PARTS: dict[str, Case] = {
     "stack": lambda n, p: torch.stack([n["x"], -n["x"]], -2),
     "copy": lambda n, p: aten.copy(n["t"], p["eight"]),
     "slice_scatter": lambda n, p: torch.slice_scatter(n["x"], n["x"][:, :2], 1, 1, 3),
+    "slice_scatter step": lambda n, p: torch.slice_scatter(n["x"], n["x"][..., :3], 3, 1, 7, 2),
     "slice_scatter end": lambda n, p: torch.slice_scatter(n["x"], n["x"][:, :2], 1, -2),
     "select_scatter": lambda n, p: torch.select_scatter(n["x"], n["x"][:, 1], 1, -1),
     "pad": lambda n, p: F.pad(n["x"], (1, 2, -1, 3), value=0.3),

@@ -1,6 +1,7 @@
 """Functions of two operands, choices, conversions, and elements picked by position."""
 
 from fractions import Fraction
+from itertools import product
 
 import torch
 from hypothesis import strategies as st
@@ -9,7 +10,22 @@ from torch.nn import functional as F
 
 from repc.ir.foreign import Dtype, Hole, TorchCall
 from repc.ir.types import TensorType
-from repc.ops import Attention, Binary, Cast, CumSum, Gather, LogSoftmax, Not, Opaque, Roll, Take, Upsample, Where
+from repc.ops import (
+    Attention,
+    Binary,
+    Cast,
+    CumSum,
+    Gather,
+    LogSoftmax,
+    Not,
+    Opaque,
+    Order,
+    Roll,
+    Take,
+    TakeAlong,
+    Upsample,
+    Where,
+)
 from repc.ops.attention import usual_scale
 from repc.ops.binary import BINARY
 from tests.ops.cases.case import Case, Draw, flag, fraction, integers, several, tensor, type_of
@@ -114,6 +130,34 @@ def gather(draw: Draw) -> Case:
 
 
 @st.composite
+def order(draw: Draw) -> Case:
+    """Numbers with equal ones among them, of which the first comes first."""
+    x = tensor(draw, *several(draw, integers(draw, 1, 3), 1, 5))
+    x = (2 * x).round() / 2 if flag(draw) else (3 * x).long() if flag(draw) else x
+    axis, largest = integers(draw, 0, x.ndim - 1), flag(draw)
+    rows = x.movedim(axis, -1).flatten(0, -2) if x.ndim > 1 else x[None]
+    places = [sorted(range(len(row)), key=lambda i, r=row: -r[i] if largest else r[i]) for row in rows.tolist()]
+    count = integers(draw, 1, x.shape[axis])
+    expected = torch.tensor(places).reshape(x.movedim(axis, -1).shape).movedim(-1, axis).narrow(axis, 0, count)
+    return Case(Order(axis, count, largest), {"x": x}, expected, {"x": [i for i in range(x.ndim) if i != axis]})
+
+
+@st.composite
+def take_along(draw: Draw) -> Case:
+    x = tensor(draw, *several(draw, integers(draw, 1, 3), 1, 4))
+    axis = integers(draw, 0, x.ndim - 1)
+    size, shape = x.shape[axis], list(x.shape)
+    shape[axis] = integers(draw, 1, 5)
+    index = torch.randint(-size, size, shape, generator=torch.Generator().manual_seed(integers(draw, 0, 99)))
+    index = index.int() if flag(draw) else index
+    expected = torch.empty(shape, dtype=x.dtype)
+    for place in product(*map(range, shape)):
+        expected[place] = x[(*place[:axis], int(index[place]), *place[axis + 1 :])]
+    free = [i for i in range(x.ndim) if i != axis]
+    return Case(TakeAlong(axis), {"x": x, "index": index}, expected, {"x": free, "index": free})
+
+
+@st.composite
 def take(draw: Draw) -> Case:
     x = tensor(draw, *several(draw, integers(draw, 1, 3), 1, 5))
     axis = integers(draw, 0, x.ndim - 1)
@@ -189,6 +233,8 @@ CASES = {
     Take: take(),
     Roll: roll(),
     CumSum: cumsum(),
+    Order: order(),
+    TakeAlong: take_along(),
     Upsample: upsample(),
     Opaque: opaque(),
 }

@@ -23,6 +23,7 @@ from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softma
 from repc.ops.linear import Einsum, Linear, MatMul
 from repc.ops.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from repc.ops.opaque import Opaque
+from repc.ops.order import Order, TakeAlong
 from repc.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from repc.ops.reduce import Reduce
 from repc.ops.resample import Upsample
@@ -56,6 +57,7 @@ LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     Detach: values.unchanged,
     Reduce: values.reduce,
     CumSum: values.cumsum,
+    Order: values.order,
     Fill: values.fill,
     Constant: values.constant,
     Eye: values.eye,
@@ -65,6 +67,7 @@ LOWERINGS: dict[type[Operator], Callable[[Any, Given], str]] = {
     Slice: shape.take_slice,
     Take: shape.take,
     Gather: shape.gather,
+    TakeAlong: shape.take_along,
     Roll: shape.roll,
     Concat: shape.concat,
     Pad: shape.pad,

@@ -10,6 +10,7 @@ from repc.backends.torch.text import Given, Value, call, compact, literal, size
 from repc.diagnostics import Failure
 from repc.ir.dims import Polynomial, Shape, symbols
 from repc.ir.types import TensorType
+from repc.ops.order import TakeAlong
 from repc.ops.padding import source
 from repc.ops.resample import Upsample
 from repc.ops.select import Gather, Roll, Take
@@ -67,6 +68,13 @@ def gather(op: Gather, given: Given) -> str:
     if op.axis == 0 and x.type.rank == 2 and index.type.rank:
         return call("F.embedding", index.text, x.text)
     return f"{x.text}[{':, ' * op.axis}{index.text}]"
+
+
+def take_along(op: TakeAlong, given: Given) -> str:
+    """``torch.take_along_dim(x, index, dim)``, which takes i64 alone."""
+    index = given["index"]
+    places = index.text if index.type.dtype == "i64" else f"{index.text}.long()"
+    return call("torch.take_along_dim", given["x"].text, places, dim=op.axis)
 
 
 def roll(op: Roll, given: Given) -> str:

@@ -11,6 +11,7 @@ from repc.ops.arithmetic import Affine, Detach, Divide, Multiply, Sum
 from repc.ops.binary import Binary, Not, Where
 from repc.ops.constant import Constant, Eye, Fill
 from repc.ops.function import Cast, Dropout, Function, LogSoftmax, PRelu, Softmax
+from repc.ops.order import Order
 from repc.ops.reduce import Reduce
 from repc.ops.select import CumSum
 
@@ -167,6 +168,15 @@ def reduce(op: Reduce, given: Given) -> str:
 def cumsum(op: CumSum, given: Given) -> str:
     """``torch.cumsum(x, dim)``"""
     return call("torch.cumsum", given["x"].text, dim=op.axis)
+
+
+def order(op: Order, given: Given) -> str:
+    """``torch.argmax(x, dim, keepdim=True)``, or the first of a stable sort: topk takes any of equal elements."""
+    x = given["x"]
+    if op.count == 1:
+        return call("torch.argmax" if op.largest else "torch.argmin", x.text, dim=op.axis, keepdim=True)
+    places = call("torch.argsort", x.text, dim=op.axis, descending=op.largest or None, stable=True)
+    return places if op.count == x.type.shape[op.axis] else f"{places}.narrow({op.axis}, 0, {op.count})"
 
 
 def fill(op: Fill, given: Given) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeAlias
 
 from repc.importers.torch.site import Value
-from repc.importers.torch.table import linear, norm, pointwise, pool, reduce, select, shape
+from repc.importers.torch.table import linear, norm, pointwise, pool, reduce, select, shape, windows
 
 Lowering: TypeAlias = "Callable[..., Value | list[Value]]"
 
@@ -72,6 +72,12 @@ TABLE: dict[str, Lowering] = {
     "aten.softplus.default": pointwise.softplus,
     "aten.log_sigmoid.default": partial(pointwise.named, "logsigmoid"),
     "aten.log1p.default": pointwise.log1p,
+    "aten.log2.default": partial(pointwise.log_to, 2),
+    "aten.log10.default": partial(pointwise.log_to, 10),
+    "aten.threshold.default": pointwise.threshold,
+    "aten.hardshrink.default": pointwise.hardshrink,
+    "aten.softshrink.default": pointwise.softshrink,
+    "aten.rrelu.default": pointwise.rrelu,
     "aten.glu.default": pointwise.glu,
     "aten.prelu.default": pointwise.prelu,
     "aten.clamp.default": pointwise.clamp,
@@ -111,8 +117,9 @@ TABLE: dict[str, Lowering] = {
     },
     "aten.bitwise_not.default": pointwise.bitwise_not,
     **{
-        f"aten.bitwise_{name}.{form}": partial(pointwise.bitwise, f"logical_{name}")
+        f"aten.{spelled}.{form}": partial(pointwise.bitwise, f"logical_{name}")
         for name in ("and", "or", "xor")
+        for spelled in (f"bitwise_{name}", f"__{name}__")
         for form in ("Tensor", "Scalar")
     },
     **{f"aten.where.{form}": pointwise.where for form in ("self", "ScalarSelf", "ScalarOther", "Scalar")},
@@ -137,6 +144,15 @@ TABLE: dict[str, Lowering] = {
     "aten.min.default": partial(reduce.over_all, "min"),
     "aten.max.dim": partial(reduce.extremum, "max"),
     "aten.min.dim": partial(reduce.extremum, "min"),
+    **{f"aten.any.{form}": partial(reduce.quantified, "max") for form in ("dim", "dims", "default")},
+    **{f"aten.all.{form}": partial(reduce.quantified, "min") for form in ("dim", "dims", "default")},
+    "aten.argmax.default": partial(reduce.extreme_place, True),
+    "aten.argmin.default": partial(reduce.extreme_place, False),
+    "aten.topk.default": reduce.top,
+    "aten.sort.default": reduce.sort,
+    "aten.sort.stable": reduce.stable_sort,
+    "aten.argsort.default": reduce.sorted_places,
+    "aten.argsort.stable": reduce.stably_sorted_places,
     "aten.var.dim": reduce.variance_by_flag,
     "aten.std.dim": reduce.deviation_by_flag,
     "aten.var.correction": reduce.variance,
@@ -200,7 +216,13 @@ TABLE: dict[str, Lowering] = {
     "aten.pixel_shuffle.default": shape.pixel_shuffle,
     "aten.pixel_unshuffle.default": shape.pixel_unshuffle,
     "aten.channel_shuffle.default": shape.channel_shuffle,
+    "aten.unfold.default": windows.unfold,
+    "aten.im2col.default": windows.im2col,
+    "aten.col2im.default": windows.col2im,
     "aten.embedding.default": select.embedding,
     "aten.index_select.default": select.index_select,
     "aten.index.Tensor": select.index,
+    "aten.index_put.default": select.index_put,
+    "aten.gather.default": select.gather,
+    "aten.one_hot.default": select.one_hot,
 }

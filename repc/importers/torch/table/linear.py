@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from repc.importers.torch.site import Number, Site, Unknown, Value, exact
-from repc.ops import Attention, Conv, ConvTranspose, Einsum, Linear, MatMul
+from repc.ops import Attention, Conv, ConvTranspose, Einsum, Linear, MatMul, Where
 from repc.ops.attention import usual_scale
 from repc.ops.padding import Pairs
 from repc.ops.windows import Ints
@@ -114,10 +115,15 @@ def attention(
     scale: float | None,
     grouped: bool,
 ) -> Value:
-    """``scaled_dot_product_attention``, in evaluation, with a mask that is added."""
+    """``scaled_dot_product_attention``, in evaluation.
+
+    A mask is added; one of true and false is zero where it is true, and takes away all else.
+    """
     width = q.type.shape[-1]
-    if dropout or grouped or not isinstance(width, int) or (mask is not None and mask.type.dtype == "bool"):
-        raise Unknown("attention with dropout, grouped heads or a mask of true and false")
+    if dropout or grouped or not isinstance(width, int):
+        raise Unknown("attention with dropout or grouped heads")
+    if mask is not None and mask.type.dtype == "bool":
+        mask = at.add(Where(), condition=mask, a=at.number(0), b=at.number(-inf))
     factor = usual_scale(width) if scale is None else exact(scale)
     return at.add(Attention(factor, causal), q=q, k=k, v=v, mask=mask)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log
+
 from repc.importers.torch.site import Number, Site, Unknown, Value
 from repc.importers.torch.table.shape import pieces
 from repc.ir.types import REAL
@@ -225,6 +227,33 @@ def log_softmax(at: Site, x: Value, axis: int, *rest: object) -> Value:
 def log1p(at: Site, x: Value) -> Value:
     """``log(1 + x)``"""
     return at.function("log", add(at, x, 1))
+
+
+def threshold(at: Site, x: Value, limit: Number, value: Number) -> Value:
+    """``x`` where it is above the limit, else the value."""
+    return where(at, binary("greater", at, x, limit), x, value)
+
+
+def hardshrink(at: Site, x: Value, width: Number) -> Value:
+    """Zero between ``-width`` and ``width``."""
+    return where(at, binary("less_equal", at, at.function("abs", x), width), 0, x)
+
+
+def softshrink(at: Site, x: Value, width: Number) -> Value:
+    """``x`` without the part of it between ``-width`` and ``width``."""
+    return at.combine((1, x), (-1, at.function("clip", x, -width, width)))
+
+
+def rrelu(at: Site, x: Value, low: Number, high: Number, training: bool, *rest: object) -> Value:
+    """In evaluation a leaky relu, with the mean of the slopes."""
+    if training:
+        raise Unknown("rrelu while training")
+    return leaky_relu(at, x, (low + high) / 2)
+
+
+def log_to(base: int, at: Site, x: Value) -> Value:
+    """The logarithm to a base."""
+    return at.combine((1 / log(base), at.function("log", at.cast(x, at.result.dtype))))
 
 
 def glu(at: Site, x: Value, axis: int) -> Value:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import cast
 
-from repc.importers.torch.site import Site, Unknown, Value, exact
+from repc.importers.torch.site import Ref, Site, Unknown, Value, exact
 from repc.importers.torch.table.linear import equal_sides, every
 from repc.ir.dims import Dim
+from repc.ir.foreign import TorchCall
 from repc.ir.operator import Operator
-from repc.ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool, Upsample
+from repc.ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool, Opaque, Upsample
+from repc.ops.padding import Pairs
 
 
 def max_pool(rank: int, at: Site, x: Value, kernel: Sequence[int], *window: object) -> Value:
-    """``max_pool1d`` to ``max_pool3d``."""
+    """``max_pool1d`` to ``max_pool3d``.
+
+    Minus infinity around x is the padding that a pool has by itself.
+    """
     stride, padding, dilation, ceil = window
     assert isinstance(ceil, bool)
-    size = every(kernel, rank)
-    op = MaxPool(size, _stride(stride, size), equal_sides(_ints(padding, rank)), _ints(dilation, rank), ceil)
+    size, widths = every(kernel, rank), _ints(padding, rank)
+    x, pairs = (x, None) if any(widths) or ceil else _unpadded(at, x, size)
+    op = MaxPool(size, _stride(stride, size), pairs or equal_sides(widths), _ints(dilation, rank), ceil)
     return _batched(at, op, x, rank)
 
 
@@ -60,6 +67,22 @@ def _upsampled(at: Site, x: Value, mode: str, align_corners: bool, factors: Sequ
     if factors:
         return at.add(Upsample(tuple(map(exact, factors)), mode, align_corners), x=x)
     return at.add(Upsample((), mode, align_corners, at.result.shape[2:]), x=x)
+
+
+def _unpadded(at: Site, x: Value, kernel: Sequence[int]) -> tuple[Value, Pairs | None]:
+    """What a call that puts minus infinity around x reads, and how widely, if a pool with this kernel can take that."""
+    node = at.graph[x.id] if isinstance(x, Ref) else None
+    if node is None or not isinstance(node.op, Opaque) or not isinstance(node.op.call, TorchCall) or not node.inputs:
+        return x, None
+    match node.op.call.target.split("."), node.op.call.args:
+        case ["aten", "pad" | "constant_pad_nd", _], (_, (*given,), *_, value) if value == -inf:
+            widths = [width for width in given if isinstance(width, int) and width >= 0]
+        case _:
+            return x, None
+    pairs = (*zip(widths[-2::-2], widths[::-2], strict=True),)
+    if len(widths) != 2 * len(kernel) or any(2 * max(pair) > size for pair, size in zip(pairs, kernel, strict=True)):
+        return x, None
+    return Ref(node.inputs[0], at.graph[node.inputs[0]].type), pairs
 
 
 def _known(output: Sequence[Dim]) -> tuple[int, ...]:

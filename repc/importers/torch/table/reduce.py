@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from repc.importers.torch.site import Number, Site, Unknown, Value
+from repc.ir.dims import Dim, volume
 from repc.ir.types import REAL
-from repc.ops import CumSum, Reduce
+from repc.ops import CumSum, Order, Reduce, TakeAlong
 
 
 def over(kind: str, at: Site, x: Value, axes: Sequence[int] | None, keep: bool, *rest: object) -> Value:
@@ -20,8 +21,48 @@ def over_all(kind: str, at: Site, x: Value, *rest: object) -> Value:
 
 
 def extremum(kind: str, at: Site, x: Value, axis: int, keep: bool) -> list[Value]:
-    """``max`` and ``min`` along an axis; where it was, nobody may ask."""
-    return [_reduce(at, kind, x, [axis], keep)]
+    """``max`` and ``min`` along an axis, and where it was."""
+    place = at.add(Order(axis % x.type.rank, 1, kind == "max"), x=x) if x.type.rank else at.number(0, "i64")
+    return [_reduce(at, kind, x, [axis], keep), at.reshape(place, at.result.shape)]
+
+
+def extreme_place(largest: bool, at: Site, x: Value, axis: int | None = None, keep: bool = False) -> Value:
+    """``argmax`` and ``argmin``, without an axis over all elements in a row."""
+    if axis is None or not x.type.rank:
+        x, axis = at.reshape(x, (volume(x.type.shape),)), 0
+    return at.reshape(at.add(Order(axis % x.type.rank, 1, largest), x=x), at.result.shape)
+
+
+def top(at: Site, x: Value, count: Dim, axis: int = -1, largest: bool = True, *rest: object) -> list[Value]:
+    """``topk``, in order whether that is asked for or not."""
+    places = at.add(Order(axis % x.type.rank, count, largest), x=x)
+    return [at.add(TakeAlong(axis % x.type.rank), x=x, index=places), places]
+
+
+def sort(at: Site, x: Value, axis: int = -1, descending: bool = False) -> list[Value]:
+    """``sort``"""
+    return top(at, x, x.type.shape[axis], axis, descending)
+
+
+def stable_sort(at: Site, x: Value, stable: bool | None, axis: int = -1, descending: bool = False) -> list[Value]:
+    """``sort``, which here is stable always."""
+    return sort(at, x, axis, descending)
+
+
+def sorted_places(at: Site, x: Value, axis: int = -1, descending: bool = False) -> Value:
+    """``argsort``"""
+    return sort(at, x, axis, descending)[1]
+
+
+def stably_sorted_places(at: Site, x: Value, stable: bool, axis: int = -1, descending: bool = False) -> Value:
+    """``argsort``, which here is stable always."""
+    return sort(at, x, axis, descending)[1]
+
+
+def quantified(kind: str, at: Site, x: Value, axes: Sequence[int] | int | None = None, keep: bool = False) -> Value:
+    """``any`` and ``all``: the largest or the smallest of zeros and ones."""
+    ones = at.cast(at.cast(x, "bool"), "f32")
+    return at.cast(at.add(Reduce(kind, _axes(x, axes), keep), x=ones), "bool")
 
 
 def variance_by_flag(at: Site, x: Value, axes: Sequence[int] | None, unbiased: bool, keep: bool) -> Value:
@@ -82,7 +123,7 @@ def _variance(at: Site, x: Value, axes: Sequence[int] | None, correction: Number
 
 
 def _reduce(at: Site, kind: str, x: Value, axes: Sequence[int] | int | None, keep: bool) -> Value:
-    if at.result.dtype not in REAL:
+    if at.result.dtype not in REAL and (kind, at.result.dtype) != ("sum", "i64"):
         raise Unknown(f"a {kind} of {at.result.dtype}")
     return at.add(Reduce(kind, _axes(x, axes), keep), x=at.cast(x, at.result.dtype))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import isinf
 
 from repc.importers.torch.site import Number, Site, Unknown, Value
 from repc.ir.dims import Dim, Polynomial, divide
@@ -133,9 +134,10 @@ def pieces(at: Site, x: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
 
 def concat(at: Site, parts: Sequence[Value], axis: int = 0) -> Value:
     """``cat``; an empty tensor adds nothing."""
-    rank = at.result.rank
-    joined = [at.cast(part, at.result.dtype) for part in parts if part.type.shape != (0,)]
-    return joined[0] if len(joined) == 1 else at.add_all(Concat(axis % rank), joined)
+    axis %= at.result.rank
+    full = [part for part in parts if part.type.shape != (0,) and part.type.shape[axis] != 0]
+    joined = [at.cast(part, at.result.dtype) for part in full or parts[:1]]
+    return joined[0] if len(joined) == 1 else at.add_all(Concat(axis), joined)
 
 
 def stack(at: Site, parts: Sequence[Value], axis: int = 0) -> Value:
@@ -153,14 +155,17 @@ def copy(at: Site, x: Value, source: Value, *rest: object) -> Value:
 def slice_scatter(
     at: Site, x: Value, part: Value, axis: int = 0, start: Dim | None = None, stop: Dim | None = None, step: int = 1
 ) -> Value:
-    """``x[start:stop] = part``: what lies before and behind, with the part in between."""
+    """``x[start:stop:step] = part``: what lies before and behind, with the part in between."""
     if x.type == part.type:
         return part
     axis %= x.type.rank
     size = x.type.shape[axis]
-    if not isinstance(size, int) or isinstance(start, Polynomial) or isinstance(stop, Polynomial) or step != 1:
-        raise Unknown(f"a part of a free size or every {step}th element put into {x.type}")
-    taken = range(size)[start:stop]
+    if not isinstance(size, int) or isinstance(start, Polynomial) or isinstance(stop, Polynomial):
+        raise Unknown(f"a part of a free size put into {x.type}")
+    taken = range(size)[start:stop:step]
+    if step != 1:
+        places = tuple(size + taken.index(i) if i in taken else i for i in range(size))
+        return at.add(Take(axis, places), x=concat(at, [x, part], axis))
     ends = [(0, taken.start), (taken.stop, size)]
     before, behind = ([_sliced(at, x, axis, *end)] if end[0] < end[1] else [] for end in ends)
     return concat(at, [*before, part, *behind], axis)
@@ -188,7 +193,9 @@ def filled(value: Number | None, at: Site, *args: object) -> Value:
 
 
 def pad(at: Site, x: Value, widths: Sequence[Dim], mode: str = "constant", value: Number | None = None) -> Value:
-    """``F.pad``: the last axis first; negative widths crop."""
+    """``F.pad``: the last axis first; negative widths crop.  Infinity is for pools, which know what it means."""
+    if value is not None and isinf(value):
+        raise Unknown(f"the constant {value}")
     if not all(isinstance(width, int) for width in widths):
         raise Unknown(f"padding by free sizes: {list(widths)}")
     numbers = [width for width in widths if isinstance(width, int)]
@@ -272,4 +279,7 @@ def channel_shuffle(at: Site, x: Value, groups: int) -> Value:
 def _sliced(at: Site, x: Value, axis: int, start: int, stop: Dim, step: int = 1) -> Value:
     if (start, stop, step) == (0, x.type.shape[axis], 1):
         return x
+    if isinstance(stop, int) and start >= stop:
+        empty = (*x.type.shape[:axis], 0, *x.type.shape[axis + 1 :])
+        return at.add(Expand(empty), x=at.number(0, x.type.dtype))
     return at.add(Slice(axis, start, stop, step), x=x)
