@@ -19,7 +19,7 @@ CASES = {
     "oft-exact": ("orthogonal", f"{WEIGHTS} m: OFT(4)", ""),
     "boft": (
         "orthogonal",
-        "at block.fc1.weight expect 1 use m: BOFT(6)\n  at block.fc2.weight expect 1 use m: BOFT(10)",
+        "at block.fc1.weight expect 1 use m: BOFT(1, 6)\n  at block.fc2.weight expect 1 use m: BOFT(1, 10)",
         "",
     ),
     "hra": ("orthogonal", f"{WEIGHTS} m: HRA(4)", ""),

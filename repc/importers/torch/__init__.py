@@ -108,8 +108,11 @@ def _attempt(
     given: Example, dynamic: Mapping[str, Any] | None, name: str, *, batch: bool
 ) -> tuple[ExportedProgram, Imported, list[Condition]]:
     asked = shapes(given, dynamic, batch=batch)
-    program = record(given, asked) or capture(given, asked)
-    needed = conditions(program, given.arguments, asked.names)
+    program = record(given, asked)
+    needed = conditions(program, given.arguments, asked.names) if program else []
+    if program is None or needed:  # torch.export sometimes asks less of the sizes
+        program = capture(given, asked)
+        needed = conditions(program, given.arguments, asked.names)
     if batch:
         _check_batch(program, asked.names, needed)
     imported = translate(program, name, asked.names)
