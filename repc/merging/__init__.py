@@ -10,6 +10,7 @@
     destroyed  what was true of the weights, and is not any more
     layout     the files of the result: those of the base, with the same tensors at the same places
     stream     tiles through memory: read, computed, rounded once, written
+    hashes     of what goes in and comes out
     staging    what is finished so far, so that a merge that was killed goes on where it was
     run        all of that, from files to files
     memory     the same for tensors in memory, in float64

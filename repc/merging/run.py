@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,13 +25,14 @@ from repc.merging import errors
 from repc.merging.carried import CONFIG, carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.destroyed import destroyed
+from repc.merging.hashes import Digests, digest
 from repc.merging.layers import rebuilt
 from repc.merging.layout import Created, Output, outputs
 from repc.merging.operands import Given, Operands, Stack, entry_type
 from repc.merging.plan import Plan, Planner
 from repc.merging.precision import difference
 from repc.merging.report import Change, MergeReport
-from repc.merging.staging import Digests, Staging, digest
+from repc.merging.staging import Staging
 from repc.merging.stream import Say, Settings, Stream, quiet
 from repc.merging.tied import Resolved, Tied, find_ties, resolve
 
@@ -44,7 +46,7 @@ class Options:
 
     `arithmetic` is the type that is computed in, before the one rounding; a wider stored type is never narrowed.
     `tied` says what becomes of two tensors that are one when one of them changes.  `memory` is how many bytes the
-    tensors in work may use; given, it is a limit.  `every` is one tile in how many is measured.  Without `hashed` the
+    tensors in work may use; given, it is a limit.  `every` is one row in how many is measured.  Without `hashed` the
     manifest has no hashes of checkpoints, and a merge that was killed begins anew.
     """
 
@@ -83,9 +85,9 @@ def merge_files(
     place = None if out is None else Path(out)
     if place is not None:
         _check_place(stored, place, options.force)
-    with Digests() as digests:
+    with _one_thread(), Digests() as digests:
         if place is not None and options.hashed:
-            for name in list(stored.files)[:2]:  # beside the planning, which is for one thread
+            for name in stored.files:  # beside the planning, which is for one thread
                 digests.of(stored.file(name))
         ties = find_ties(stored)
         entries = {key: stored.entry(tie.stored) for tie in ties for key in tie.keys}
@@ -102,6 +104,20 @@ def merge_files(
             return _carry_out(job, place, digests, say)
         except OSError as error:
             raise unwritable(place, error) from error
+
+
+@contextmanager
+def _one_thread() -> Generator[None]:
+    """Operators that compute alone: what is planned and looked at is small, and tiles have threads of their own.
+
+    Threads of an operator that have nothing to do wait by turning, and take the time from others.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, options: Options) -> Job:
@@ -240,7 +256,7 @@ def _report(
     read = {path: sha for record in records.values() for path, sha in record["inputs"].items()}
     _, left = carried(job.base)
     notes = (*job.plan.notes, *gone, *([f"not carried along: {', '.join(left)}"] if left else []))
-    files = {name: record["sha256"] for name, record in sorted(records.items())}
+    files = {name: record["hash"] for name, record in sorted(records.items())}
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)
     return MergeReport(out, arithmetic, changes, kept, files, dict(sorted({**read, **inputs}.items())), notes, resumed)
