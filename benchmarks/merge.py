@@ -7,7 +7,6 @@ is made by `benchmarks.big` in a temporary folder.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -25,7 +24,7 @@ from typing import Any
 
 from benchmarks.readme import write_section
 
-LAYERS, ROUNDS = 20, 3
+LAYERS, ROUNDS = 20, 5
 SAMPLE = ("model.layers.0.self_attn.q_proj.weight", "model.layers.7.mlp.down_proj.weight")
 """Tensors whose merged values are compared with float64."""
 
@@ -78,13 +77,14 @@ def copy(folder: Path) -> Callable[[], None]:
 
 
 def hashed(folder: Path) -> Callable[[], None]:
+    from repc.merging.hashes import digest
+
     plain = copy(folder)
 
     def run() -> None:
         plain()
         for file in [*(folder / "base").iterdir(), *(folder / "out").iterdir()]:
-            with file.open("rb") as opened:
-                hashlib.file_digest(opened, "sha256")
+            digest(file)
 
     return run
 
@@ -179,7 +179,7 @@ def report(size: int, runs: dict[str, list[dict[str, float]]], peaks: dict[str, 
 
     labels = {
         "copy": "copying the files, to disk",
-        "hashed": "the same, and SHA-256 of both",
+        "hashed": "the same, and BLAKE3 of both",
         "repc": "`repc merge`, which hashes both",
         "plain": "`repc merge --no-hash`",
         "peft": "PEFT: load, `merge_and_unload`, save",

@@ -25,11 +25,12 @@ def read_adapter(
     *,
     label: str | None = None,
     compat: bool = False,
+    rebuilt: bool = False,
 ) -> AdapterImport:
     """The adapter in a folder of PEFT or a file of kohya's, attached to a model with these tensors.
 
-    `label` and `compat` are those of `read_peft`; nothing in a file of kohya's differs from the mathematics.  Raises
-    `Failure` as these two do, E601 where there is nothing, and E624 for one file out of a folder of PEFT.
+    `label`, `compat` and `rebuilt` are those of `read_peft`; nothing in a file of kohya's differs from the mathematics.
+    Raises `Failure` as these two do, E601 where there is nothing, and E624 for one file out of a folder of PEFT.
     """
     path = Path(path)
     if not path.exists():
@@ -38,7 +39,7 @@ def read_adapter(
         if path.name in (TENSORS, OLD_TENSORS):
             raise Failure(errors.file_of_a_folder(path))
         return read_kohya(path, modules_of(types), base, source, **({"label": label} if label else {}))
-    return read_peft(path, base, source, label=label, compat=compat, types=types)
+    return read_peft(path, base, source, label=label, compat=compat, types=types, rebuilt=rebuilt)
 
 
 def match_adapted(

@@ -204,10 +204,10 @@ def unknown_method(path: Path, method: str, why: str | None, known: Sequence[str
     )
 
 
-def refused_setting(path: Path, setting: str, value: str, meaning: str) -> Diagnostic:
+def refused_setting(path: Path, setting: str, value: str, meaning: str, remedy: str = MERGE_WITH_PEFT) -> Diagnostic:
     """A setting that changes what the adapter means in a way that repc does not model."""
     shown = value if len(value) <= 60 else value[:60] + "…"
-    return Diagnostic("E623", f"{path}: {setting} = {shown}: {meaning}", help=MERGE_WITH_PEFT)
+    return Diagnostic("E623", f"{path}: {setting} = {shown}: {meaning}", help=remedy)
 
 
 def unexpected_adapter_keys(name: str, lines: Sequence[str]) -> Diagnostic:

@@ -7,8 +7,10 @@ file, whose tensors torch maps.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -57,7 +59,7 @@ class Stored:
     homes: Mapping[str, str]
     loaded: Mapping[str, Tensor] | None = None
 
-    @property
+    @cached_property
     def is_folder(self) -> bool:
         """Whether it is a folder with a configuration and other files."""
         return self.path.is_dir()
@@ -89,13 +91,15 @@ class Stored:
 def read_into(path: Path, start: int, buffer: memoryview) -> None:
     """Fill a buffer with the bytes of a file from a place on; `Failure` E602 or E605 where they cannot be had."""
     try:
-        with path.open("rb", buffering=0) as file:
-            file.seek(start)
+        file = os.open(path, os.O_RDONLY)
+        try:
             while buffer:
-                count = file.readinto(buffer)
+                count = os.preadv(file, [buffer], start)
                 if not count:
                     raise Failure(errors.damaged_file(path, start + len(buffer), "it became shorter"))
-                buffer = buffer[count:]
+                start, buffer = start + count, buffer[count:]
+        finally:
+            os.close(file)
     except OSError as error:
         raise Failure(errors.unreadable_file(path, error.strerror or str(error))) from None
 

@@ -7,6 +7,7 @@ of specs/adapters.  Those keep the names of PEFT, so that ``base_model.model.fc1
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from repc.ir.types import TensorType
 
 CONFIG, TENSORS, OLD_TENSORS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 
+OTHER_LAYERS = "layers of the base are repeated, each copy with an adapter of its own, which no network here has"
+SHARED_RESIDUALS = "what is repeated is one weight, and the adapter of each copy has changed it in the beginning"
 UNKNOWN_PRECISION = (
     "the projections are not stored, and the library draws them in a precision that depends on the machine"
 )
@@ -81,17 +84,20 @@ def read_peft(
     label: str | None = None,
     compat: bool = False,
     types: Mapping[str, TensorType] | None = None,
+    rebuilt: bool = False,
 ) -> AdapterImport:
     """The adapter in a folder that PEFT's `save_pretrained` wrote, attached to the model `base` of the import `source`.
 
     `source` is a dotted name or the name of a .rep file, as an import states it; without one the text does not import
     the base.  `base` is by default the class that PEFT noted, and `label` the name of the method.  With `compat` the
     library's own arithmetic is kept where it differs from the mathematics, which the notes tell.  `types` are those of
-    the base's tensors, without which parameters that are no layer's weight cannot be found.  Raises `Failure`:
-    E620 to E623 for the configuration, E624 to E627 for the stored tensors, and what `read` raises.
+    the base's tensors, without which parameters that are no layer's weight cannot be found.  `rebuilt` says that
+    the base has the layers that `layer_ranges` tells.  Raises `Failure`: E620 to E623 for the configuration, E624 to
+    E627 for the stored tensors, and what `read` raises.
     """
     folder = Path(folder)
     config = read_config(folder / CONFIG)
+    _check_layers(config, folder / CONFIG, rebuilt)
     stored = tensors_of(folder)
     checkpoint = _completed(read(stored), config, types or {}, folder / CONFIG)
     keys = sort_keys(checkpoint, config)
@@ -111,12 +117,32 @@ def read_peft(
     )
 
 
+def layer_ranges(path: Path) -> tuple[tuple[int, int], ...]:
+    """The layers of the base that an adapter was trained on, by ranges; none, as for most, where it has its own.
+
+    Raises `Failure` E620 to E623 for the configuration.
+    """
+    return read_config(path / CONFIG).layers if path.is_dir() else ()
+
+
 def tensors_of(folder: Path) -> Path:
     """The file of the tensors, which was a torch file once; raises `Failure` E620 where there is none."""
     for name in (TENSORS, OLD_TENSORS):
         if (folder / name).exists():
             return folder / name
     raise Failure(errors.no_adapter_file(folder, TENSORS))
+
+
+def _check_layers(config: Config, path: Path, rebuilt: bool) -> None:
+    """Raises `Failure` E623 where the adapter is of other layers than the base has, or of one that cannot be had."""
+    if not config.layers:
+        return
+    value = json.dumps(config.layers)
+    if not rebuilt:
+        remedy = "make a checkpoint of all these layers first: repc merge BASE ADAPTER -o OUT"
+        raise Failure(errors.refused_setting(path, "layer_replication", value, OTHER_LAYERS, remedy))
+    if config.values("").get("base", "kept") != "kept":
+        raise Failure(errors.refused_setting(path, "layer_replication", value, SHARED_RESIDUALS))
 
 
 def _completed(checkpoint: Checkpoint, config: Config, types: Mapping[str, TensorType], path: Path) -> Checkpoint:

@@ -52,6 +52,11 @@ class Config:
         return self.settings.get("target_parameters") or []
 
     @property
+    def layers(self) -> tuple[tuple[int, int], ...]:
+        """The ranges of layers of the base that were trained on, one after the other; none where it is as it was."""
+        return tuple((start, stop) for start, stop in self.settings.get("layer_replication") or ())
+
+    @property
     def transposed(self) -> bool:
         """Whether the base keeps linear weights as (in, out)."""
         return bool(self.settings.get("fan_in_fan_out"))

@@ -90,6 +90,14 @@ def is_rows_of_modules(value: object) -> bool:
     return value is None or is_rows(value)
 
 
+def are_ranges(value: object) -> bool:
+    """Whether a value is a list of ranges, each of a first position and that after its last, or absent."""
+    return value is None or (
+        isinstance(value, list)
+        and all(is_rows(pair) and len(pair) == 2 and pair[0] < pair[1] for pair in cast("list[Any]", value))
+    )
+
+
 def _is_scalar(value: object) -> bool:
     return isinstance(value, bool | str)
 

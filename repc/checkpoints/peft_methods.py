@@ -16,6 +16,7 @@ from repc.checkpoints.peft_method import (
     Setting,
     Values,
     are_names,
+    are_ranges,
     count,
     flag,
     is_count,
@@ -34,7 +35,6 @@ from repc.checkpoints.peft_shared import PVERA, RANDLORA, UNILORA, VBLORA, VERA
 from repc.checkpoints.peft_sparse import BONE, C3A, FOURIERFT, MISS, SHIRA, SUPERTUNING, WAVEFT
 
 REFUSED = {
-    "layer_replication": "layers of the base are repeated, each copy with an adapter of its own",
     "megatron_config": "the factors are split over devices",
 }
 """Settings that more than one method has, and what is not modelled about them."""
@@ -48,6 +48,9 @@ IDLE = frozenset((
     "base_model_name_or_path", "revision", "peft_version", "peft_type", "auto_mapping",
 ))  # fmt: skip
 """Settings of all methods that change nothing that is merged."""
+
+REPLICATED = {"layer_replication": Setting(None, are_ranges)}
+"""On which layers of the base, and in which order."""
 
 _MUTATED = "the base weights were changed when the adapter was attached"
 
@@ -145,6 +148,7 @@ LORA = Method(
         "use_bdlora": Setting(None, lambda value: value is None or isinstance(value, dict)),
         "trainable_token_indices": Setting(None, is_rows_of_modules),
         "target_parameters": Setting(None, are_names),
+        **REPLICATED,
         **TRANSPOSED,
     },
     # what velora compresses is the memory of the backward pass
@@ -176,6 +180,7 @@ ADALORA = Method(
         "init_r": count(12),
         "lora_alpha": number(8),
         "use_dora": Setting(False, is_flag, lambda value: not value, "it has no meaning for AdaLoRA"),
+        **REPLICATED,
         **TRANSPOSED,
     },
     # the pattern says which ranks were kept: the tensors have them alone, and the divisor stays that of the beginning

@@ -30,8 +30,8 @@ configuration and tokenizer go along.  ADAPTER is a folder that PEFT's save_pret
 scripts or of LyCORIS; several are all active.
 With --with they are whole models, combined by repc:task, soup, ties, dare, della, breadcrumbs, slerp or your own.
 The base is never in memory as a whole: tensors are read, computed and written by rows.  A merge that was killed goes on
-where it was when the same command is run again.  The hashes of what went in and came out, and the expression of every
-tensor that changed, are written beside the weights."""
+where it was when the same command is run again.  The hashes of what went in and came out, BLAKE3 as of b3sum, and the
+expression of every tensor that changed, are written beside the weights."""
 
 SHOWN = 5
 SIZE = re.compile(r"(\d+)([KMG]?)")
@@ -70,7 +70,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--quantised", choices=("nf4", "int8"), help="how that base was quantised; by default nf4")
     parser.add_argument("--memory", metavar="SIZE", help="what tensors in work may use, as in 400M; by default 512M")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute; by default all cores")
-    parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 16")
+    parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 64")
     parser.add_argument(
         "--no-hash", action="store_true", help="no hashes of checkpoints: faster, but begins anew when killed"
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 from repc.diagnostics import Diagnostic, Failure
 from repc.evaluate import errors
 from repc.ir.expr import Apply, Expr, Param, walk
-from repc.ir.expr import parameters as parameters_of
 from repc.ir.field import Field, T
 
 K = TypeVar("K")
@@ -31,9 +30,9 @@ class Values(Generic[K, T]):
     """
 
     def __init__(self, exprs: Mapping[K, Expr], field: Field[T], parameters: Mapping[str, T]) -> None:
-        _check(exprs, field, parameters)
-        self._exprs, self._field, self._parameters = exprs, field, parameters
         parts = list(walk(exprs.values()))
+        _check(parts, field, parameters)
+        self._exprs, self._field, self._parameters = exprs, field, parameters
         self._uses = Counter(arg for part in parts if isinstance(part, Apply) for arg in part.args.values())
         self._uses.update(exprs.values())
         self._known: dict[Expr, T] = {}
@@ -70,9 +69,9 @@ class Values(Generic[K, T]):
         return self._known[expr] if self._uses[expr] else self._known.pop(expr)
 
 
-def _check(exprs: Mapping[K, Expr], field: Field[T], given: Mapping[str, T]) -> None:
+def _check(parts: Sequence[Expr], field: Field[T], given: Mapping[str, T]) -> None:
     found: list[Diagnostic] = []
-    for path, parameter in parameters_of(exprs.values()).items():
+    for path, parameter in {part.path: part for part in parts if isinstance(part, Param)}.items():
         if path not in given:
             found.append(errors.parameter_missing(path, parameter.type, given))
         elif field.shape(given[path]) != parameter.type.shape:

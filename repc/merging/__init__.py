@@ -3,12 +3,14 @@
     plan       the expression of every tensor that changes, from names and shapes alone
     arithmetic the same for models of one architecture: task vectors, soups, TIES, …
     precision  adapters that were trained beside quantised weights
+    layers     a base whose layers are taken anew, some of them several times
     tied       tensors that are one, and what becomes of them
     computed   the new value of one tensor by tiles of its rows, and what rounding loses
     fused      products added to a matrix in one pass
     destroyed  what was true of the weights, and is not any more
     layout     the files of the result: those of the base, with the same tensors at the same places
     stream     tiles through memory: read, computed, rounded once, written
+    hashes     of what goes in and comes out
     staging    what is finished so far, so that a merge that was killed goes on where it was
     run        all of that, from files to files
     memory     the same for tensors in memory, in float64

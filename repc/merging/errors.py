@@ -100,6 +100,11 @@ def other_modules(adapter: str, lines: Sequence[str], prefix: str | None) -> Dia
     )
 
 
+def no_layers(reason: str, remedy: str) -> Diagnostic:
+    """An adapter was trained on layers of the base that are in another order, and these cannot be had."""
+    return Diagnostic("E643", f"the base cannot be rebuilt as layer_replication says: {reason}", help=remedy)
+
+
 def no_method(reason: str, remedy: str) -> Diagnostic:
     """What was given with --with is no block that combines models, or its settings are not its parameters."""
     return Diagnostic("E638", reason, help=remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from repc.ir.expr import Apply, Expr, apply, walk
+from repc.ir.expr import Apply, Expr, Param, apply, walk
 from repc.ir.field import Field, T
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
@@ -21,13 +22,17 @@ from repc.ops.linear import MatMul
 
 @dataclass(frozen=True)
 class AddProduct(Operator):
-    """x + coefficient · scale · (a b) of matrices, the scale being one number; ``torch.addmm``."""
+    """x + coefficient · scale · (a b) of matrices, the scale being one number; ``torch.addmm``.
+
+    `into` x itself where nothing else wants its value: memory that is at hand is faster than new one.
+    """
 
     name = "add_product"
     required = ("x", "a", "b")
     optional = ("scale",)
 
     coefficient: Fraction
+    into: bool
 
     def infer(self, given: Mapping[str, TensorType]) -> TensorType:
         return given["x"]
@@ -35,20 +40,33 @@ class AddProduct(Operator):
     def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
         x, a, b = (cast("Tensor", given[name]) for name in self.required)
         scale = float(cast("Tensor", given["scale"])) if "scale" in given else 1.0
-        return cast("T", torch.addmm(x, a, b, alpha=float(self.coefficient) * scale))
+        return cast("T", torch.addmm(x, a, b, alpha=float(self.coefficient) * scale, out=x if self.into else None))
 
 
 def fused(root: Expr) -> Expr:
-    """The expression with products of matrices added where they are made."""
+    """The expression with products of matrices added where they are made, some into parameters: the `overwritten`."""
     made: dict[Expr, Expr] = {}
+    uses = Counter(arg for expr in walk([root]) if isinstance(expr, Apply) for arg in expr.args.values())
     for expr in walk([root]):
         made[expr] = expr
         if isinstance(expr, Apply):
-            made[expr] = _added(apply(expr.op, **{name: made[arg] for name, arg in expr.args.items()}))
+            made[expr] = _added(apply(expr.op, **{name: made[arg] for name, arg in expr.args.items()}), uses)
     return made[root]
 
 
-def _added(expr: Apply) -> Apply:
+def overwritten(root: Expr) -> set[str]:
+    """The parameters that must be copies, because evaluation puts other values in their place."""
+    found: set[str] = set()
+    for part in walk([root]):
+        match part:
+            case Apply(op=AddProduct(into=True), args={"x": Param() as x}):
+                found.add(x.path)
+            case _:
+                pass
+    return found
+
+
+def _added(expr: Apply, uses: Mapping[Expr, int]) -> Apply:
     if not isinstance(expr.op, Sum) or expr.type.rank != 2:
         return expr
     products: list[tuple[Fraction, dict[str, Expr]]] = []
@@ -62,8 +80,10 @@ def _added(expr: Apply) -> Apply:
     if [(coefficient, term.type) for coefficient, term in others] != [(1, expr.type)]:
         return expr
     total = others[0][1]
+    into = isinstance(total, Param) and uses[total] == 1
     for coefficient, factors in products:
-        total = apply(AddProduct(coefficient), x=total, **factors)
+        total = apply(AddProduct(coefficient, into), x=total, **factors)
+        into = True
     return total if isinstance(total, Apply) else expr
 
 

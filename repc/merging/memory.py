@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from repc.checkpoints import TYPES, Checkpoint, Entry, from_memory, read
+from repc.diagnostics import Failure
 from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
 from repc.evaluate.rounding import rounded
+from repc.merging import errors
 from repc.merging.operands import entry_type
 from repc.merging.plan import plan
 from repc.merging.tied import settle
@@ -39,11 +41,13 @@ def merged(
 
     Every tensor keeps its type.  With `compat` PEFT's own arithmetic is kept where it differs from the mathematics;
     `tied` says what becomes of a tensor that lies where a changed one lies.  Raises `Failure` as `plan` and `read` do,
-    and E632 where that is not said.
+    E632 where that is not said, and E643 where an adapter wants other layers.
     """
     checkpoint = read(base) if isinstance(base, str | Path) else from_memory(base)
     entries = {key: Entry(TYPES[tensor.dtype], tuple(tensor.shape), 0, 0) for key, tensor in checkpoint.items()}
     found = plan({key: entry_type(entry) for key, entry in entries.items()}, adapters, compat=compat)
+    if found.layers is not None:
+        raise Failure(errors.no_layers("it is merged in memory", "give `out`, which is a folder to write"))
     given = {path: tensor for path, tensor in found.given.items() if isinstance(tensor, Tensor)}
     computed = evaluate(found.weights, TorchField(torch.float64), {**checkpoint, **given})
     # A bias that the base has not is made for adapters that would change it, and not kept where they do not.

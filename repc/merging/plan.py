@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from repc.checkpoints import (
     CONFIG,
     AdapterImport,
+    layer_ranges,
     match,
     modules_of,
     read_adapter,
@@ -20,6 +21,7 @@ from repc.diagnostics import Diagnostic, Failure, Source, nearest
 from repc.ir.expr import Expr
 from repc.ir.types import TensorType
 from repc.merging import errors
+from repc.merging.layers import Layers, find_layers
 from repc.merging.operands import Given
 from repc.merging.precision import TRAINED, Precision, quantised_text, quantised_weights, told_quantised
 from repc.merging.tied import Tied
@@ -36,7 +38,8 @@ class Plan:
     and `given`, those of adapters and other models, by their paths.  `notes` are for the report; `files`
     are what was read besides the base, as far as that does not stand behind `given`.  `tied` is what
     becomes of tensors that are one, where nobody need be asked.  `quantised` has the weights beside which adapters were
-    trained, where these were not the base's own: how far apart they are is measured.
+    trained, where these were not the base's own: how far apart they are is measured.  `layers` is there where the
+    result has other layers than the base; then all keys are those of the result.
     """
 
     weights: Mapping[str, Expr]
@@ -45,6 +48,7 @@ class Plan:
     files: tuple[Path, ...]
     tied: Literal["share"] | None = None
     quantised: Mapping[str, Expr] = field(default_factory=dict[str, Expr])
+    layers: Layers | None = None
 
 
 Planner: TypeAlias = Callable[[Mapping[str, TensorType], Sequence[Tied]], Plan]
@@ -64,25 +68,29 @@ def plan(
     Adapters apply in the order in which they are given; a difference that is added reads the base alone, whatever
     comes before it.  `base_precision` says which base is meant where they were trained beside one that was `quantised`.
 
-    Raises `Failure`: E641 where that is not said, what `read_adapter` raises, E642 where the base has not the modules
-    of an adapter, E635 where it has them in whole numbers, E628 where one is relative to a base that another one has
-    changed, and E4xx where one does not fit.
+    Raises `Failure`: E641 where that is not said, what `read_adapter` raises, E643 where the layers of the base
+    cannot be rebuilt as the adapters want, E642 where the base has not the modules of an adapter, E635 where it has
+    them in whole numbers, E628 where one is relative to a base that another one has changed, and E4xx where one does
+    not fit.
     """
     paths = [Path(adapter) for adapter in adapters]
     told = {path: why for path in paths if (why := told_quantised(path))}
     if told and base_precision is None:
         raise Failure([errors.quantised_base(path, why) for path, why in told.items()])
+    layers = _layers(paths, types)
+    if layers is not None:
+        types = {key: types[source] for key, source in layers.sources(types).items()}
     imported = _imported(paths, types, TRAINED if base_precision == "trained" else BASE, compat)
     modules = _modules(imported) if base_precision else set[str]()
     keys = [key for key in types if key.removesuffix(".weight") in modules]
     stored = _adapted(imported, types, quantised_text(quantised, BASE, keys) if base_precision == "trained" else "")
     files = tuple(file for path in paths for file in _files(path))
-    notes = [note for adapter in imported for note in adapter.notes]
+    notes = [*([layers.note] if layers else []), *(note for adapter in imported for note in adapter.notes)]
     beside: Mapping[str, Expr] = quantised_weights(quantised, keys, types) if keys else {}
     if keys:
         meant = f"what {quantised} leaves of the weights" if base_precision == "trained" else "the full weights"
         notes.append(f"merged into {meant}; the adapters were trained beside {quantised}")
-    return Plan(stored.weights, _given(imported, stored), tuple(notes), files, None, beside)
+    return Plan(stored.weights, _given(imported, stored), tuple(notes), files, None, beside, layers)
 
 
 def planning(
@@ -100,6 +108,16 @@ def planning(
     return planner
 
 
+def _layers(adapters: Sequence[Path], types: Mapping[str, TensorType]) -> Layers | None:
+    """The layers on which all adapters were trained, where these are not those of the base."""
+    ranges = {adapter: layer_ranges(adapter) for adapter in adapters}
+    if len(set(ranges.values())) > 1:
+        reason = "the adapters were trained on different layers"
+        raise Failure(errors.no_layers(reason, "merge them one after the other"))
+    wanted = ranges[adapters[0]]
+    return find_layers(types, wanted) if wanted else None
+
+
 def _files(adapter: Path) -> Sequence[Path]:
     return [adapter] if adapter.is_file() else [adapter / CONFIG, tensors_of(adapter)]
 
@@ -112,7 +130,7 @@ def _imported(
     imported: list[AdapterImport] = []
     for number, path in enumerate(adapters):
         before = imported[-1].name if imported else base
-        imported.append(read_adapter(path, types, before, label=f"adapter{number}", compat=compat))
+        imported.append(read_adapter(path, types, before, label=f"adapter{number}", compat=compat, rebuilt=True))
     _check_modules(imported, modules)
     _check_order(imported)
     whole = [key for module in sorted(_modules(imported)) if (key := f"{module}.weight") in types]

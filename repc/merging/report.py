@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from repc.merging.computed import Loss
+from repc.merging.hashes import HASHES
 
 MUCH = 0.1
 """The share of a change that rounding may lose before it is worth a warning."""
@@ -38,7 +39,7 @@ class MergeReport:
     """What was merged into what.
 
     `out` is None after a dry run.  `kept` counts the tensors that are the base's own; `files` and `inputs` map files to
-    their SHA-256, None where it was not asked for; `resumed` counts files that an earlier run had finished.
+    their `HASHES`, None where they were not asked for; `resumed` counts files that an earlier run had finished.
     """
 
     out: Path | None
@@ -71,6 +72,7 @@ class MergeReport:
         """The manifest: nothing in it is of this run alone, so that the same merge has the same manifest."""
         return {
             "arithmetic": self.arithmetic,
+            "hashes": HASHES,
             "inputs": dict(self.inputs),
             "files": dict(self.files),
             "kept": self.kept,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,15 +22,17 @@ from repc.ir.expr import Expr, Param, walk
 from repc.ir.files import unwritable, write_whole
 from repc.ir.printer import expression
 from repc.merging import errors
-from repc.merging.carried import carried, carry, write_index
+from repc.merging.carried import CONFIG, carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.destroyed import destroyed
+from repc.merging.hashes import Digests, digest
+from repc.merging.layers import rebuilt
 from repc.merging.layout import Created, Output, outputs
 from repc.merging.operands import Given, Operands, Stack, entry_type
 from repc.merging.plan import Plan, Planner
 from repc.merging.precision import difference
 from repc.merging.report import Change, MergeReport
-from repc.merging.staging import Digests, Staging, digest
+from repc.merging.staging import Staging
 from repc.merging.stream import Say, Settings, Stream, quiet
 from repc.merging.tied import Resolved, Tied, find_ties, resolve
 
@@ -43,7 +46,7 @@ class Options:
 
     `arithmetic` is the type that is computed in, before the one rounding; a wider stored type is never narrowed.
     `tied` says what becomes of two tensors that are one when one of them changes.  `memory` is how many bytes the
-    tensors in work may use; given, it is a limit.  `every` is one tile in how many is measured.  Without `hashed` the
+    tensors in work may use; given, it is a limit.  `every` is one row in how many is measured.  Without `hashed` the
     manifest has no hashes of checkpoints, and a merge that was killed begins anew.
     """
 
@@ -82,9 +85,9 @@ def merge_files(
     place = None if out is None else Path(out)
     if place is not None:
         _check_place(stored, place, options.force)
-    with Digests() as digests:
+    with _one_thread(), Digests() as digests:
         if place is not None and options.hashed:
-            for name in list(stored.files)[:2]:  # beside the planning, which is for one thread
+            for name in stored.files:  # beside the planning, which is for one thread
                 digests.of(stored.file(name))
         ties = find_ties(stored)
         entries = {key: stored.entry(tie.stored) for tie in ties for key in tie.keys}
@@ -92,6 +95,8 @@ def merge_files(
         found = planner({key: entry_type(entry) for key, entry in entries.items()}, ties)
         if place is not None:
             _check_read([*found.files, *(path for given in found.given.values() for path in _paths(given))], place)
+        if found.layers is not None:
+            stored = rebuilt(stored, found.layers)
         job = prepare(stored, ties, found, place, options)
         if place is None:
             return _report(job, None, {}, {}, 0, [])
@@ -101,10 +106,25 @@ def merge_files(
             raise unwritable(place, error) from error
 
 
+@contextmanager
+def _one_thread() -> Generator[None]:
+    """Operators that compute alone: what is planned and looked at is small, and tiles have threads of their own.
+
+    Threads of an operator that have nothing to do wait by turning, and take the time from others.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, options: Options) -> Job:
     """What is computed and stored where.
 
-    Raises `Failure`: E632 and E633 about tied tensors, E635 for a type without arithmetic, E636 for too little memory.
+    `base` has the keys of the result.  Raises `Failure`: E632 and E633 about tied tensors, E635 for a type without
+    arithmetic, E636 for too little memory, E643 where the configuration speaks of other layers than are rebuilt.
     """
     resolved = resolve(base, ties, found.weights, found.tied or options.tied)
     operands = Operands(
@@ -123,7 +143,9 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
         if short:
             raise Failure(errors.too_large(short, options.memory))
     name = out.name if out is not None and not base.is_folder else None
-    notes = [*found.notes, *resolved.notes]
+    settings = found.layers.settings(base.path) if found.layers is not None else {}
+    rewritten = [f"{CONFIG} is written anew: {', '.join(settings)}"] if settings else []
+    notes = [*found.notes, *rewritten, *resolved.notes]
     if found.quantised:
         apart = difference(found.quantised, operands)
         notes.append(f"the weights beside which the adapters were trained differ by {apart:.2%}: ‖Q(W) − W‖ / ‖W‖")
@@ -132,7 +154,7 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
         key = max(large, key=lambda key: large[key])
         notes.append(f"{len(large)} tensors do not go by rows: {key} takes up to {large[key] >> 20} MiB")
     plan = replace(found, weights=resolved.weights, notes=tuple(notes))
-    return Job(base, plan, operands, computed, outputs(base, made, name), resolved.settings, options)
+    return Job(base, plan, operands, computed, outputs(base, made, name), {**settings, **resolved.settings}, options)
 
 
 def _made(base: Stored, operands: Operands, resolved: Resolved, compute: torch.dtype) -> dict[str, Created]:
@@ -234,7 +256,7 @@ def _report(
     read = {path: sha for record in records.values() for path, sha in record["inputs"].items()}
     _, left = carried(job.base)
     notes = (*job.plan.notes, *gone, *([f"not carried along: {', '.join(left)}"] if left else []))
-    files = {name: record["sha256"] for name, record in sorted(records.items())}
+    files = {name: record["hash"] for name, record in sorted(records.items())}
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)
     return MergeReport(out, arithmetic, changes, kept, files, dict(sorted({**read, **inputs}.items())), notes, resumed)

@@ -6,66 +6,21 @@ again, what was recorded for the same job counts as done as far as these hashes 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from repc.diagnostics import Failure
 from repc.ir.files import write_whole
 from repc.merging import errors
 
 LEDGER, LOCK = ".finished.json", ".lock"
-
-T = TypeVar("T")
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in steps that are long enough for other threads to work in between."""
-    total, buffer = hashlib.sha256(), bytearray(1 << 20)
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            total.update(memoryview(buffer)[:count])
-    return total.hexdigest()
-
-
-class Digests:
-    """The hashes of files, by threads of their own, which run beside everything else; a context manager."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(2, "hash")
-        self._known: dict[Path, Future[str]] = {}
-
-    def __enter__(self) -> Digests:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._threads.shutdown(cancel_futures=True)
-
-    def of(self, path: Path) -> Future[str]:
-        """The hash of a file that does not change, taken once."""
-        if path not in self._known:
-            self._known[path] = self._threads.submit(digest, path)
-        return self._known[path]
-
-    def now(self, path: Path) -> str:
-        """The same inside a task of one's own, which must not wait for what is queued behind it."""
-        known = self._known.get(path)
-        if known is None or known.cancel():
-            known = self._known[path] = Future[str]()
-            known.set_result(digest(path))
-        return known.result()
-
-    def submit(self, task: Callable[[], T]) -> Future[T]:
-        """Further work on files, after what was asked for before."""
-        return self._threads.submit(task)
 
 
 class Staging:
@@ -91,13 +46,12 @@ class Staging:
         """What was recorded about the files of an earlier run; they have yet to be compared with their hashes."""
         return dict(self._finished)
 
-    def file(self, name: str, header: bytes, size: int) -> Path:
+    def file(self, name: str, header: bytes, size: int) -> BinaryIO:
         """A new file of the wanted size, with its header."""
-        path = self.folder / name
-        with path.open("wb") as file:
-            file.truncate(size)
-            file.write(header)
-        return path
+        file = (self.folder / name).open("w+b", buffering=0)
+        file.truncate(size)
+        write_at(file, 0, memoryview(header))
+        return file
 
     def finish(self, name: str, record: Mapping[str, Any]) -> None:
         """Record a file; it must be on disk."""
@@ -149,15 +103,8 @@ class Staging:
             return None
 
 
-def write_at(path: Path, start: int, data: memoryview) -> None:
+def write_at(file: BinaryIO, start: int, data: memoryview) -> None:
     """Put bytes at a place of a file that has its size already."""
-    with path.open("r+b", buffering=0) as file:
-        file.seek(start)
-        while data:
-            data = data[file.write(data) :]
-
-
-def sync(path: Path) -> None:
-    """Wait until a file is on disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    while data:
+        count = os.pwrite(file.fileno(), data, start)
+        start, data = start + count, data[count:]

@@ -1,19 +1,22 @@
 """The tensors of a merge, through memory in tiles: read, computed, rounded once, and written at their places.
 
-Every tile is a task of its own, which one thread carries from file to file, so that reading, computing and writing of
-different tiles overlap.  The order in which they end changes nothing.
+Every tile is a task of its own, which one thread carries from file to file while caches hold it: it is read, computed,
+written and hashed.  Each thread has a file of its own as long as there are any, and the disk works beside all of them.
+The order in which tiles end changes nothing.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from ctypes import CDLL
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Condition, Lock
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -22,13 +25,17 @@ from repc.checkpoints import Entry, read_into
 from repc.evaluate.raw import raw
 from repc.evaluate.rounding import rounded
 from repc.merging.computed import MEASURED, Computed, Loss
+from repc.merging.hashes import Digests, Running, digest
 from repc.merging.layout import Output
 from repc.merging.operands import Operands
-from repc.merging.staging import Digests, Staging, digest, sync, write_at
+from repc.merging.staging import Staging, write_at
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT = -1, -3, 1 << 26
-CHUNK = 1 << 23
-"""Bytes that are copied at once."""
+CHUNK = 1 << 20
+"""Bytes that are read, written and hashed at once."""
+
+SYNCED = 1 << 26
+"""Bytes after which the disk is told to begin: it works beside everything else, and not only at the end."""
 
 Say = Callable[[str, float | None], None]
 
@@ -39,7 +46,7 @@ def quiet(text: str, share: float | None) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the work is done, which the result does not depend on: threads, bytes in flight, tiles to measure."""
+    """How the work is done, which the result does not depend on: threads, bytes in flight, rows to measure."""
 
     threads: int
     memory: int
@@ -71,13 +78,23 @@ class Budget:
 
 @dataclass(eq=False)
 class Shard:
-    """A file on its way: how many of its tasks are left, and the losses of its tiles."""
+    """A file on its way: its hash so far, those of what it is made from, and how much of it is left to do."""
 
     output: Output
-    source: str
-    path: Path
-    left: int = 0
+    file: BinaryIO
+    inputs: Mapping[Path, Future[str]]
+    hash: Running | None
+    left: int
+    unsynced: int = 0
     losses: dict[tuple[str, int], Loss] = field(default_factory=dict[tuple[str, int], Loss])
+
+    def put(self, start: int, data: memoryview) -> None:
+        """Write bytes at their place."""
+        for at in range(0, len(data), CHUNK):
+            part = data[at : at + CHUNK]
+            write_at(self.file, start + at, part)
+            if self.hash is not None:
+                self.hash.add(start + at, part)
 
     def measured(self) -> dict[str, Loss]:
         """The loss of each tensor, added up in one order, whichever its tiles ended in."""
@@ -85,6 +102,12 @@ class Shard:
         for key, index in sorted(self.losses):
             total[key] = total.get(key, Loss()) + self.losses[key, index]
         return total
+
+
+Task = Callable[[Shard], int]
+"""Does a part of a file, and says how many bytes of it."""
+
+Step = tuple[Shard, Task]
 
 
 class Stream:
@@ -105,7 +128,11 @@ class Stream:
         self._lock = Lock()
         self._done, self._total = 0, 1
         self._digests = digests
-        self._closing: list[Future[None]] = []
+        self._files = ExitStack()
+        self._disk = ThreadPoolExecutor(1, "disk")
+        self._syncs: list[Future[None]] = []
+        self._begun: list[Iterator[Step]] = []
+        self._given_up = False
 
     def write(self, outputs: Mapping[str, Output]) -> int:
         """Write files, by the files of the base that they are made from; how many of them were finished already.
@@ -113,21 +140,17 @@ class Stream:
         Raises what one of the tasks raises; then the others are given up.
         """
         _keep_freed_memory()
-        threads = torch.get_num_threads()
-        with ThreadPoolExecutor(self._settings.threads, "merge", partial(torch.set_num_threads, 1)) as workers:
+        kept = self._kept(outputs)
+        wanted = {source: output for source, output in outputs.items() if output.name not in kept}
+        self._total = max(1, sum(output.size for output in wanted.values()))
+        files = [partial(self._open, source, output) for source, output in reversed(wanted.items())]
+        with self._files, self._disk, _workers(self._settings.threads) as workers:
             try:
-                kept = self._kept(outputs)
-                wanted = {source: output for source, output in outputs.items() if output.name not in kept}
-                self._total = max(1, sum(output.size for output in wanted.values()))
-                tasks = [
-                    workers.submit(task) for source, output in wanted.items() for task in self._open(source, output)
-                ]
-                _all(tasks)
-                _all(self._closing)
-                return len(kept)
+                _all([workers.submit(self._work, files) for _ in range(self._settings.threads)])
+                _all(self._syncs)
             finally:
-                workers.shutdown(cancel_futures=True)
-                torch.set_num_threads(threads)
+                self._given_up = True
+        return len(kept)
 
     def _kept(self, outputs: Mapping[str, Output]) -> set[str]:
         """The files of an earlier run that still are what was recorded, as is what they were made from."""
@@ -138,32 +161,63 @@ class Stream:
             path = self._staging.folder / output.name
             if record is None or not path.is_file():
                 continue
-            expected = {str(path): self._digests.of(path) for path in self._reads(source, output)}
-            same = record["inputs"] == {name: future.result() for name, future in expected.items()}
-            if same and record["sha256"] == self._digests.submit(partial(digest, path)).result():
+            inputs = {str(path): future.result() for path, future in self._inputs(source, output).items()}
+            if record["inputs"] == inputs and record["hash"] == digest(path):
                 found.add(output.name)
         return found
 
-    def _open(self, source: str, output: Output) -> Iterator[Callable[[], None]]:
-        """The tasks of a file, in the order of its bytes."""
-        path = self._staging.file(output.name, output.header, output.size)
-        shard = Shard(output, source, path)
-        tasks: list[Callable[[Shard], int]] = []
+    def _inputs(self, source: str, output: Output) -> dict[Path, Future[str]]:
+        """The hashes of the files that a file is made from."""
+        found = {self._operands.base.file(source)}
+        for key in output.entries:
+            if key in self._computed:
+                found |= self._computed[key].files()
+        return {path: self._digests.of(path) for path in sorted(found)} if self._settings.hashed else {}
+
+    def _open(self, source: str, output: Output) -> Iterator[Step]:
+        """The tasks of a file, in the order of its bytes; a file without tensors has one as well."""
+        tasks: list[Task] = []
         for key, entry in output.entries.items():
             if key in self._computed:
                 tasks += [partial(self._compute, key, entry, index) for index in range(self._computed[key].tiles)]
             else:
                 tasks += [partial(self._copy, key, entry, at) for at in range(0, entry.stop - entry.start, CHUNK)]
-        shard.left = len(tasks) + 1
-        return (partial(self._run, shard, task) for task in [*tasks, _nothing])
+        file = self._files.enter_context(self._staging.file(output.name, output.header, output.size))
+        hash = Running(file) if self._settings.hashed else None
+        shard = Shard(output, file, self._inputs(source, output), hash, len(tasks) + 1)
+        return ((shard, task) for task in (_begin, *tasks))
 
-    def _run(self, shard: Shard, task: Callable[[Shard], int]) -> None:
+    def _work(self, files: list[Callable[[], Iterator[Step]]]) -> None:
+        """Do one file after another, as all threads do: the system lets only one at a time write to a file.
+
+        Where there are no more, help with those that others have begun.
+        """
+        own: Iterator[Step] = iter(())
+        while not self._given_up:
+            with self._lock:
+                step = next(own, None)
+                while step is None and (files or self._begun):
+                    if files:
+                        self._begun.append(files.pop()())
+                    own = self._begun[-1]
+                    step = next(own, None)
+                    if step is None:
+                        self._begun.remove(own)
+            if step is None:
+                return
+            self._run(*step)
+
+    def _run(self, shard: Shard, task: Task) -> None:
         count = task(shard)
         with self._lock:
             self._done += count
             shard.left -= 1
+            shard.unsynced += count
             if not shard.left:
-                self._closing.append(self._digests.submit(partial(self._close, shard)))
+                self._syncs.append(self._disk.submit(self._close, shard))
+            elif shard.unsynced >= SYNCED:
+                shard.unsynced = 0
+                self._syncs.append(self._disk.submit(os.fdatasync, shard.file.fileno()))
         self._say(f"merging {shard.output.name}", self._done / self._total)
 
     def _compute(self, key: str, entry: Entry, index: int, shard: Shard) -> int:
@@ -172,12 +226,12 @@ class Stream:
             exact = computed.tile(index)
             new = rounded(exact, computed.stored)
             first, _ = computed.place(index)
-            data = raw(new)
             row = (entry.stop - entry.start) // max(1, entry.shape[0]) if entry.shape else 0
-            write_at(shard.path, entry.start + first * row, data.data)
-            if index % self._settings.every == 0 and computed.has_base:
-                shard.losses[key, index] = computed.measure(index, exact, new)
-        return data.nbytes
+            data = raw(new).data
+            shard.put(entry.start + first * row, data)
+            if computed.has_base:
+                shard.losses[key, index] = computed.measure(index, exact, new, self._settings.every)
+        return len(data)
 
     def _copy(self, key: str, entry: Entry, at: int, shard: Shard) -> int:
         base = self._operands.base
@@ -187,27 +241,29 @@ class Stream:
         else:
             data = np.empty(size, np.uint8).data
             read_into(base.file(base.homes[key]), base.entry(key).start + at, data)
-        write_at(shard.path, entry.start + at, data)
+        shard.put(entry.start + at, data)
         return size
 
     def _close(self, shard: Shard) -> None:
         """Make sure that a file is on disk, and record it."""
-        sync(shard.path)
+        os.fsync(shard.file.fileno())
+        shard.file.close()
         losses = {key: asdict(loss) for key, loss in shard.measured().items()}
-        own, inputs = None, dict[str, str]()
-        if self._settings.hashed:
-            inputs = {str(path): self._digests.now(path) for path in self._reads(shard.source, shard.output)}
-            own = digest(shard.path)
-        record = {"sha256": own, "inputs": inputs, "losses": losses}
-        self._staging.finish(shard.output.name, record)
+        inputs = {str(path): future.result() for path, future in shard.inputs.items()}
+        own = None if shard.hash is None else shard.hash.digest()
+        self._staging.finish(shard.output.name, {"hash": own, "inputs": inputs, "losses": losses})
 
-    def _reads(self, source: str, output: Output) -> list[Path]:
-        """The files that a file is made from."""
-        found = {self._operands.base.file(source)}
-        for key in output.entries:
-            if key in self._computed:
-                found |= self._computed[key].files()
-        return sorted(found)
+
+def _begin(shard: Shard) -> int:
+    """The header, which is written already."""
+    if shard.hash is not None:
+        shard.hash.add(0, shard.output.header)
+    return len(shard.output.header)
+
+
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Threads that compute alone: they are as many as there are cores."""
+    return ThreadPoolExecutor(threads, "merge", partial(torch.set_num_threads, 1))
 
 
 def _keep_freed_memory() -> None:
@@ -219,11 +275,6 @@ def _keep_freed_memory() -> None:
         set_option = CDLL(None).mallopt
         set_option(M_MMAP_THRESHOLD, KEPT)
         set_option(M_TRIM_THRESHOLD, KEPT)
-
-
-def _nothing(shard: Shard) -> int:
-    """The task of a file without tensors, so that each has a last one."""
-    return 0
 
 
 def _all(futures: list[Future[None]]) -> None:

@@ -14,7 +14,7 @@ from repc.diagnostics import Failure
 from repc.evaluate.dtypes import DTYPES
 from repc.evaluate.stored import deployed
 from repc.importers.torch import module_program
-from repc.importers.torch.export import Example, example
+from repc.importers.torch.export import Example, example, without_autocast
 from repc.modules import errors
 from repc.modules.interface import entry
 from repc.modules.report import report
@@ -23,6 +23,7 @@ from repc.passes import Options
 from repc.passes import fold as fold_graph
 
 
+@without_autocast()
 def fold(
     module: nn.Module,
     example: object,
@@ -69,8 +70,7 @@ def _example(module: nn.Module, given: object, kwargs: Mapping[str, Any]) -> Exa
     """A mapping whose keys are parameters of `forward` gives these; any other is an argument itself."""
     if isinstance(given, tuple):
         return example(module, cast("tuple[Any, ...]", given), kwargs)
-    names = inspect.signature(module.forward).parameters.keys()
-    if isinstance(given, Mapping) and given.keys() <= names:
+    if isinstance(given, Mapping) and given.keys() <= inspect.signature(module.forward).parameters.keys():
         return example(module, (), {**given, **kwargs})
     return example(module, (cast("Any", given),), kwargs)
 

@@ -110,9 +110,9 @@ def test_every_refusal_of_the_table_is_tested() -> None:
 
 
 def test_all_refused_settings_come_at_once(folder: Path) -> None:
-    configure(folder, loftq_config={"bits": 4}, layer_replication=[[0, 1]], use_qalora=True)
+    configure(folder, loftq_config={"bits": 4}, megatron_config={"a": 1}, use_qalora=True)
     names = [d.title.split(": ")[1].split(" =")[0] for d in faults(folder)]
-    assert sorted(names) == ["layer_replication", "loftq_config", "use_qalora"]
+    assert sorted(names) == ["loftq_config", "megatron_config", "use_qalora"]
 
 
 @pytest.mark.parametrize("value", [True, False, "gaussian", "orthogonal", "eva"])
@@ -154,6 +154,8 @@ def test_a_method_that_cannot_be_merged_is_refused_with_the_reason(method: str, 
         ("rank_pattern", {"fc1": 2.5}),
         ("alpha_pattern", ["fc1"]),
         ("use_dora", "yes"),
+        ("layer_replication", [[0, 2], [3]]),
+        ("layer_replication", [[2, 2]]),
     ],
 )
 def test_a_setting_without_sense(setting: str, value: object, folder: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from blake3 import blake3
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -63,4 +63,4 @@ def sharded(folder: Path, dtype: torch.dtype = torch.bfloat16) -> Path:
 
 def hashes(folder: Path) -> dict[str, str]:
     """Every file of a folder by its hash."""
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+    return {file.name: blake3(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}

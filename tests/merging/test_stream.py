@@ -66,6 +66,7 @@ def test_the_manifest_says_what_went_in_and_out(tmp_path: Path) -> None:
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", {"layers.1.q": (48, 32)})
     merge(base, [lora], tmp_path / "out", every=1)
     manifest = json.loads((tmp_path / "out" / "repc_merge.json").read_text())
+    assert "b3sum" in manifest["hashes"]
     known = {
         **{str(base / k): v for k, v in hashes(base).items()},
         **{str(lora / k): v for k, v in hashes(lora).items()},
@@ -88,6 +89,19 @@ def test_the_manifest_says_what_went_in_and_out(tmp_path: Path) -> None:
     assert change["lost"] == pytest.approx(lost, rel=1e-3)
     assert change["unchanged"] == float((new == old).double().mean())
     assert change["measured"] == old.numel()
+
+
+@pytest.mark.parametrize(("every", "rows"), [(1, 48), (3, 18), (64, 6)])
+def test_the_first_rows_of_each_tile_are_measured(
+    every: int, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computed, "TILE", 8 * 32)
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", {"layers.1.q": (48, 32)})
+    loss = merge(base, [lora], tmp_path / "out", every=every).changes["layers.1.q.weight"].loss
+    old, new = (load_file(place / "model-00002-of-00003.safetensors") for place in (base, tmp_path / "out"))
+    old, new = (found["layers.1.q.weight"].unflatten(0, (6, 8))[:, : rows // 6] for found in (old, new))
+    assert loss is not None
+    assert (loss.count, loss.same) == (rows * 32, int((old == new).sum()))
 
 
 def test_threads_memory_and_earlier_runs_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,22 @@ def test_a_sharded_llama(tmp_path: Path) -> None:
     assert float((wanted - logits(model)).abs().max()) > 1e-2
 
 
+def test_a_llama_whose_layers_are_taken_anew(tmp_path: Path) -> None:
+    base = llama(tmp_path / "base").state_dict()
+    sizes = {"q_proj": 32, "v_proj": 16}
+    shapes = {f"model.layers.{i}.self_attn.{name}": (size, 32) for i in range(3) for name, size in sizes.items()}
+    lora = write_lora(tmp_path / "lora", shapes, layer_replication=[[0, 2], [0, 1]])
+    merge(tmp_path / "base", [lora], tmp_path / "out")
+    merged = loaded(tmp_path / "out")
+    assert len(merged.model.layers) == 3
+    unmerged = transformers.LlamaForCausalLM(merged.config).eval()
+    again = {key.replace("layers.0.", "layers.2."): tensor for key, tensor in base.items()}
+    unmerged.load_state_dict({**again, **base})
+    wanted = adapted(unmerged, lora)
+    torch.testing.assert_close(logits(merged), wanted, rtol=1e-4, atol=1e-5)
+    assert float((wanted - logits(unmerged)).abs().max()) > 1e-2
+
+
 def test_a_tied_gpt2_with_weights_of_the_other_way_round(tmp_path: Path) -> None:
     model = gpt2(tmp_path / "base")
     shapes = {

@@ -193,6 +193,15 @@ def test_a_module_stays_in_its_own_type(dtype: torch.dtype) -> None:
     assert folded(image(2, 4, 7, 5).to(dtype)).dtype == dtype
 
 
+def test_a_module_is_folded_in_its_own_type_under_autocast() -> None:
+    module = randomised(nn.Sequential(RepConv(4, 4, groups=2), nn.BatchNorm2d(4)))
+    with torch.autocast("cpu"):
+        folded = repc.fold(module, image(1, 4, 7, 5))
+        assert folded(image(1, 4, 7, 5)).dtype == torch.bfloat16
+    assert folded.report
+    assert apart(module, folded, image(2, 4, 7, 5)) < 1e-6
+
+
 def test_weights_are_rounded_once() -> None:
     module = randomised(RepConv(4, 4)).to(torch.bfloat16)
     folded = repc.fold(module, image(1, 4, 7, 5).bfloat16(), verify=False)

@@ -30,7 +30,17 @@ from repc.diagnostics import Failure
 from repc.importers import Imported
 from repc.importers.torch import errors
 from repc.importers.torch.conditions import Condition, conditions
-from repc.importers.torch.export import BATCH, Example, NotExported, capture, check_mode, example, hooked, shapes
+from repc.importers.torch.export import (
+    BATCH,
+    Example,
+    NotExported,
+    capture,
+    check_mode,
+    example,
+    hooked,
+    shapes,
+    without_autocast,
+)
 from repc.importers.torch.functional import functional
 from repc.importers.torch.program import FreeResult, ports, translate
 from repc.importers.torch.recording import record
@@ -52,6 +62,7 @@ def import_module(
 
 
 @uninterrupted()
+@without_autocast()
 def module_program(
     given: Example, dynamic: Mapping[str, Any] | None, name: str | None = None
 ) -> tuple[ExportedProgram, Imported, list[Condition]]:

@@ -30,6 +30,15 @@ def not_exported(name: str, reason: str, free: Sequence[str] = ()) -> Diagnostic
     return Diagnostic("E502", f"torch.export cannot capture {name}: {head}", help=remedy, notes=tuple(rest[:8]))
 
 
+def scripted(name: str) -> Diagnostic:
+    """E513: a module of TorchScript."""
+    return Diagnostic(
+        "E513",
+        f"{name} is TorchScript, which holds no Python that could be recorded or exported",
+        help="fold the module that it was scripted or traced from",
+    )
+
+
 def stateful(names: Sequence[str]) -> Diagnostic:
     """E503: buffers that a forward pass in evaluation writes to."""
     return Diagnostic(

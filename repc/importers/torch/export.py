@@ -70,6 +70,8 @@ class Example:
 
 def example(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Example:
     """The arguments as `forward` takes them; raises `Failure` where it does not."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise Failure(errors.scripted(type(module).__name__))
     try:
         bound = inspect.signature(module.forward).bind(*args, **kwargs)
     except TypeError as error:
@@ -152,6 +154,16 @@ def structure(module: nn.Module) -> nn.Module:
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
     """Its parameters, its buffers, and what else it keeps, as some do with what they have computed."""
     return (leaf for leaf in pytree.tree_leaves(vars(module)) if isinstance(leaf, Tensor))
+
+
+@contextmanager
+def without_autocast() -> Generator[None]:
+    """In the types that a module has, whatever it is called under."""
+    with ExitStack() as stack:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 @contextmanager

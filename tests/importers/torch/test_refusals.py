@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from threading import Lock
+from typing import Any
 
 import pytest
 import torch
@@ -126,6 +127,13 @@ REFUSED = {
     "values": (Deciding().eval(), (image(2, 3),), {}, "values of tensors decide which way it takes"),
     "dynamic": (Shared().eval(), (image(1, 4, 5, 5),), {"y": {2: "h"}}, "E510 dynamic names y, which is no argument"),
 }
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_torchscript_is_refused() -> None:
+    module: Any = torch.jit.trace(Shared().eval(), image(1, 4, 5, 5))
+    with pytest.raises(Failure, match=r"E513 TopLevelTracedModule is TorchScript, .* scripted or traced from"):
+        import_module(module, (image(1, 4, 5, 5),))
 
 
 @pytest.mark.parametrize("name", REFUSED)
