@@ -16,11 +16,17 @@ from repc.ir.field import Field, T
 from repc.ir.operator import Operator
 from repc.ir.types import TensorType
 from repc.ops import CumSum, Function, GroupNorm, Order, Pad, Reduce, Upsample
+from repc.ops.resample import CUBIC
 
 Meaning: TypeAlias = Callable[..., Tensor]
 """Of the field, the site and the operands, None where one is missing."""
 
 PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+RESIZED = {
+    ("nearest", "asymmetric", "floor"),
+    *((mode, places, "") for mode in ("linear", "cubic") for places in ("align_corners", "half_pixel")),
+}
+"""How Resize takes elements from their places."""
 MOST_AXES = 64
 
 
@@ -106,10 +112,14 @@ def _resize(
     f: PrimeField, site: Site, x: Tensor, _: None, scales: Tensor | None, sizes: Tensor | None = None
 ) -> Tensor:
     """The factors are the numbers that they are, not elements of the field."""
-    corners = site.text("coordinate_transformation_mode", "half_pixel") == "align_corners"
+    mode, places = site.text("mode", "nearest"), site.text("coordinate_transformation_mode", "half_pixel")
+    if (mode, places, site.text("nearest_mode", "")) not in RESIZED or (
+        mode == "cubic" and site.rational("cubic_coeff_a") != CUBIC
+    ):
+        raise site.unknown(f"repc does not write {mode} at places by {places}")
     factors = () if scales is None else tuple(site.numbers(2)[2:])
     size = () if sizes is None else tuple(map(int, sizes[2:]))
-    return Upsample(factors, site.text("mode", "nearest"), corners, size).apply(f, {"x": x})
+    return Upsample(factors, mode, places == "align_corners", size).apply(f, {"x": x})
 
 
 def _reduce(kind: str) -> Meaning:
@@ -127,7 +137,9 @@ def _cumsum(f: PrimeField, site: Site, x: Tensor, axis: Tensor) -> Tensor:
 
 
 def _first(f: PrimeField, site: Site, x: Tensor) -> Tensor:
-    return Order(site.int("axis", 0), 1, site.proto.op_type == "ArgMax").apply(f, {"x": x})
+    axis = site.int("axis", 0)
+    y = Order(axis, 1, site.proto.op_type == "ArgMax").apply(f, {"x": x})
+    return y if site.int("keepdims", 1) else y.squeeze(axis)
 
 
 def _top(f: PrimeField, site: Site, x: Tensor, count: Tensor) -> Tensor:

@@ -61,12 +61,22 @@ BINARY = {
     "Xor": "logical_xor",
 }
 
+ATTRIBUTES = frozenset((
+    "alpha", "approximate", "axes", "axis", "beta", "ceil_mode", "coordinate_transformation_mode", "count_include_pad",
+    "cubic_coeff_a", "dilations", "end", "epsilon", "equation", "group", "keepdims", "kernel_shape", "largest", "mode",
+    "nearest_mode", "num_groups", "output_padding", "pads", "perm", "start", "strides", "to", "transB", "upper",
+))  # fmt: skip
+"""Those that are read below.  Any other may change what a node computes, as ``reverse`` of CumSum does."""
+
 
 def operator(site: Site) -> Operator:
-    """The meaning of a node; raises `Failure` E932 where it is none that repc's writer writes."""
+    """The meaning of a node, its last result; raises `Failure` E932 where it is none that repc's writer writes."""
     kind = site.proto.op_type
-    if site.proto.domain or len(site.proto.output) != 1 + (kind == "TopK"):
-        raise site.unknown("it is not of ONNX's own domain, or has several results")
+    if site.proto.domain or len(site.proto.output) != 1 + (kind == "TopK") or not site.proto.output[-1]:
+        raise site.unknown("it is not of ONNX's own domain, or has other results than repc reads")
+    strange = sorted({attribute.name for attribute in site.proto.attribute} - ATTRIBUTES)
+    if strange:
+        raise site.unknown(f"repc does not write {', '.join(strange)}")
     if kind in COMPUTED:
         return Computed(COMPUTED[kind], site)
     if kind in FUNCTIONS:

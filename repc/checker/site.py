@@ -36,6 +36,8 @@ class Site:
 
     def rational(self, name: str) -> Fraction:
         """A float attribute, which is a float32."""
+        if name not in self._attributes:
+            raise self.unknown(f"it has no {name}")
         return self._rationals.of(torch.tensor([self._attributes[name]], dtype=torch.float32))[0]
 
     def padding(self, rank: int) -> Pairs:

@@ -49,7 +49,7 @@ RANDLORA = Method(
         **_DRAWN,
         **TRANSPOSED,
     },
-    frozenset("randlora_dropout"),
+    frozenset(("randlora_dropout",)),
     shared={"randlora_A": "r 1 n", "randlora_B": "m bases r"},
     draw=draw_randlora,
 )

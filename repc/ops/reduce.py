@@ -37,8 +37,8 @@ class Reduce(Operator):
         if self.kind not in KINDS:
             raise ShapeError(f"there is no reduction {self.kind!r}", "x", f"one of {', '.join(KINDS)}")
         check_axes(self.axes, x)
-        if self.kind == "mean" and any(x.shape[axis] == 0 for axis in self.axes):
-            raise ShapeError(f"there is nothing to average in {x}", "x", "use a larger input")
+        if self.kind in ("mean", "max", "min") and any(x.shape[axis] == 0 for axis in self.axes):
+            raise ShapeError(f"there is no {self.kind} of nothing, as in {x}", "x", "use a larger input")
         if self.kind == "var":
             self._check_count(x)
         if self.keep:

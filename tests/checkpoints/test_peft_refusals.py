@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from repc.checkpoints import read_peft
+from repc.checkpoints.peft_config import read_config
 from repc.checkpoints.peft_methods import METHODS, UNMERGEABLE
 from repc.checkpoints.peft_methods import REFUSED as REFUSED_BY_ALL
 from repc.diagnostics import Diagnostic, Failure
@@ -118,6 +119,12 @@ def test_all_refused_settings_come_at_once(folder: Path) -> None:
 def test_initial_values_do_not_matter(value: object, folder: Path) -> None:
     configure(folder, init_lora_weights=value, lora_dropout=0.5, layers_to_transform=[0])
     assert read_peft(folder).spec == read_peft(adapter("lora")).spec
+
+
+def test_dropout_of_other_methods_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps({"peft_type": "RANDLORA", "randlora_dropout": 0.1}))
+    assert read_config(path).method.kind == "RANDLORA"
 
 
 @pytest.mark.parametrize("method", ["NEW", None])

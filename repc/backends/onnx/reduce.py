@@ -48,7 +48,7 @@ def order(e: Emitter, op: Order, given: Mapping[str, Value]) -> str:
     x = given["x"].name
     if op.count == 1:
         return e.add("ArgMax" if op.largest else "ArgMin", x, axis=op.axis, keepdims=1)
-    return e.add_second("TopK", x, e.shape([op.count]), axis=op.axis, largest=int(op.largest), sorted=1)
+    return e.add_second("TopK", x, e.shape([op.count]), axis=op.axis, largest=int(op.largest))
 
 
 def reduce_over(e: Emitter, op_type: str, x: str, axes: Sequence[int], keep: bool) -> str:

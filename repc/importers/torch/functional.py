@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
 
 Call: TypeAlias = "OpOverload[..., Any]"
 
@@ -112,9 +113,10 @@ def _written(node: fx.Node) -> Iterator[fx.Node]:
     target = overload(node)
     if target is None or not schema(target).is_mutable:
         return
-    for argument, value in zip(schema(target).arguments, node.args, strict=False):
-        if argument.alias_info is not None and argument.alias_info.is_write and isinstance(value, fx.Node):
-            yield value
+    for position, argument in enumerate(schema(target).arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = node.args[position] if position < len(node.args) else node.kwargs.get(argument.name)
+            yield from (part for part in pytree.tree_leaves(value) if isinstance(part, fx.Node))
 
 
 def geometry(value: Tensor) -> object:

@@ -194,6 +194,8 @@ class Recorder(ProxyTorchDispatchMode):
         if torch.Tag.inplace_view in func.tags or _C._is_any_autocast_enabled():
             raise NotRecorded(str(func))
         given = pytree.tree_map_only(Tensor, self._node, (args, kwargs or {}))
+        if any(isinstance(leaf, torch.SymFloat | torch.SymBool) for leaf in pytree.tree_leaves(given)):
+            raise NotRecorded(f"{func} of what is computed from a size")
         result = func(*args, **(kwargs or {}))
         results = pytree.tree_leaves(result)
         if not all(isinstance(item, Tensor) for item in results):

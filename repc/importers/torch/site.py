@@ -45,6 +45,13 @@ def exact(value: Number | Fraction) -> Fraction:
     return Fraction(value)
 
 
+def axis_of(x: Value, axis: int) -> int:
+    """An axis counted from the front; a single number, of which torch admits axis 0, has none."""
+    if not x.type.rank:
+        raise Unknown("an axis of a single number")
+    return axis % x.type.rank
+
+
 @dataclass(frozen=True, eq=False)
 class Site:
     """One call of the original network: where its operators go, and the types of its results.

@@ -17,7 +17,7 @@ from repc.importers.torch.functional import Aliases, Call, changed, functional_f
 from repc.importers.torch.known import Known
 from repc.importers.torch.opaque import Argument, Unwritable, opaque
 from repc.importers.torch.places import module_path, nowhere, spans
-from repc.importers.torch.site import Site, Unknown, Value
+from repc.importers.torch.site import Ref, Site, Unknown, Value
 from repc.importers.torch.sizes import Sizes
 from repc.importers.torch.table import TABLE
 from repc.ir.graph import Graph
@@ -106,7 +106,11 @@ class Translation:
                 return [self.known.constant(name, *pair) for pair in zip(constants, site.results, strict=True)]
             found = self._by_table(site, target, _bound(target, args, keywords), _results_read(node))
             found = self._composed(node, target) if found is None else found
-            return found if found is not None else opaque(site, str(target), args, keywords, self._types)
+            if found is None:
+                found = opaque(site, str(target), args, keywords, self._types)
+                if torch.Tag.nondeterministic_seeded in target.tags and not any(isinstance(y, Ref) for y in found):
+                    raise Unwritable(f"{target} draws random numbers, which a weight would keep once and for all")
+            return found
         except Unwritable as problem:
             self.problems.append(errors.unwritable(str(problem), origin[-1]))
             return []

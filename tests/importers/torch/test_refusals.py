@@ -46,6 +46,11 @@ class Lower(nn.Module):
             return x @ x.transpose(-1, -2)
 
 
+class Noise(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.1 * torch.rand(3)
+
+
 class Item(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * x.sum().item()
@@ -102,6 +107,12 @@ REFUSED = {
     "arguments": (Shared().eval(), (), {}, "E502 torch.export cannot capture Shared: missing a required argument: 'x'"),
     "crash": (Shared().eval(), (image(1, 3, 5, 5),), {}, "E502 torch.export cannot capture Shared: "),
     "item": (Item().eval(), (image(1, 3),), {}, "E504 a call cannot be kept as it is: aten.item.default gives what is"),
+    "noise": (
+        Noise().eval(),
+        (image(1, 3),),
+        {},
+        "E504 a call cannot be kept as it is: aten.rand.default draws random",
+    ),
     "state": (Counting().eval(), (image(1, 3),), {}, "E503 the network changes calls when it runs"),
     "size": (Ratio().eval(), (image(1, 3, 6, 5),), {"x": {2: "h", 3: "w"}}, "E502 torch.export cannot capture Ratio: "),
     "copy": (Locked().eval(), (image(1, 3),), {}, "E506 Locked cannot be copied: cannot pickle '_thread.lock' object"),

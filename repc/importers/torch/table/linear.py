@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import inf
 
 from repc.importers.torch.site import Number, Site, Unknown, Value, exact
+from repc.importers.torch.table.reduce import quantified
 from repc.ops import Attention, Conv, ConvTranspose, Einsum, Linear, MatMul, Where
 from repc.ops.attention import usual_scale
 from repc.ops.padding import Pairs
@@ -117,15 +118,18 @@ def attention(
 ) -> Value:
     """``scaled_dot_product_attention``, in evaluation.
 
-    A mask is added; one of true and false is zero where it is true, and takes away all else.
+    A mask is added; one of true and false is zero where it is true, and takes away all else.  A row of which it takes
+    away everything is zero in torch, where a softmax of nothing is no number.
     """
     width = q.type.shape[-1]
     if dropout or grouped or not isinstance(width, int):
         raise Unknown("attention with dropout or grouped heads")
-    if mask is not None and mask.type.dtype == "bool":
-        mask = at.add(Where(), condition=mask, a=at.number(0), b=at.number(-inf))
-    factor = usual_scale(width) if scale is None else exact(scale)
-    return at.add(Attention(factor, causal), q=q, k=k, v=v, mask=mask)
+    op = Attention(usual_scale(width) if scale is None else exact(scale), causal)
+    if mask is None or mask.type.dtype != "bool":
+        return at.add(op, q=q, k=k, v=v, mask=mask)
+    added = at.add(Where(), condition=mask, a=at.number(0), b=at.number(-inf))
+    y = at.add(op, q=q, k=k, v=v, mask=added)
+    return at.add(Where(), condition=quantified("max", at, mask, -1, keep=True), a=y, b=at.number(0))
 
 
 def _same(weight: Value, dilation: Ints) -> Pairs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import log
 
-from repc.importers.torch.site import Number, Site, Unknown, Value
+from repc.importers.torch.site import Number, Site, Unknown, Value, axis_of
 from repc.importers.torch.table.shape import pieces
 from repc.ir.types import REAL
 from repc.ops import Binary, Divide, LogSoftmax, Not, PRelu, Softmax, Where
@@ -216,12 +216,12 @@ def prelu(at: Site, x: Value, weight: Value) -> Value:
 
 def softmax(at: Site, x: Value, axis: int, *rest: object) -> Value:
     """``torch.softmax``; an element type that is asked for is that of the operand."""
-    return at.add(Softmax(axis % x.type.rank), x=at.cast(x, at.result.dtype))
+    return at.add(Softmax(axis_of(x, axis)), x=at.cast(x, at.result.dtype))
 
 
 def log_softmax(at: Site, x: Value, axis: int, *rest: object) -> Value:
     """``torch.log_softmax``"""
-    return at.add(LogSoftmax(axis % x.type.rank), x=at.cast(x, at.result.dtype))
+    return at.add(LogSoftmax(axis_of(x, axis)), x=at.cast(x, at.result.dtype))
 
 
 def log1p(at: Site, x: Value) -> Value:
@@ -230,8 +230,8 @@ def log1p(at: Site, x: Value) -> Value:
 
 
 def threshold(at: Site, x: Value, limit: Number, value: Number) -> Value:
-    """``x`` where it is above the limit, else the value."""
-    return where(at, binary("greater", at, x, limit), x, value)
+    """The value where ``x`` is at most the limit, else ``x``, which need not be a number."""
+    return where(at, binary("less_equal", at, x, limit), value, x)
 
 
 def hardshrink(at: Site, x: Value, width: Number) -> Value:

@@ -79,8 +79,10 @@ def _unpadded(at: Site, x: Value, kernel: Sequence[int]) -> tuple[Value, Pairs |
             widths = [width for width in given if isinstance(width, int) and width >= 0]
         case _:
             return x, None
+    if not len(widths) == len(given) == 2 * len(kernel):
+        return x, None
     pairs = (*zip(widths[-2::-2], widths[::-2], strict=True),)
-    if len(widths) != 2 * len(kernel) or any(2 * max(pair) > size for pair, size in zip(pairs, kernel, strict=True)):
+    if any(2 * max(pair) > size for pair, size in zip(pairs, kernel, strict=True)):
         return x, None
     return Ref(node.inputs[0], at.graph[node.inputs[0]].type), pairs
 

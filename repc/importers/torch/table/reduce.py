@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from repc.importers.torch.site import Number, Site, Unknown, Value
+from repc.importers.torch.site import Number, Site, Unknown, Value, axis_of
 from repc.ir.dims import Dim, volume
 from repc.ir.types import REAL
 from repc.ops import CumSum, Order, Reduce, TakeAlong
@@ -35,13 +35,13 @@ def extreme_place(largest: bool, at: Site, x: Value, axis: int | None = None, ke
 
 def top(at: Site, x: Value, count: Dim, axis: int = -1, largest: bool = True, *rest: object) -> list[Value]:
     """``topk``, in order whether that is asked for or not."""
-    places = at.add(Order(axis % x.type.rank, count, largest), x=x)
-    return [at.add(TakeAlong(axis % x.type.rank), x=x, index=places), places]
+    places = at.add(Order(axis_of(x, axis), count, largest), x=x)
+    return [at.add(TakeAlong(axis_of(x, axis)), x=x, index=places), places]
 
 
 def sort(at: Site, x: Value, axis: int = -1, descending: bool = False) -> list[Value]:
     """``sort``"""
-    return top(at, x, x.type.shape[axis], axis, descending)
+    return top(at, x, x.type.shape[axis_of(x, axis)], axis, descending)
 
 
 def stable_sort(at: Site, x: Value, stable: bool | None, axis: int = -1, descending: bool = False) -> list[Value]:
@@ -112,7 +112,7 @@ def norm(at: Site, x: Value, order: Number | None, axes: Sequence[int] | None = 
 
 def cumsum(at: Site, x: Value, axis: int, *rest: object) -> Value:
     """``torch.cumsum``"""
-    return at.add(CumSum(axis % x.type.rank), x=at.cast(x, at.result.dtype))
+    return at.add(CumSum(axis_of(x, axis)), x=at.cast(x, at.result.dtype))
 
 
 def _variance(at: Site, x: Value, axes: Sequence[int] | None, correction: Number | None, keep: bool) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from repc.importers.torch.site import Site, Unknown, Value
+from repc.importers.torch.site import Site, Unknown, Value, axis_of
 from repc.importers.torch.table.shape import narrow
 from repc.ir.dims import Dim
 from repc.ir.types import WHOLE
@@ -19,7 +19,7 @@ def embedding(at: Site, weight: Value, index: Value, *rest: object) -> Value:
 
 def index_select(at: Site, x: Value, axis: int, index: Value) -> Value:
     """Elements of one axis."""
-    return _gathered(at, x, axis % x.type.rank, index)
+    return _gathered(at, x, axis_of(x, axis), index)
 
 
 def index(at: Site, x: Value, indices: Sequence[Value | None]) -> Value:
@@ -45,9 +45,9 @@ def index_put(
 def gather(at: Site, x: Value, axis: int, index: Value, *rest: object) -> Value:
     """``torch.gather``: of x that much is read along the other axes as there are positions."""
     for other, size in enumerate(index.type.shape):
-        if other != axis % index.type.rank:
+        if other != axis_of(index, axis):
             x = narrow(at, x, other, 0, size)
-    return at.add(TakeAlong(axis % index.type.rank), x=x, index=index)
+    return at.add(TakeAlong(axis_of(index, axis)), x=x, index=index)
 
 
 def one_hot(at: Site, index: Value, count: Dim = -1) -> Value:

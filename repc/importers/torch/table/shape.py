@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import isinf
 
-from repc.importers.torch.site import Number, Site, Unknown, Value
+from repc.importers.torch.site import Number, Site, Unknown, Value, axis_of
 from repc.ir.dims import Dim, Polynomial, divide
 from repc.ops import Concat, Expand, Pad, Roll, Slice, Take
 
@@ -44,7 +44,7 @@ def repeat_interleave(at: Site, x: Value, times: Dim, axis: int | None = None, *
     """Every element some times in a row, along one axis."""
     if axis is None:
         raise Unknown("elements of all axes repeated")
-    place = axis % x.type.rank + 1
+    place = axis_of(x, axis) + 1
     shape = x.type.shape
     y = at.reshape(x, (*shape[:place], 1, *shape[place:]))
     y = at.add(Expand((*shape[:place], times, *shape[place:])), x=y)
@@ -53,7 +53,7 @@ def repeat_interleave(at: Site, x: Value, times: Dim, axis: int | None = None, *
 
 def permute(at: Site, x: Value, axes: Sequence[int]) -> Value:
     """``permute``"""
-    return at.permute(x, [axis % x.type.rank for axis in axes])
+    return at.permute(x, [axis_of(x, axis) for axis in axes])
 
 
 def transpose(at: Site, x: Value, one: int = 0, two: int = 1) -> Value:
@@ -85,7 +85,7 @@ def slice_(
     """``x[start:stop:step]`` along one axis; all of an axis of any size is that axis."""
     if x.type.shape == at.result.shape and step == 1:
         return x
-    axis %= x.type.rank
+    axis = axis_of(x, axis)
     size = x.type.shape[axis]
     if isinstance(size, int) and not isinstance(start, Polynomial) and not isinstance(stop, Polynomial):
         taken = range(size)[start:stop:step]
@@ -100,7 +100,7 @@ def slice_(
 
 def select(at: Site, x: Value, axis: int, index: Dim) -> Value:
     """``x[index]`` along one axis, which disappears."""
-    axis %= x.type.rank
+    axis = axis_of(x, axis)
     size = x.type.shape[axis]
     first = index % size if isinstance(size, int) and isinstance(index, int) else index
     if not isinstance(first, int) or first < 0:
@@ -115,7 +115,7 @@ def narrow(at: Site, x: Value, axis: int, start: Dim, length: Dim) -> Value:
 
 def split(at: Site, x: Value, sizes: Sequence[Dim] | Dim, axis: int = 0) -> list[Value]:
     """``split``, ``split_with_sizes`` and ``chunk``, by the sizes of the results."""
-    axis %= x.type.rank
+    axis = axis_of(x, axis)
     found = [result.shape[axis] for result in at.results]
     return pieces(at, x, axis, [size for size in found if isinstance(size, int)]) if len(found) > 1 else [x]
 
@@ -127,7 +127,7 @@ def unbind(at: Site, x: Value, axis: int = 0) -> list[Value]:
 
 def pieces(at: Site, x: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
     """The parts of an axis one after another."""
-    axis %= x.type.rank
+    axis = axis_of(x, axis)
     bounds = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
     return [_sliced(at, x, axis, start, stop) for start, stop in pairwise(bounds)]
 
@@ -158,7 +158,7 @@ def slice_scatter(
     """``x[start:stop:step] = part``: what lies before and behind, with the part in between."""
     if x.type == part.type:
         return part
-    axis %= x.type.rank
+    axis = axis_of(x, axis)
     size = x.type.shape[axis]
     if not isinstance(size, int) or isinstance(start, Polynomial) or isinstance(stop, Polynomial):
         raise Unknown(f"a part of a free size put into {x.type}")
@@ -173,7 +173,7 @@ def slice_scatter(
 
 def select_scatter(at: Site, x: Value, part: Value, axis: int, index: Dim) -> Value:
     """``x[index] = part`` along one axis."""
-    axis %= x.type.rank
+    axis = axis_of(x, axis)
     size = x.type.shape[axis]
     if not isinstance(size, int) or not isinstance(index, int):
         raise Unknown(f"element {index} put into {x.type}")
@@ -231,7 +231,7 @@ def roll(at: Site, x: Value, shifts: Sequence[Dim], axes: Sequence[int]) -> Valu
     moves = tuple(shift for shift in shifts if isinstance(shift, int))
     if not axes or len(moves) != len(axes):
         raise Unknown("elements rolled over all axes, or by a free size")
-    return at.add(Roll(moves, tuple(axis % x.type.rank for axis in axes)), x=x)
+    return at.add(Roll(moves, tuple(axis_of(x, axis) for axis in axes)), x=x)
 
 
 def flip(at: Site, x: Value, axes: Sequence[int]) -> Value:
@@ -240,7 +240,7 @@ def flip(at: Site, x: Value, axes: Sequence[int]) -> Value:
         size = x.type.shape[axis]
         if not isinstance(size, int):
             raise Unknown(f"a free size of {x.type} turned around")
-        x = at.add(Take(axis % x.type.rank, tuple(reversed(range(size)))), x=x)
+        x = at.add(Take(axis_of(x, axis), tuple(reversed(range(size)))), x=x)
     return x
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from repc.importers.torch.site import Site, Unknown, Value
+from repc.importers.torch.site import Site, Unknown, Value, axis_of
 from repc.importers.torch.table.linear import equal_sides, every
 from repc.ir.dims import Dim
 from repc.ir.types import TensorType
@@ -14,7 +14,7 @@ from repc.ops.windows import Ints
 
 def unfold(at: Site, x: Value, axis: int, size: int, step: int) -> Value:
     """``x.unfold``: windows along an axis, with their elements in a new last one."""
-    axis %= x.type.rank
+    axis = axis_of(x, axis)
     y = _spread(at, x, axis, (at.result.shape[axis], step), (size, 1))
     return at.permute(y, [*(i for i in range(y.type.rank) if i != axis + 1), axis + 1])
 
@@ -73,7 +73,7 @@ def _spread(at: Site, x: Value, axis: int, outer: tuple[Dim, int], inner: tuple[
             raise Unknown(f"windows over the free size {shape[axis]}")
     else:
         places = [i * step + j * gap for i in range(count) for j in range(size)]
-        x = x if shape[axis] == len(places) and places == sorted(places) else at.add(Take(axis, tuple(places)), x=x)
+        x = x if shape[axis] == len(places) and places == [*range(len(places))] else at.add(Take(axis, (*places,)), x=x)
     return at.reshape(x, (*shape[:axis], count, size, *shape[axis + 1 :]))
 
 

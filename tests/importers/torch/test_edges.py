@@ -1,0 +1,78 @@
+"""Calls at the edge of what torch admits: they are what torch computes, by whichever operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, nan
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from repc.evaluate import run
+from repc.evaluate.floating import TorchField
+from repc.importers import import_module
+from tests.importers.torch.networks import image
+
+
+class Calling(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *xs: Tensor) -> Any:
+        return self.function(*xs)
+
+
+def foreach(x: Tensor) -> Tensor:
+    y = x * 2
+    torch._foreach_add_([y], 1.0)
+    return y
+
+
+def written(x: Tensor) -> Tensor:
+    """What ``out=`` names is seen through its views."""
+    y = torch.empty_like(x)
+    view = y.view(-1)
+    torch.mul(x, 3, out=y)
+    return view + 1
+
+
+ODD = torch.tensor([[nan, 1.0, -1.0], [inf, -inf, 0.5]])
+ROWS = torch.tensor([[True, False, True, True], [False] * 4, [True] * 4])
+
+EDGES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
+    "windows that overlap": (lambda x: x.unfold(1, 3, 2), (image(2, 6),)),
+    "cropped before a pool": (lambda x: F.max_pool1d(F.pad(x, (1, -1), value=-inf), 3), (image(2, 3, 9),)),
+    "another axis cropped": (lambda x: F.max_pool1d(F.pad(x, (1, -1, -1, 1), value=-inf), 3, 4), (image(2, 3, 7),)),
+    "rows that attend to nothing": (
+        lambda q, k, mask: F.scaled_dot_product_attention(q, k, k, mask),
+        (image(2, 3, 3, 5), image(2, 3, 4, 5, seed=1), ROWS),
+    ),
+    "no numbers": (lambda x: [F.threshold(x, 0.7, 3.0), F.hardshrink(x, 0.7), F.softshrink(x, 0.7)], (ODD,)),
+    "axes of a number": (
+        lambda x: [*x.sum().sort(), *x.sum().topk(1), x.sum().cumsum(0), x.sum().softmax(-1), x.sum().unfold(0, 1, 1)],
+        (image(2, 3),),
+    ),
+    "picked from a number": (lambda x: x.sum().gather(0, torch.zeros((), dtype=torch.int64)), (image(2, 3),)),
+    "any and all of nothing": (lambda x: [x[:, :0].any(1), x[:, :0].all(1, keepdim=True)], (image(2, 3) > 0,)),
+    "a scale by a root of the batch": (lambda x: x * x.shape[0] ** -0.5, (image(2, 3),)),
+    "several tensors changed at once": (foreach, (image(2, 3),)),
+    "an output that is given": (written, (image(2, 3),)),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_an_edge_is_what_torch_computes(name: str) -> None:
+    function, inputs = EDGES[name]
+    imported = import_module(Calling(function).eval(), inputs)
+    exact = [x.double() if x.is_floating_point() else x for x in inputs]
+    values = run(
+        imported.graph, TorchField(), dict(zip(imported.graph.inputs, exact, strict=True)), imported.parameters
+    )
+    expected = pytree.tree_leaves(function(*exact))
+    for id, wanted in zip(imported.graph.outputs.values(), expected, strict=True):
+        torch.testing.assert_close(values[id], wanted, rtol=1e-12, atol=1e-12, equal_nan=True, check_dtype=False)
