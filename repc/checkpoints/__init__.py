@@ -17,7 +17,7 @@ from repc.checkpoints.headers import INDEX, SINGLE, Entry, Header, Stored, open_
 from repc.checkpoints.kohya import modules_of, read_kohya
 from repc.checkpoints.layout import OFFICIAL, Layout
 from repc.checkpoints.matching import Matched, match
-from repc.checkpoints.peft import CONFIG, AdapterImport, layer_ranges, read_peft, tensors_of
+from repc.checkpoints.peft.reading import CONFIG, AdapterImport, layer_ranges, read_peft, tensors_of
 from repc.checkpoints.reading import from_memory, read
 from repc.checkpoints.timm import TIMM, TIMM_FASTVIT, TIMM_GHOSTNET, TIMM_REPVIT
 from repc.checkpoints.writing import TORCH, TYPES, header_bytes, write

@@ -11,7 +11,7 @@ from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.kohya import modules_of, read_kohya
 from repc.checkpoints.layout import Layout
 from repc.checkpoints.matching import Matched, match
-from repc.checkpoints.peft import OLD_TENSORS, TENSORS, AdapterImport, read_peft
+from repc.checkpoints.peft.reading import OLD_TENSORS, TENSORS, AdapterImport, read_peft
 from repc.diagnostics import Failure
 from repc.ir.node import Parameter
 from repc.ir.types import TensorType

@@ -14,9 +14,9 @@ from pathlib import Path
 from repc.checkpoints import errors
 from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.kohya_forms import BESIDE, DECOMPOSED, FORMS, MODULES, PARTS, RANKS, RELATIVE, SETTINGS
-from repc.checkpoints.peft import AdapterImport
-from repc.checkpoints.peft_forms import find_form
-from repc.checkpoints.peft_method import Form, spelled
+from repc.checkpoints.peft.forms import find_form
+from repc.checkpoints.peft.method import Form, spelled
+from repc.checkpoints.peft.reading import AdapterImport
 from repc.checkpoints.reading import read
 from repc.diagnostics import Diagnostic, Failure
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from repc.checkpoints.peft_method import Form
-from repc.checkpoints.peft_methods import LOHA, LOKR, SHIFTED
+from repc.checkpoints.peft.method import Form
+from repc.checkpoints.peft.methods import LOHA, LOKR, SHIFTED
 
 _LINEAR = {"lora_down.weight": "r i", "lora_up.weight": "o r"}
 _CONV = {"lora_down.weight": "r i ...k", "lora_up.weight": "o r ...1"}

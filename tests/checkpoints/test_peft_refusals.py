@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from repc.checkpoints import read_peft
-from repc.checkpoints.peft_config import read_config
-from repc.checkpoints.peft_methods import METHODS, UNMERGEABLE
-from repc.checkpoints.peft_methods import REFUSED as REFUSED_BY_ALL
+from repc.checkpoints.peft.config import read_config
+from repc.checkpoints.peft.methods import METHODS, UNMERGEABLE
+from repc.checkpoints.peft.methods import REFUSED as REFUSED_BY_ALL
 from repc.diagnostics import Diagnostic, Failure
 from tests.fixtures import adapter
 

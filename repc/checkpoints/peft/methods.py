@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from repc.checkpoints.peft_method import (
+from repc.checkpoints.peft.method import (
     TRANSPOSED,
     Form,
     Method,
@@ -29,10 +29,10 @@ from repc.checkpoints.peft_method import (
     patterns,
     spelled,
 )
-from repc.checkpoints.peft_products import BEFT, DEFT, FROD, GLORA, OSF, PEANUT, TINYLORA
-from repc.checkpoints.peft_rotations import BOFT, HRA, OFT, ROAD
-from repc.checkpoints.peft_shared import PVERA, RANDLORA, UNILORA, VBLORA, VERA
-from repc.checkpoints.peft_sparse import BONE, C3A, FOURIERFT, MISS, SHIRA, SUPERTUNING, WAVEFT
+from repc.checkpoints.peft.products import BEFT, DEFT, FROD, GLORA, OSF, PEANUT, TINYLORA
+from repc.checkpoints.peft.rotations import BOFT, HRA, OFT, ROAD
+from repc.checkpoints.peft.shared import PVERA, RANDLORA, UNILORA, VBLORA, VERA
+from repc.checkpoints.peft.sparse import BONE, C3A, FOURIERFT, MISS, SHIRA, SUPERTUNING, WAVEFT
 
 REFUSED = {
     "megatron_config": "the factors are split over devices",

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-from repc.checkpoints.peft_config import Config
-from repc.checkpoints.peft_forms import Shapes
-from repc.checkpoints.peft_keys import layer_of, named_by_any
-from repc.checkpoints.peft_method import Form
+from repc.checkpoints.peft.config import Config
+from repc.checkpoints.peft.forms import Shapes
+from repc.checkpoints.peft.keys import layer_of, named_by_any
+from repc.checkpoints.peft.method import Form
 from repc.ir.types import TensorType
 
 _FACTORS = {"lora_A.weight": "n i", "lora_B.weight": "o n"}

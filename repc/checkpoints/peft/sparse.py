@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from repc.checkpoints.peft_method import (
+from repc.checkpoints.peft.method import (
     TRANSPOSED,
     Form,
     Method,

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from repc.checkpoints.peft_projections import Draw
-from repc.checkpoints.peft_spread import Spread
+from repc.checkpoints.peft.projections import Draw
+from repc.checkpoints.peft.spread import Spread
 
 Values: TypeAlias = Mapping[str, Any]
 

@@ -9,8 +9,8 @@ import torch
 
 from repc.checkpoints import errors
 from repc.checkpoints.checkpoint import Checkpoint
-from repc.checkpoints.peft_config import Config
-from repc.checkpoints.peft_method import named_by
+from repc.checkpoints.peft.config import Config
+from repc.checkpoints.peft.method import named_by
 from repc.diagnostics import Diagnostic, Failure
 
 PREFIX, SHARED = "base_model.model.", "base_model."

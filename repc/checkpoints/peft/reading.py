@@ -15,11 +15,11 @@ from pathlib import Path
 from repc.checkpoints import errors
 from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.layout import Layout, each
-from repc.checkpoints.peft_config import Config, read_config
-from repc.checkpoints.peft_forms import find_form
-from repc.checkpoints.peft_keys import PREFIX, SHARED, UNCALLED, Keys, layer_of, sort_keys
-from repc.checkpoints.peft_method import Form, Values, spelled
-from repc.checkpoints.peft_parameters import Adapted, find_parameters
+from repc.checkpoints.peft.config import Config, read_config
+from repc.checkpoints.peft.forms import find_form
+from repc.checkpoints.peft.keys import PREFIX, SHARED, UNCALLED, Keys, layer_of, sort_keys
+from repc.checkpoints.peft.method import Form, Values, spelled
+from repc.checkpoints.peft.parameters import Adapted, find_parameters
 from repc.checkpoints.reading import read
 from repc.diagnostics import Failure
 from repc.ir.types import TensorType

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from repc.checkpoints.peft_method import Form, Values
+from repc.checkpoints.peft.method import Form, Values
 
 Shapes = Mapping[str, tuple[int, ...]]
 

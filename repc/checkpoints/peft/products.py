@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from repc.checkpoints.peft_method import (
+from repc.checkpoints.peft.method import (
     TRANSPOSED,
     Form,
     Method,
@@ -16,7 +16,7 @@ from repc.checkpoints.peft_method import (
     number,
     one_of,
 )
-from repc.checkpoints.peft_spread import spread_projections, spread_vectors
+from repc.checkpoints.peft.spread import spread_projections, spread_vectors
 
 _MATRICES = {
     "lora": {"glora_A.Xd": "o r", "glora_A.Xu": "r i", "glora_B.Xd": "o r", "glora_B.Xu": "r i"},

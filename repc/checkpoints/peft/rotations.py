@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repc.checkpoints.peft_method import (
+from repc.checkpoints.peft.method import (
     TRANSPOSED,
     Form,
     Method,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from repc.checkpoints.peft_method import TRANSPOSED, Form, Method, Setting, count, flag, is_flag, number
-from repc.checkpoints.peft_projections import draw_pvera, draw_randlora, draw_vera
+from repc.checkpoints.peft.method import TRANSPOSED, Form, Method, Setting, count, flag, is_flag, number
+from repc.checkpoints.peft.projections import draw_pvera, draw_randlora, draw_vera
 
 _DRAWN = {
     "save_projection": flag(True),

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from repc.checkpoints import errors
-from repc.checkpoints.peft_method import Method, Setting, Values, are_names
-from repc.checkpoints.peft_methods import IDLE, METHODS, REFUSED, UNMERGEABLE
+from repc.checkpoints.peft.method import Method, Setting, Values, are_names
+from repc.checkpoints.peft.methods import IDLE, METHODS, REFUSED, UNMERGEABLE
 from repc.diagnostics import Diagnostic, Failure
 
 OFF: tuple[object, ...] = (None, False, "none", {}, [])
