@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, nan
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ class Calling(nn.Module):
 
 def foreach(x: Tensor) -> Tensor:
     y = x * 2
-    torch._foreach_add_([y], 1.0)
+    cast("Any", torch)._foreach_add_([y], 1.0)
     return y
 
 
