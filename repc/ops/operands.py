@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from repc.ir.dims import Dim
 from repc.ir.field import Field, T
-from repc.ir.types import ShapeError, TensorType
+from repc.ir.types import WHOLE, ShapeError, TensorType
 
 
 def of_rank(given: Mapping[str, TensorType], operand: str, rank: int, user: str) -> TensorType:
@@ -61,6 +61,15 @@ def check_axes(axes: Sequence[int], x: TensorType) -> None:
             raise ShapeError(f"{x} has no axis {axis}", "x", f"axes are 0 to {x.rank - 1}")
     if len(set(axes)) != len(axes):
         raise ShapeError(f"an axis occurs twice in {list(axes)}", "x", "name every axis once")
+
+
+def positions(given: Mapping[str, TensorType], axis: int) -> tuple[TensorType, TensorType]:
+    """The operands x, which has this axis, and `index`, which holds positions along it."""
+    x, index = given["x"], given["index"]
+    check_axes((axis,), x)
+    if index.dtype not in WHOLE:
+        raise ShapeError(f"positions are whole numbers, not {index}", "index", "cast them to i64")
+    return x, index
 
 
 def numbered(given: Mapping[str, T]) -> list[T]:

@@ -10,7 +10,7 @@ from repc.ir.field import Field, T
 from repc.ir.operator import Operator
 from repc.ir.types import WHOLE, ShapeError, TensorType
 from repc.ops.function import check_real
-from repc.ops.operands import check_axes
+from repc.ops.operands import check_axes, positions
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,7 @@ class TakeAlong(Operator):
     axis: int
 
     def infer(self, given: Mapping[str, TensorType]) -> TensorType:
-        x, index = given["x"], given["index"]
-        check_axes((self.axis,), x)
-        if index.dtype not in WHOLE:
-            raise ShapeError(f"positions are whole numbers, not {index}", "index", "cast them to i64")
+        x, index = positions(given, self.axis)
         others = [type.shape[: self.axis] + type.shape[self.axis + 1 :] for type in (x, index)]
         if others[0] != others[1] or x.rank != index.rank:
             raise ShapeError(

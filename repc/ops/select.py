@@ -8,9 +8,9 @@ from fractions import Fraction
 
 from repc.ir.field import Field, T
 from repc.ir.operator import Operator
-from repc.ir.types import WHOLE, ShapeError, TensorType
+from repc.ir.types import ShapeError, TensorType
 from repc.ops.function import check_real
-from repc.ops.operands import check_axes, weighted
+from repc.ops.operands import check_axes, positions, weighted
 from repc.ops.windows import Ints
 
 
@@ -27,10 +27,7 @@ class Gather(Operator):
     axis: int
 
     def infer(self, given: Mapping[str, TensorType]) -> TensorType:
-        x, index = given["x"], given["index"]
-        check_axes((self.axis,), x)
-        if index.dtype not in WHOLE:
-            raise ShapeError(f"positions are whole numbers, not {index}", "index", "cast them to i64")
+        x, index = positions(given, self.axis)
         return x.with_shape((*x.shape[: self.axis], *index.shape, *x.shape[self.axis + 1 :]))
 
     def apply(self, field: Field[T], given: Mapping[str, T]) -> T:
