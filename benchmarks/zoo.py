@@ -42,16 +42,7 @@ FAMILIES = (
 )
 OTHERS = (
     *("resnet18", "resnet50", "resnest14d", "res2net50_26w_4s", "skresnet18", "seresnext26d_32x4d", "xception41"),
-    *(
-        "inception_v3",
-        "densenet121",
-        "dla34",
-        "dpn68",
-        "hrnet_w18_small",
-        "ese_vovnet19b_dw",
-        "vovnet39a",
-        "xception41",
-    ),
+    *("inception_v3", "densenet121", "dla34", "dpn68", "hrnet_w18_small", "ese_vovnet19b_dw", "vovnet39a"),
     *("regnety_002", "nf_regnet_b0", "nfnet_l0", "cspresnet50", "tresnet_m", "rexnet_100", "gernet_s", "hgnetv2_b0"),
     *("mobilenetv1_100", "mobilenetv2_050", "mobilenetv3_small_100", "mobilenetv4_conv_small", "hardcorenas_a"),
     *("efficientnet_b0", "tf_efficientnetv2_b0", "lcnet_050", "tinynet_e", "mixnet_s", "ghostnet_100", "starnet_s1"),
