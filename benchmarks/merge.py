@@ -84,7 +84,7 @@ def hashed(folder: Path) -> Callable[[], None]:
     def run() -> None:
         plain()
         for file in [*(folder / "base").iterdir(), *(folder / "out").iterdir()]:
-            digest(file)
+            digest(file, "xxh128")
 
     return run
 
@@ -98,7 +98,7 @@ def by_repc(folder: Path) -> Callable[[], None]:
 def by_repc_plainly(folder: Path) -> Callable[[], None]:
     from repc.merging import merge
 
-    return lambda: merge(folder / "base", [folder / "lora"], folder / "out", hashed=False) and None
+    return lambda: merge(folder / "base", [folder / "lora"], folder / "out", hash=None) and None
 
 
 def by_peft(folder: Path) -> Callable[[], None]:
@@ -179,9 +179,9 @@ def report(size: int, runs: dict[str, list[dict[str, float]]], peaks: dict[str, 
 
     labels = {
         "copy": "copying the files, to disk",
-        "hashed": "the same, and BLAKE3 of both",
+        "hashed": "the same, and XXH3 of both",
         "repc": "`repc merge`, which hashes both",
-        "plain": "`repc merge --no-hash`",
+        "plain": "`repc merge --hash none`",
         "peft": "PEFT: load, `merge_and_unload`, save",
     }
     lines = [

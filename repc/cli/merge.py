@@ -30,8 +30,8 @@ configuration and tokenizer go along.  ADAPTER is a folder that PEFT's save_pret
 scripts or of LyCORIS; several are all active.
 With --with they are whole models, combined by repc:task, soup, ties, dare, della, breadcrumbs, slerp or your own.
 The base is never in memory as a whole: tensors are read, computed and written by rows.  A merge that was killed goes on
-where it was when the same command is run again.  The hashes of what went in and came out, BLAKE3 as of b3sum, and the
-expression of every tensor that changed, are written beside the weights."""
+where it was when the same command is run again.  The hashes of what went in and came out, as of xxh128sum, and the
+expression of every tensor that changed, are written beside the weights; --hash sha256 takes those that hubs show."""
 
 SHOWN = 5
 SIZE = re.compile(r"(\d+)([KMG]?)")
@@ -72,7 +72,10 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute; by default all cores")
     parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 64")
     parser.add_argument(
-        "--no-hash", action="store_true", help="no hashes of checkpoints: faster, but begins anew when killed"
+        "--hash",
+        choices=("xxh128", "sha256", "none"),
+        default="xxh128",
+        help="of the files in the manifest; without it a merge that was killed begins anew",
     )
     add_json(parser)
 
@@ -89,7 +92,7 @@ def run(args: Namespace, screen: Screen) -> int:
         tied=args.tied,
         memory=None if args.memory is None else _bytes(args.memory),
         threads=args.threads,
-        hashed=not args.no_hash,
+        hash=None if args.hash == "none" else args.hash,
         force=args.force,
         **({"every": 1} if args.measure_all else {}),
     )

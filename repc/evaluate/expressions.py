@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from repc.diagnostics import Diagnostic, Failure
@@ -19,54 +19,42 @@ def evaluate(exprs: Mapping[K, Expr], field: Field[T], parameters: Mapping[str, 
 
     Raises `Failure` where a parameter is missing or has another shape than declared, naming all of them.
     """
-    values = Values(exprs, field, parameters)
-    return {key: values.take(key) for key in exprs}
+    return dict(Program(exprs).run(field, parameters))
 
 
-class Values(Generic[K, T]):
-    """The values of expressions, one after another as they are taken, so that few of them are held at once.
+class Program(Generic[K]):
+    """Expressions in the order in which their parts are computed, for any number of runs."""
 
-    Each is taken once.  Raises `Failure` as `evaluate`.
-    """
-
-    def __init__(self, exprs: Mapping[K, Expr], field: Field[T], parameters: Mapping[str, T]) -> None:
-        parts = list(walk(exprs.values()))
-        _check(parts, field, parameters)
-        self._exprs, self._field, self._parameters = exprs, field, parameters
-        self._uses = Counter(arg for part in parts if isinstance(part, Apply) for arg in part.args.values())
+    def __init__(self, exprs: Mapping[K, Expr]) -> None:
+        self._exprs = exprs
+        self._parts = list(walk(exprs.values()))
+        self._uses = Counter(arg for part in self._parts if isinstance(part, Apply) for arg in part.args.values())
         self._uses.update(exprs.values())
-        self._known: dict[Expr, T] = {}
 
-    def take(self, key: K) -> T:
-        """The value of one expression."""
-        waiting = [self._exprs[key]]
-        while waiting:
-            expr = waiting[-1]
-            missing = [] if isinstance(expr, Param) or expr in self._known else self._missing(expr)
-            if missing:
-                waiting += reversed(missing)
-            else:
-                waiting.pop()
-                self._compute(expr)
-        return self._used(self._exprs[key])
+    def run(self, field: Field[T], parameters: Mapping[str, T]) -> Iterator[tuple[K, T]]:
+        """The value of one expression after another, so that few of them are held at once; raises as `evaluate`."""
+        _check(self._parts, field, parameters)
+        return self._values(field, parameters)
 
-    def _missing(self, expr: Apply) -> list[Expr]:
-        return [arg for arg in expr.args.values() if arg not in self._known]
+    def _values(self, field: Field[T], parameters: Mapping[str, T]) -> Iterator[tuple[K, T]]:
+        known: dict[Expr, T] = {}
+        uses = self._uses.copy()
 
-    def _compute(self, expr: Expr) -> None:
-        if expr in self._known:
-            return
-        if isinstance(expr, Param):
-            self._known[expr] = self._field.lift(self._parameters[expr.path])
-        else:
-            self._known[expr] = expr.op.apply(self._field, {name: self._known[arg] for name, arg in expr.args.items()})
-            for arg in expr.args.values():
-                self._used(arg)
+        def used(expr: Expr) -> T:
+            uses[expr] -= 1
+            return known[expr] if uses[expr] else known.pop(expr)
 
-    def _used(self, expr: Expr) -> T:
-        """A value for one of its uses; after the last it is forgotten."""
-        self._uses[expr] -= 1
-        return self._known[expr] if self._uses[expr] else self._known.pop(expr)
+        parts = iter(self._parts)
+        for key, root in self._exprs.items():
+            while root not in known:
+                part = next(parts)
+                if isinstance(part, Param):
+                    known[part] = field.lift(parameters[part.path])
+                else:
+                    known[part] = part.op.apply(field, {name: known[arg] for name, arg in part.args.items()})
+                    for arg in part.args.values():
+                        used(arg)
+            yield key, used(root)
 
 
 def _check(parts: Sequence[Expr], field: Field[T], given: Mapping[str, T]) -> None:

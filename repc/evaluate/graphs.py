@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from repc.diagnostics import Diagnostic, Failure
 from repc.evaluate import errors
-from repc.evaluate.expressions import Values
+from repc.evaluate.expressions import Program
 from repc.ir.dims import Dim, free_dimension, symbols
 from repc.ir.dims import evaluate as size_at
 from repc.ir.expr import Expr
@@ -72,7 +72,8 @@ def compute(
     """
     keep = set(wanted)
     order = between(graph, keep, given)
-    weights = Values({(id, name): expr for id in order for name, expr in graph[id].weights.items()}, field, parameters)
+    exprs = {(id, name): expr for id in order for name, expr in graph[id].weights.items()}
+    weights = Program(exprs).run(field, parameters)
     uses = Counter(source for id in order for source in graph[id].inputs)
     values = {id: field.lift(value) for id, value in given.items() if id in uses or id in keep}
     known = dict(bound)
@@ -80,8 +81,9 @@ def compute(
         _bind(known, graph[id].type, field.shape(value))
     for id in order:
         node = graph[id]
+        own = {name: next(weights)[1] for name in node.weights}
         operands = {
-            name: values[source] if isinstance(source, int) else weights.take((id, name))
+            name: values[source] if isinstance(source, int) else own.pop(name)
             for name, source in node.operands().items()
         }
         values[id] = node.op.at(known).apply(field, operands)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from repc.evaluate.dtypes import DTYPES
-from repc.evaluate.expressions import Values
+from repc.evaluate.expressions import Program
 from repc.evaluate.floating import TorchField
 from repc.evaluate.rounding import rounded
 from repc.ir.graph import Graph
@@ -24,6 +24,4 @@ def deployed(graph: Graph, parameters: Mapping[str, Tensor], dtype: torch.dtype)
 
 def exact(graph: Graph, parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """Every stored tensor of a graph in float64, one at a time, since all of them are twice as large as the network."""
-    tensors = storage(graph).tensors
-    values = Values(tensors, TorchField(torch.float64), parameters)
-    return ((name, values.take(name)) for name in tensors)
+    return Program(storage(graph).tensors).run(TorchField(torch.float64), parameters)

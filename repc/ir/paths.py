@@ -19,12 +19,17 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._regex = None  # a path without patterns, of which there may be one for each weight
+        if "*" not in text and "[" not in text:
+            return
         segments = text.split(".") if ".." not in text else _split(text)
         self._regex = re.compile(_regex(segments))
         self._ranges = [range(int(start), int(stop)) for start, stop in re.findall(RANGE, text)]
 
     def matches(self, path: str) -> bool:
         """Whether the pattern is the whole path."""
+        if self._regex is None:
+            return path == self.text
         match = self._regex.fullmatch(path)
         return match is not None and all(
             int(number) in numbers for number, numbers in zip(match.groups(), self._ranges, strict=True)

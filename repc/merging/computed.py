@@ -5,7 +5,7 @@ A tile has the same size whatever the memory and the number of threads, so that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from math import isfinite, prod, sqrt
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from repc.diagnostics import Failure
 from repc.evaluate import evaluate
+from repc.evaluate.expressions import Program
 from repc.evaluate.floating import TorchField
 from repc.evaluate.raw import raw
 from repc.evaluate.tiles import Leaf, tiling
@@ -29,7 +30,11 @@ TILE = 1 << 20
 """Elements of a tile: 4 MB in float32, which caches hold, and enough to hide the cost of a call."""
 
 MEASURED = 64
-"""One row in so many is measured, the first of each tile: a row is as good as another, and each costs as much again."""
+"""One row in so many is measured: a row is as good as another, and each costs as much again."""
+
+STRETCH = 8
+"""The measured rows of so many tiles are the first ones of their first tile: few calls, which cost more than rows do.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,21 @@ class Loss:
         return self.same / self.count if self.count else 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Form:
+    """How a tile of one size is computed: a program, and what it reads.
+
+    The parameters that are `overwritten` must be copies; `base` is the one that has the value before, and `size` how
+    many elements there are at most, as if nothing were forgotten before the end.
+    """
+
+    program: Program[str]
+    leaves: Mapping[str, Leaf]
+    overwritten: Set[str]
+    base: str | None
+    size: int
+
+
 class Computed:
     """The new value of a tensor; its tiles can be asked for in any order, from several threads."""
 
@@ -72,19 +92,24 @@ class Computed:
         self._units = found.units
         self.tiles = -(-found.units // self._count)
         last = found.units - (self.tiles - 1) * self._count
-        forms = {count: found.tile(count) for count in {self._count, last}}
-        self._forms = {count: (fused(expr), leaves) for count, (expr, leaves) in forms.items()}
-        self._overwritten = {name for expr, _ in self._forms.values() for name in overwritten(expr)}
+        self._forms = {count: self._form(*found.tile(count)) for count in {self._count, last}}
         self._once: dict[Expr, Tensor] | None = None
         self._lock = Lock()
         self._left = self.tiles
-        self.cost = self._cost()
+        self.cost = self._forms[self._count].size * self._field.dtype.itemsize
 
-    def _cost(self) -> int:
-        """The bytes that a tile needs at most: as if nothing were forgotten before its end."""
-        expr, leaves = self._forms[self._count]
+    def _form(self, expr: Expr, leaves: Mapping[str, Leaf]) -> Form:
+        expr = fused(expr)
+        base = [name for name, leaf in leaves.items() if leaf.axis == 0 and self._is_base(leaf.expr)]
         once = [leaf.expr for leaf in leaves.values() if not isinstance(leaf.expr, Param)]
-        return sum(prod(part.type.concrete()) for part in walk([expr, *once])) * self._field.dtype.itemsize
+        size = sum(prod(part.type.concrete()) for part in walk([expr, *once]))
+        return Form(Program({"": expr}), leaves, overwritten(expr), next(iter(base), None), size)
+
+    def _is_base(self, expr: Expr) -> bool:
+        """Whether an expression is the value before."""
+        if not isinstance(expr, Param) or expr.path in self._operands.given:
+            return False
+        return self._operands.stored(expr.path) == self._operands.stored(self.key)
 
     def place(self, index: int) -> tuple[int, int]:
         """The rows of a tile: the first, and that after the last."""
@@ -99,31 +124,36 @@ class Computed:
         """The files that the expression reads."""
         return self._operands.files(part.path for part in walk([self._expr]) if isinstance(part, Param))
 
-    def tile(self, index: int) -> Tensor:
-        """The exact values of a tile, in the type of the arithmetic.
+    def tile(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """The exact values of a tile, in the type of the arithmetic, and those of the base where they had to be read.
 
         Raises `Failure` E637 where they are not finite in the stored type.
         """
         start, stop = index * self._count, min(self._units, (index + 1) * self._count)
-        expr, leaves = self._forms[stop - start]
-        once = self._computed_once(leaves)
-        values = {name: self._leaf(leaf, once, start, stop) for name, leaf in leaves.items()}
-        values |= {name: values[name].to(self._field.dtype, copy=True) for name in self._overwritten}
-        exact = evaluate({"": expr}, self._field, values)[""]
+        form = self._forms[stop - start]
+        once = self._computed_once(form.leaves)
+        values = {name: self._leaf(leaf, once, start, stop) for name, leaf in form.leaves.items()}
+        old = None if form.base is None else values[form.base]
+        values |= {name: values[name].to(self._field.dtype, copy=True) for name in form.overwritten}
+        ((_, exact),) = form.program.run(self._field, values)
         self._check(exact)
         with self._lock:
             self._left -= 1
             if not self._left:
                 self._once = None
-        return exact
+        return exact, old
 
-    def measure(self, index: int, exact: Tensor, new: Tensor, every: int = 1) -> Loss:
-        """What the rounding of a tile loses, by its first rows: one in `every`."""
+    def measure(self, index: int, exact: Tensor, new: Tensor, old: Tensor | None, every: int = 1) -> Loss:
+        """What the rounding of a tile loses, by one row in `every`; the base is read where it is not given."""
+        stretch = min(STRETCH, every)
+        if index % stretch:
+            return Loss()
         first, last = self.place(index)
         if exact.dim():
-            last = first - (first - last) // every
-            exact, new = exact[: last - first], new[: last - first]
-        old = self._operands.read(self.key, 0 if exact.dim() else None, first, last)
+            last = first - (first - last) * stretch // every
+            exact, new, old = exact[: last - first], new[: last - first], old if old is None else old[: last - first]
+        if old is None:
+            old = self._operands.read(self.key, 0 if exact.dim() else None, first, last)
         # Converted first: operators of two types take far longer.
         lost, change = squares(new.to(exact.dtype) - exact), squares(old.to(exact.dtype) - exact)
         return Loss(lost, change, same(new, old), new.numel())

@@ -61,8 +61,8 @@ def difference(found: Mapping[str, Expr], operands: Operands) -> float:
     apart = whole = 0.0
     for key, expr in found.items():
         computed = Computed(key, expr, torch.float32, torch.float32, operands)
-        exact = computed.tile(0)
-        apart += computed.measure(0, exact, exact).change
-        old = operands.read(key, 0, *computed.place(0)).float()
-        whole += squares(old)
+        exact, _ = computed.tile(0)
+        old = operands.read(key, 0, *computed.place(0))
+        apart += computed.measure(0, exact, exact, old).change
+        whole += squares(old.float())
     return sqrt(apart / whole) if whole else 0.0

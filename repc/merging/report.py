@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from repc.merging.computed import Loss
-from repc.merging.hashes import HASHES
+from repc.merging.hashes import Kind
 
 MUCH = 0.1
 """The share of a change that rounding may lose before it is worth a warning."""
@@ -39,15 +39,16 @@ class MergeReport:
     """What was merged into what.
 
     `out` is None after a dry run.  `kept` counts the tensors that are the base's own; `files` and `inputs` map files to
-    their `HASHES`, None where they were not asked for; `resumed` counts files that an earlier run had finished.
+    their hashes of one kind, None where none was asked for; `resumed` counts files that an earlier run had finished.
     """
 
     out: Path | None
     arithmetic: str
     changes: Mapping[str, Change]
     kept: int
+    hash: Kind | None
     files: Mapping[str, str | None]
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, str | None]
     notes: tuple[str, ...]
     resumed: int = 0
 
@@ -72,7 +73,7 @@ class MergeReport:
         """The manifest: nothing in it is of this run alone, so that the same merge has the same manifest."""
         return {
             "arithmetic": self.arithmetic,
-            "hashes": HASHES,
+            "hash": self.hash,
             "inputs": dict(self.inputs),
             "files": dict(self.files),
             "kept": self.kept,

@@ -25,7 +25,7 @@ from repc.merging import errors
 from repc.merging.carried import CONFIG, carried, carry, write_index
 from repc.merging.computed import MEASURED, Computed, Loss
 from repc.merging.destroyed import destroyed
-from repc.merging.hashes import Digests, digest
+from repc.merging.hashes import Digests, Kind
 from repc.merging.layers import rebuilt
 from repc.merging.layout import Created, Output, outputs
 from repc.merging.operands import Given, Operands, Stack, entry_type
@@ -46,8 +46,8 @@ class Options:
 
     `arithmetic` is the type that is computed in, before the one rounding; a wider stored type is never narrowed.
     `tied` says what becomes of two tensors that are one when one of them changes.  `memory` is how many bytes the
-    tensors in work may use; given, it is a limit.  `every` is one row in how many is measured.  Without `hashed` the
-    manifest has no hashes of checkpoints, and a merge that was killed begins anew.
+    tensors in work may use; given, it is a limit.  `every` is one row in how many is measured.  Without a `hash`
+    the manifest names files by their paths alone, and a merge that was killed begins anew.
     """
 
     arithmetic: Literal["f32", "f64"] = "f32"
@@ -55,7 +55,7 @@ class Options:
     memory: int | None = None
     threads: int | None = None
     every: int = MEASURED
-    hashed: bool = True
+    hash: Kind | None = "xxh128"
     force: bool = False
 
 
@@ -85,8 +85,8 @@ def merge_files(
     place = None if out is None else Path(out)
     if place is not None:
         _check_place(stored, place, options.force)
-    with _one_thread(), Digests() as digests:
-        if place is not None and options.hashed:
+    with _one_thread(), Digests(options.hash) as digests:
+        if place is not None:
             for name in stored.files:  # beside the planning, which is for one thread
                 digests.of(stored.file(name))
         ties = find_ties(stored)
@@ -209,10 +209,10 @@ def _paths(given: Given) -> Sequence[Path]:
 
 
 def _carry_out(job: Job, out: Path, digests: Digests, say: Say) -> MergeReport:
-    inputs = {str(path): digest(path) for path in job.plan.files}  # few, and not behind the base's in the queue
+    inputs = {str(path): digests.at_once(path) for path in job.plan.files}  # few, and not behind the base's
     options = job.options
     threads = max(1, options.threads or os.cpu_count() or 1)
-    settings = Settings(threads, options.memory or MEMORY, options.every, options.hashed)
+    settings = Settings(threads, options.memory or MEMORY, options.every)
     by_source = dict(zip(job.base.files, job.outputs, strict=True))
     with Staging(out, _identity(job, inputs)) as staging:
         resumed = Stream(job.operands, job.computed, staging, digests, settings, say).write(by_source)
@@ -238,7 +238,7 @@ def _report(
     job: Job,
     out: Path | None,
     records: Mapping[str, Mapping[str, Any]],
-    inputs: Mapping[str, str],
+    inputs: Mapping[str, str | None],
     resumed: int,
     gone: Sequence[str],
 ) -> MergeReport:
@@ -257,16 +257,17 @@ def _report(
     _, left = carried(job.base)
     notes = (*job.plan.notes, *gone, *([f"not carried along: {', '.join(left)}"] if left else []))
     files = {name: record["hash"] for name, record in sorted(records.items())}
+    inputs = dict(sorted({**read, **inputs}.items()))
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)
-    return MergeReport(out, arithmetic, changes, kept, files, dict(sorted({**read, **inputs}.items())), notes, resumed)
+    return MergeReport(out, arithmetic, changes, kept, job.options.hash, files, inputs, notes, resumed)
 
 
-def _identity(job: Job, inputs: Mapping[str, str]) -> str:
+def _identity(job: Job, inputs: Mapping[str, str | None]) -> str:
     """What tells a merge from every other one, but for the bytes of checkpoints, which are compared by their hashes."""
     told = {
         "repc": version("repc"),
-        "options": [job.options.arithmetic, job.options.every],
+        "options": [job.options.arithmetic, job.options.every, job.options.hash],
         "weights": {key: expression(expr) for key, expr in job.plan.weights.items()},
         "inputs": list(inputs.values()),
         "outputs": {output.name: hashlib.sha256(output.header).hexdigest() for output in job.outputs},

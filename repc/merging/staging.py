@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from errno import EDQUOT, EFBIG, ENOSPC
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from secrets import token_hex
@@ -49,8 +50,12 @@ class Staging:
     def file(self, name: str, header: bytes, size: int) -> BinaryIO:
         """A new file of the wanted size, with its header."""
         file = (self.folder / name).open("w+b", buffering=0)
-        file.truncate(size)
-        write_at(file, 0, memoryview(header))
+        try:
+            _reserve(file, size)
+            write_at(file, 0, memoryview(header))
+        except OSError:
+            file.close()
+            raise
         return file
 
     def finish(self, name: str, record: Mapping[str, Any]) -> None:
@@ -101,6 +106,18 @@ class Staging:
             return ledger["files"] if ledger["job"] == self._job else None
         except (OSError, ValueError, LookupError, TypeError):
             return None
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Give a file its size, and its place on the disk where the system can: a full disk shows before it is filled."""
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except AttributeError:  # not on macOS
+        file.truncate(size)
+    except OSError as error:
+        if error.errno in (ENOSPC, EDQUOT, EFBIG):
+            raise
+        file.truncate(size)
 
 
 def write_at(file: BinaryIO, start: int, data: memoryview) -> None:

@@ -31,10 +31,13 @@ from repc.merging.operands import Operands
 from repc.merging.staging import Staging, write_at
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT = -1, -3, 1 << 26
-CHUNK = 1 << 20
-"""Bytes that are read, written and hashed at once."""
+COPIED = 1 << 20
+"""Bytes of a tensor that does not change that are read and written at once."""
 
-SYNCED = 1 << 26
+CHUNK = 1 << 19
+"""Bytes that are given to the system at once: of more, two threads wait for each other's pages of memory."""
+
+SYNCED = 1 << 27
 """Bytes after which the disk is told to begin: it works beside everything else, and not only at the end."""
 
 Say = Callable[[str, float | None], None]
@@ -51,7 +54,6 @@ class Settings:
     threads: int
     memory: int
     every: int = MEASURED
-    hashed: bool = True
 
 
 class Budget:
@@ -82,7 +84,7 @@ class Shard:
 
     output: Output
     file: BinaryIO
-    inputs: Mapping[Path, Future[str]]
+    inputs: Mapping[Path, Future[str | None]]
     hash: Running | None
     left: int
     unsynced: int = 0
@@ -91,10 +93,9 @@ class Shard:
     def put(self, start: int, data: memoryview) -> None:
         """Write bytes at their place."""
         for at in range(0, len(data), CHUNK):
-            part = data[at : at + CHUNK]
-            write_at(self.file, start + at, part)
-            if self.hash is not None:
-                self.hash.add(start + at, part)
+            write_at(self.file, start + at, data[at : at + CHUNK])
+        if self.hash is not None:
+            self.hash.add(start, data)
 
     def measured(self) -> dict[str, Loss]:
         """The loss of each tensor, added up in one order, whichever its tiles ended in."""
@@ -154,7 +155,10 @@ class Stream:
 
     def _kept(self, outputs: Mapping[str, Output]) -> set[str]:
         """The files of an earlier run that still are what was recorded, as is what they were made from."""
-        finished = self._staging.finished() if self._settings.hashed else {}
+        kind = self._digests.kind
+        if kind is None:
+            return set()
+        finished = self._staging.finished()
         found: set[str] = set()
         for source, output in outputs.items():
             record = finished.get(output.name)
@@ -162,17 +166,17 @@ class Stream:
             if record is None or not path.is_file():
                 continue
             inputs = {str(path): future.result() for path, future in self._inputs(source, output).items()}
-            if record["inputs"] == inputs and record["hash"] == digest(path):
+            if record["inputs"] == inputs and record["hash"] == digest(path, kind):
                 found.add(output.name)
         return found
 
-    def _inputs(self, source: str, output: Output) -> dict[Path, Future[str]]:
+    def _inputs(self, source: str, output: Output) -> dict[Path, Future[str | None]]:
         """The hashes of the files that a file is made from."""
         found = {self._operands.base.file(source)}
         for key in output.entries:
             if key in self._computed:
                 found |= self._computed[key].files()
-        return {path: self._digests.of(path) for path in sorted(found)} if self._settings.hashed else {}
+        return {path: self._digests.of(path) for path in sorted(found)}
 
     def _open(self, source: str, output: Output) -> Iterator[Step]:
         """The tasks of a file, in the order of its bytes; a file without tensors has one as well."""
@@ -181,9 +185,10 @@ class Stream:
             if key in self._computed:
                 tasks += [partial(self._compute, key, entry, index) for index in range(self._computed[key].tiles)]
             else:
-                tasks += [partial(self._copy, key, entry, at) for at in range(0, entry.stop - entry.start, CHUNK)]
+                tasks += [partial(self._copy, key, entry, at) for at in range(0, entry.stop - entry.start, COPIED)]
         file = self._files.enter_context(self._staging.file(output.name, output.header, output.size))
-        hash = Running(file) if self._settings.hashed else None
+        kind = self._digests.kind
+        hash = None if kind is None else Running(file, kind)
         shard = Shard(output, file, self._inputs(source, output), hash, len(tasks) + 1)
         return ((shard, task) for task in (_begin, *tasks))
 
@@ -223,19 +228,20 @@ class Stream:
     def _compute(self, key: str, entry: Entry, index: int, shard: Shard) -> int:
         computed = self._computed[key]
         with self._budget.of(computed.cost):
-            exact = computed.tile(index)
+            exact, old = computed.tile(index)
             new = rounded(exact, computed.stored)
+            if computed.has_base:
+                shard.losses[key, index] = computed.measure(index, exact, new, old, self._settings.every)
+            del exact, old
             first, _ = computed.place(index)
             row = (entry.stop - entry.start) // max(1, entry.shape[0]) if entry.shape else 0
             data = raw(new).data
             shard.put(entry.start + first * row, data)
-            if computed.has_base:
-                shard.losses[key, index] = computed.measure(index, exact, new, self._settings.every)
         return len(data)
 
     def _copy(self, key: str, entry: Entry, at: int, shard: Shard) -> int:
         base = self._operands.base
-        size = min(CHUNK, entry.stop - entry.start - at)
+        size = min(COPIED, entry.stop - entry.start - at)
         if base.loaded is not None:
             data = raw(base.loaded[key]).data[at : at + size]
         else:

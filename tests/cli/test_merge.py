@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -84,5 +85,17 @@ def test_what_it_wants_to_be_told(words: tuple[str, ...], code: str, repc: Repc)
 def test_much_memory_is_no_error(repc: Repc) -> None:
     sharded(Path("base"))
     write_lora(Path("lora"), SHAPES)
-    assert repc("merge", "base", "lora", "-o", "out", "--memory", "2G", "--no-hash").code == 0
-    assert set(json.loads(Path("out/repc_merge.json").read_text())["files"].values()) == {None}
+    assert repc("merge", "base", "lora", "-o", "out", "--memory", "2G", "--hash", "none").code == 0
+    manifest = json.loads(Path("out/repc_merge.json").read_text())
+    assert manifest["hash"] is None
+    assert {*manifest["inputs"].values(), *manifest["files"].values()} == {None}
+
+
+def test_the_hashes_that_hubs_show(repc: Repc) -> None:
+    base = sharded(Path("base"))
+    write_lora(Path("lora"), SHAPES)
+    assert repc("merge", "base", "lora", "-o", "out", "--hash", "sha256").code == 0
+    manifest = json.loads(Path("out/repc_merge.json").read_text())
+    assert manifest["hash"] == "sha256"
+    for folder, found in ((base.parent, manifest["inputs"]), (Path("out"), manifest["files"])):
+        assert all(sha256((folder / name).read_bytes()).hexdigest() == own for name, own in found.items())

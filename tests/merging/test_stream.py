@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from errno import ENOSPC, EOPNOTSUPP
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +69,7 @@ def test_the_manifest_says_what_went_in_and_out(tmp_path: Path) -> None:
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", {"layers.1.q": (48, 32)})
     merge(base, [lora], tmp_path / "out", every=1)
     manifest = json.loads((tmp_path / "out" / "repc_merge.json").read_text())
-    assert "b3sum" in manifest["hashes"]
+    assert manifest["hash"] == "xxh128"
     known = {
         **{str(base / k): v for k, v in hashes(base).items()},
         **{str(lora / k): v for k, v in hashes(lora).items()},
@@ -91,17 +94,26 @@ def test_the_manifest_says_what_went_in_and_out(tmp_path: Path) -> None:
     assert change["measured"] == old.numel()
 
 
-@pytest.mark.parametrize(("every", "rows"), [(1, 48), (3, 18), (64, 6)])
-def test_the_first_rows_of_each_tile_are_measured(
-    every: int, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("every", "rows"),
+    [
+        (1, range(48)),
+        (3, [*range(4), *range(12, 16), *range(24, 28), *range(36, 40)]),  # every third tile as a whole
+        (16, [0, 1, 32, 33]),  # every eighth by half
+        (64, [0, 32]),
+    ],
+)
+def test_some_rows_are_measured(
+    every: int, rows: Sequence[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(computed, "TILE", 8 * 32)
+    """Tiles have four rows."""
+    monkeypatch.setattr(computed, "TILE", 4 * 32)
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", {"layers.1.q": (48, 32)})
     loss = merge(base, [lora], tmp_path / "out", every=every).changes["layers.1.q.weight"].loss
     old, new = (load_file(place / "model-00002-of-00003.safetensors") for place in (base, tmp_path / "out"))
-    old, new = (found["layers.1.q.weight"].unflatten(0, (6, 8))[:, : rows // 6] for found in (old, new))
+    old, new = (found["layers.1.q.weight"][list(rows)] for found in (old, new))
     assert loss is not None
-    assert (loss.count, loss.same) == (rows * 32, int((old == new).sum()))
+    assert (loss.count, loss.same) == (len(rows) * 32, int((old == new).sum()))
 
 
 def test_threads_memory_and_earlier_runs_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +129,39 @@ def test_threads_memory_and_earlier_runs_change_no_bit(tmp_path: Path, monkeypat
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
 
 
+def test_a_full_disk_shows_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+
+    def full(*_: int) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(computed.Computed, "tile", None)
+    with pytest.raises(Failure, match="no space left on device") as failure:
+        merge(base, [lora], tmp_path / "out")
+    assert failure.value.diagnostics[0].code == "E701"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("way", ["refused", "missing"])
+def test_a_system_that_reserves_nothing(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    merge(base, [lora], tmp_path / "a")
+
+    def refused(*_: int) -> None:
+        raise OSError(EOPNOTSUPP, "Operation not supported")
+
+    if way == "refused":
+        monkeypatch.setattr(os, "posix_fallocate", refused)
+    else:
+        monkeypatch.delattr(os, "posix_fallocate")
+    merge(base, [lora], tmp_path / "b")
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
 KILLED = """
 import os, random, signal, sys, time
+from collections.abc import Sequence
 from pathlib import Path
 from repc.merging import computed, merge, stream
 from tests.merging.checkpoints import SHAPES, hashes, sharded, write_lora
