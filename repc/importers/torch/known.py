@@ -18,12 +18,15 @@ from repc.ops import Fill
 
 
 class Known:
-    """The constants of a network, which are weights with a path, or one number repeated."""
+    """The constants of a network, which are weights with a path, or one number repeated.
 
-    def __init__(self, taken: set[str]) -> None:
+    `held` are all tensors of the network by path: those that it is given, and the constants that come to them.
+    """
+
+    def __init__(self, given: Mapping[str, Tensor]) -> None:
+        self.held = {**given}
         self.tensors: dict[str, Tensor] = {}
         self._values: dict[Expr, Tensor] = {}
-        self._taken = taken
 
     def constant(self, path: str, tensor: Tensor, type: TensorType) -> Expr:
         """A constant with this value; `path` is what it is called, if that is free."""
@@ -59,11 +62,10 @@ class Known:
 
     def _stored(self, path: str, tensor: Tensor, type: TensorType) -> Param:
         name, count = path, 0
-        while name in self._taken:
+        while name in self.held:
             count += 1
             name = f"{path}_{count}"
-        self._taken.add(name)
-        self.tensors[name] = tensor
+        self.held[name] = self.tensors[name] = tensor
         return Param(name, type)
 
 

@@ -23,13 +23,14 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 COMPUTED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
-def compute_type(tensors: Iterable[Tensor]) -> torch.dtype:
-    """The floating-point type of most weights."""
+def compute_type(weights: Iterable[Tensor], inputs: Iterable[Tensor]) -> torch.dtype:
+    """The floating-point type of most weights; without any, that of the first input with one."""
     counts = dict.fromkeys(COMPUTED, 0)
-    for tensor in tensors:
+    for tensor in weights:
         if tensor.dtype in counts:
             counts[tensor.dtype] += tensor.numel()
-    return max(COMPUTED, key=lambda dtype: counts[dtype])
+    given = (x.dtype for x in inputs if x.dtype in counts)
+    return max(COMPUTED, key=counts.__getitem__) if any(counts.values()) else next(given, torch.float32)
 
 
 def element_types(compute: torch.dtype) -> dict[torch.dtype, str]:

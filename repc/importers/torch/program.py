@@ -47,10 +47,10 @@ def translate(program: ExportedProgram, name: str, names: Sequence[Mapping[int, 
     _check_stateless(program)
     same = aliases(program.state_dict)
     tensors: dict[str, Tensor] = {**program.state_dict, **_constants(program)}
-    compute = compute_type(tensors.values())
+    compute = compute_type(tensors.values(), [port.meta["val"] for port in ports(program)])
     types = element_types(compute)
     graph, sizes = Graph(name), Sizes(free_dimensions(_free(program, names)))
-    translation = Translation(graph, sizes, types, Known(set(tensors)))
+    translation = Translation(graph, sizes, types, Known(tensors))
     given = _inputs(program, translation, tensors, same)
     results = translation.run(program.graph_module, given)
     if translation.problems:

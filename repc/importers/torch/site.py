@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite, isinf
 from typing import TypeAlias
 
+from torch import Tensor
+
 from repc.diagnostics import Span
+from repc.evaluate import evaluate
+from repc.evaluate.floating import TorchField
 from repc.ir.dims import Dim, Polynomial, symbols
-from repc.ir.expr import Apply, Expr
+from repc.ir.expr import Apply, Expr, parameters
 from repc.ir.graph import Graph
 from repc.ir.node import Node, NodeId
 from repc.ir.operator import Operator
@@ -54,7 +58,7 @@ def axis_of(x: Value, axis: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """One call of the original network: where its operators go, and the types of its results.
+    """One call of the original network: where its operators go, the types of its results, and the tensors there are.
 
     Methods that make something raise `ShapeError` or `Unknown` where no operator does it.
     """
@@ -63,6 +67,7 @@ class Site:
     path: str
     origin: tuple[Span, ...]
     results: tuple[TensorType, ...]
+    held: Mapping[str, Tensor]
 
     @property
     def result(self) -> TensorType:
@@ -85,6 +90,16 @@ class Site:
     def add_all(self, op: Operator, values: Sequence[Value]) -> Value:
         """The same for a variadic operator."""
         return self.add(op, **{str(i): value for i, value in enumerate(values)})
+
+    def is_true(self, x: Value) -> bool:
+        """Whether a weight is known to be true throughout, with the values that the network has."""
+        if isinstance(x, Ref):
+            return False
+        held = {path: self.held[path] for path in parameters([x])}
+        if any(tensor.is_meta for tensor in held.values()):
+            return False
+        values = {path: tensor.detach().cpu() for path, tensor in held.items()}
+        return bool(evaluate({0: x}, TorchField(), values)[0].all())
 
     # ------------------------------------------------------------ what many calls are made of
 

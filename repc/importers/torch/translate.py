@@ -99,7 +99,9 @@ class Translation:
         try:
             if not all(isinstance(value, Tensor) for value in examples):
                 raise Unwritable(f"{target} gives what is no tensor")
-            site = Site(self.graph, path, origin, tuple(self.type(value, origin[-1]) for value in examples))
+            site = Site(
+                self.graph, path, origin, tuple(self.type(value, origin[-1]) for value in examples), self.known.held
+            )
             constants = self.known.call(target, args, keywords)
             if constants is not None:
                 name = _constant_name(path, target.overloadpacket.__name__)

@@ -7,7 +7,7 @@ from math import inf
 
 from repc.importers.torch.site import Number, Site, Unknown, Value, exact
 from repc.importers.torch.table.reduce import quantified
-from repc.ops import Attention, Conv, ConvTranspose, Einsum, Linear, MatMul, Where
+from repc.ops import Attention, Binary, Conv, ConvTranspose, Einsum, Linear, MatMul, Where
 from repc.ops.attention import usual_scale
 from repc.ops.padding import Pairs
 from repc.ops.windows import Ints
@@ -118,18 +118,25 @@ def attention(
 ) -> Value:
     """``scaled_dot_product_attention``, in evaluation.
 
-    A mask is added; one of true and false is zero where it is true, and takes away all else.  A row of which it takes
-    away everything is zero in torch, where a softmax of nothing is no number.
+    A mask is added; one of true and false is zero where it is true, and takes away all else, as minus infinity does.
+    A row of which it takes away everything is zero in torch, where a softmax of nothing is no number.
     """
     width = q.type.shape[-1]
     if dropout or grouped or not isinstance(width, int):
         raise Unknown("attention with dropout or grouped heads")
     op = Attention(usual_scale(width) if scale is None else exact(scale), causal)
-    if mask is None or mask.type.dtype != "bool":
-        return at.add(op, q=q, k=k, v=v, mask=mask)
-    added = at.add(Where(), condition=mask, a=at.number(0), b=at.number(-inf))
-    y = at.add(op, q=q, k=k, v=v, mask=added)
-    return at.add(Where(), condition=quantified("max", at, mask, -1, keep=True), a=y, b=at.number(0))
+    if mask is None:
+        return at.add(op, q=q, k=k, v=v)
+    zero, nothing = at.number(0), at.number(-inf)
+    if mask.type.dtype == "bool":
+        kept, added = mask, at.add(Where(), condition=mask, a=zero, b=nothing)
+    else:
+        kept, added = at.add(Binary("greater"), a=mask, b=nothing), mask
+    attends = quantified("max", at, kept, -1, keep=True)
+    if at.is_true(attends):
+        return at.add(op, q=q, k=k, v=v, mask=added)
+    added = at.add(Where(), condition=attends, a=added, b=zero)
+    return at.add(Where(), condition=attends, a=at.add(op, q=q, k=k, v=v, mask=added), b=zero)
 
 
 def _same(weight: Value, dilation: Ints) -> Pairs:
