@@ -64,8 +64,7 @@ def _squeezed(program: ExportedProgram, arguments: Mapping[str, Any]) -> Iterato
         for axis, size in enumerate(port.meta["val"].shape)
     }
     for node in program.graph.nodes:
-        if str(node.target) in _SQUEEZES:
-            shape = node.args[0].meta["val"].shape
+        if str(node.target) in _SQUEEZES and (shape := node.args[0].meta["val"].shape):
             axes = node.args[1] if len(node.args) > 1 else range(len(shape))
             for axis in [axes] if isinstance(axes, int) else axes:
                 if isinstance(shape[axis], torch.SymInt) and str(shape[axis]) in places:

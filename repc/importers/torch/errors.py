@@ -25,6 +25,8 @@ def not_exported(name: str, reason: str, free: Sequence[str] = ()) -> Diagnostic
     remedy = "see that the example inputs are those of forward; fold the part that causes it by itself"
     if "data-dependent" in head:
         remedy = "values of tensors decide which way it takes: choose with torch.where, or fold the parts around it"
+    elif "torch.func" in head or "does not require grad" in head:
+        remedy = "take gradients by torch.autograd.grad under torch.enable_grad(), of x.detach().requires_grad_()"
     elif free:
         remedy = f"see that the example inputs are those of forward; then let fewer sizes of {', '.join(free)} be free"
     return Diagnostic("E502", f"torch.export cannot capture {name}: {head}", help=remedy, notes=tuple(rest[:8]))

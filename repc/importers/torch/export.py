@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 from torch.fx.experimental import _config as symbolic
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from repc.diagnostics import Failure
@@ -120,12 +121,31 @@ def capture(given: Example, asked: Shapes) -> ExportedProgram:
     The module is captured from a copy of its structure over the same tensors: some modules keep what they computed.
     """
     copy = structure(given.module)
-    with undisturbed():
+    with undisturbed(), _Transforms() as transforms:
         try:
             free = asked.spec if any(asked.names) else None
             return functional(export(copy, given.args, given.kwargs, dynamic_shapes=free, strict=False))
         except Exception as error:  # torch raises errors of many kinds
-            raise NotExported(str(error)) from error
+            raise NotExported(transforms.reason or str(error)) from error
+
+
+class _Transforms(TorchFunctionMode):
+    """Sees which transforms of `torch.func` a module makes: of what goes wrong then, they are the reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[str, None] = {}
+
+    def __torch_function__(self, func: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:
+        active = cast("Any", torch)._C._functorch.peek_interpreter_stack()
+        if active is not None:
+            self._seen[active.key().name.lower()] = None
+        return func(*args, **(kwargs or {}))
+
+    @property
+    def reason(self) -> str:
+        """What is to be said about it; empty where there are none."""
+        return f"it transforms a function by torch.func ({', '.join(self._seen)})" if self._seen else ""
 
 
 def check_mode(module: nn.Module) -> None:

@@ -49,10 +49,14 @@ def schema(target: Call) -> Any:
 
 
 def functional(program: ExportedProgram) -> ExportedProgram:
-    """The program, by torch's own functionalisation if it changes tensors that are read under several names."""
-    aliases = Aliases(program.graph)
-    if not any(_is_entangled(node, aliases) for node in program.graph.nodes):
-        return program
+    """The program, by torch's own functionalisation if it changes tensors that are read under several names.
+
+    So is one with calls inside a transform of `torch.func`, which then are calls on whole tensors.
+    """
+    if not _is_transformed(program):
+        aliases = Aliases(program.graph)
+        if not any(_is_entangled(node, aliases) for node in program.graph.nodes):
+            return program
     program = deepcopy(program, {id(tensor): tensor for tensor in program.state_dict.values()})
     for node in [node for node in program.graph.nodes if node.target in _PASSING and not node.args[2]]:
         node.replace_all_uses_with(node.args[0])
@@ -98,6 +102,14 @@ class Aliases:
 
     def _read_after(self, node: fx.Node, call: fx.Node) -> bool:
         return any(self._order[user] > self._order[call] for user in node.users)
+
+
+def _is_transformed(program: ExportedProgram) -> bool:
+    """Whether there are values inside a transform of `torch.func`."""
+    examples = [node.meta.get("val") for node in program.graph.nodes]
+    values = pytree.tree_leaves((examples, program.constants))
+    inside = cast("Any", torch)._C._functorch.is_functorch_wrapped_tensor
+    return any(isinstance(value, Tensor) and inside(value) for value in values)
 
 
 def _is_entangled(node: fx.Node, aliases: Aliases) -> bool:
