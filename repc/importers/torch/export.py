@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 from torch.fx.experimental import _config as symbolic
+from torch.nn.modules import transformer
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
@@ -24,6 +25,7 @@ from repc.importers.torch import errors
 from repc.importers.torch.functional import functional
 
 BATCH = "batch"
+_CAUSAL = "_detect_is_causal_mask"
 Names: TypeAlias = Mapping[int, str]
 
 
@@ -190,7 +192,8 @@ def without_autocast() -> Generator[None]:
 def undisturbed() -> Generator[None]:
     """Without gradients, or use of the random numbers of the process; a size of one is like any other.
 
-    What torch warns of and dumps on the way is not shown: what matters of it is in the error that it raises.
+    What torch warns of and dumps on the way is not shown: what matters of it is in the error that it raises.  Nobody
+    looks whether the mask of a transformer is causal: it is applied all the same, and only another kernel would be.
     """
     disabled = logging.root.manager.disable
     with ExitStack() as stack:
@@ -199,6 +202,8 @@ def undisturbed() -> Generator[None]:
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(redirect_stderr(StringIO()))
         stack.callback(logging.disable, disabled)
+        stack.callback(setattr, transformer, _CAUSAL, getattr(transformer, _CAUSAL))
+        setattr(transformer, _CAUSAL, lambda mask, is_causal=None, size=None: is_causal is True)  # pyright: ignore
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         stack.enter_context(cast("Any", symbolic).patch(backed_size_oblivious=True))
