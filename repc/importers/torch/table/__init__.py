@@ -159,6 +159,8 @@ TABLE: dict[str, Lowering] = {
     "aten.std.correction": reduce.deviation,
     "aten.var_mean.correction": reduce.variance_and_mean,
     "aten.linalg_vector_norm.default": reduce.vector_norm,
+    "aten.dist.default": reduce.distance,
+    "aten.cosine_similarity.default": reduce.cosine_similarity,
     "aten.norm.ScalarOpt_dim": reduce.norm,
     "aten.norm.Scalar": reduce.norm,
     "aten.cumsum.default": reduce.cumsum,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isinf
 
 from repc.importers.torch.site import Number, Site, Unknown, Value, axis_of
 from repc.ir.dims import Dim, volume
-from repc.ir.types import REAL
-from repc.ops import CumSum, Order, Reduce, TakeAlong
+from repc.ir.types import REAL, broadcast
+from repc.ops import Binary, CumSum, Divide, Expand, Order, Reduce, TakeAlong
 
 
 def over(kind: str, at: Site, x: Value, axes: Sequence[int] | None, keep: bool, *rest: object) -> Value:
@@ -93,16 +94,32 @@ def variance_and_mean(
 
 
 def vector_norm(at: Site, x: Value, order: Number, axes: Sequence[int] | None, keep: bool, *rest: object) -> Value:
-    """The Euclidean norm, or the sum or the largest of absolute values."""
-    match order:
-        case 2:
-            return _reduce(at, "norm", x, axes, keep)
-        case 1:
-            return _reduce(at, "sum", at.function("abs", x), axes, keep)
-        case _ if order == float("inf"):
-            return _reduce(at, "max", at.function("abs", x), axes, keep)
-        case _:
-            raise Unknown(f"a norm of order {order}")
+    """The Euclidean norm, or another one of absolute values; of order zero, how many there are."""
+    if order == 2:
+        return _reduce(at, "norm", x, axes, keep)
+    sizes = at.function("abs", at.cast(x, at.result.dtype))
+    if isinf(order):
+        return _reduce(at, "max" if order > 0 else "min", sizes, axes, keep)
+    if order == 0:
+        return _reduce(at, "sum", at.function("sign", sizes), axes, keep)
+    if order == 1:
+        return _reduce(at, "sum", sizes, axes, keep)
+    return at.function("pow", _reduce(at, "sum", at.function("pow", sizes, order), axes, keep), 1 / order)
+
+
+def distance(at: Site, a: Value, b: Value, order: Number = 2) -> Value:
+    """``dist``: the norm of all of the difference."""
+    return vector_norm(at, at.combine((1, a), (-1, b)), order, None, False)
+
+
+def cosine_similarity(at: Site, a: Value, b: Value, axis: int, eps: float) -> Value:
+    """The product of two vectors of length one, or of less where they are shorter than eps."""
+    shape = broadcast([a.type, b.type]).shape
+    one, two = (x if x.type.shape == shape else at.add(Expand(shape), x=x) for x in at.operands(a, b))
+    lengths = [_reduce(at, "norm", x, [axis], True) for x in (one, two)]
+    bounded = [at.add(Binary("maximum"), a=length, b=at.number(eps, at.result.dtype)) for length in lengths]
+    units = [at.add(Divide(), a=x, b=length) for x, length in zip((one, two), bounded, strict=True)]
+    return _reduce(at, "sum", at.times(*units), [axis], False)
 
 
 def norm(at: Site, x: Value, order: Number | None, axes: Sequence[int] | None = None, keep: bool = False) -> Value:
