@@ -107,5 +107,8 @@ def _no_questions(mode: Any) -> AbstractContextManager[None]:
 
 
 def _in_table(call: fx.Node) -> bool:
+    """Whether the table has a call; what is made of nothing is known without it."""
+    if not call.all_input_nodes:
+        return True
     target = overload(call)
     return target is not None and str(target) in TABLE and not schema(target).is_mutable

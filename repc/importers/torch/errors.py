@@ -60,11 +60,11 @@ def unwritable(what: str, place: Span) -> Diagnostic:
     )
 
 
-def free_size(size: str) -> Diagnostic:
+def free_size(reason: str) -> Diagnostic:
     """E505: a size of a program that repc has no formula for."""
     return Diagnostic(
         "E505",
-        f"the size {size} is no polynomial of free sizes over whole divisors",
+        reason,
         help="export the program with the sizes that it is made of fixed",
     )
 

@@ -10,12 +10,18 @@ import sympy  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 from torch.utils._sympy.functions import CleanDiv, FloorDiv, Mod, PythonMod
+from torch.utils._sympy.symbol import SymT, symbol_is_type
 
 from repc.ir.dims import Dim, Shape, symbol
 
 
 class Unrepresentable(Exception):
-    """A size that is no polynomial over floors; the text is that size."""
+    """A size that is no polynomial over floors; the text says which."""
+
+    def __init__(self, size: Any) -> None:
+        decided = any(symbol_is_type(part, SymT.UNBACKED_INT) for part in size.free_symbols)
+        reason = "is data-dependent" if decided else "is no polynomial of free sizes over whole divisors"
+        super().__init__(f"the size {size} {reason}")
 
 
 class Sizes:
@@ -54,7 +60,7 @@ class Sizes:
             case Mod() | PythonMod() if isinstance(divisor := self._dim(expr.args[1]), int):
                 return self._dim(expr.args[0]) % divisor
             case _:
-                raise Unrepresentable(str(expr))
+                raise Unrepresentable(expr)
 
 
 def _plus(a: Dim, b: Dim) -> Dim:

@@ -53,6 +53,7 @@ TABLE: dict[str, Lowering] = {
     "aten.instance_norm.default": norm.instance_norm,
     # pools and resampling
     **{f"aten.max_pool{n}d.default": partial(pool.max_pool, n) for n in (1, 2, 3)},
+    **{f"aten.max_pool{n}d_with_indices.default": partial(pool.max_pool, n) for n in (2, 3)},
     **{f"aten.avg_pool{n}d.default": partial(pool.avg_pool, n) for n in (1, 2, 3)},
     **{f"aten.adaptive_avg_pool{n}d.default": partial(pool.adaptive_avg_pool, n) for n in (1, 2, 3)},
     **{f"aten.adaptive_max_pool{n}d.default": partial(pool.adaptive_max_pool, n) for n in (1, 2, 3)},
@@ -189,6 +190,7 @@ TABLE: dict[str, Lowering] = {
     "aten.slice.Tensor": shape.slice_,
     "aten.select.int": shape.select,
     "aten.narrow.default": shape.narrow,
+    "aten.diagonal.default": shape.diagonal,
     "aten.split.Tensor": shape.split,
     "aten.split_with_sizes.default": shape.split,
     "aten.split.sizes": shape.split,

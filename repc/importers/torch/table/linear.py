@@ -99,10 +99,17 @@ def addmm(at: Site, bias: Value, a: Value, b: Value, beta: Number, alpha: Number
 
 
 def einsum(at: Site, equation: str, operands: Sequence[Value], path: object) -> Value:
-    """Over two operands."""
-    if len(operands) != 2 or path is not None:
+    """Over two operands; over more of them, two at a time from the left."""
+    if len(operands) < 2 or path is not None or (len(operands) > 2 and ("." in equation or "->" not in equation)):
         raise Unknown(f"einsum {equation!r} over {len(operands)} operands")
-    return at.add(Einsum(equation), a=operands[0], b=operands[1])
+    a, b, *others = operands
+    if not others:
+        return at.add(Einsum(equation), a=a, b=b)
+    terms, result = equation.replace(" ", "").split("->")
+    one, two, *rest = terms.split(",")
+    both = "".join(label for label in dict.fromkeys(one + two) if label in "".join([result, *rest]))
+    product = at.add(Einsum(f"{one},{two}->{both}"), a=a, b=b)
+    return einsum(at, f"{','.join([both, *rest])}->{result}", [product, *others], path)
 
 
 def attention(

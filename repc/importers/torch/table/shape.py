@@ -108,6 +108,19 @@ def select(at: Site, x: Value, axis: int, index: Dim) -> Value:
     return at.reshape(_sliced(at, x, axis, first, first + 1), at.result.shape)
 
 
+def diagonal(at: Site, x: Value, offset: int = 0, one: int = 0, two: int = 1) -> Value:
+    """The diagonal of two axes as a last one: of a matrix in a row, every element that is a row and one further."""
+    ends = (axis_of(x, one), axis_of(x, two))
+    lead = [axis for axis in range(x.type.rank) if axis not in ends]
+    height, width, count = x.type.shape[ends[0]], x.type.shape[ends[1]], at.result.shape[-1]
+    if not isinstance(height, int) or not isinstance(width, int) or not isinstance(count, int):
+        raise Unknown(f"the diagonal of free sizes of {x.type}")
+    row = at.reshape(at.permute(x, [*lead, *ends]), (*at.result.shape[:-1], height * width))
+    start = offset if offset >= 0 else -offset * width
+    stop = min(start + count * (width + 1), height * width)
+    return _sliced(at, row, len(lead), start, stop, width + 1)
+
+
 def narrow(at: Site, x: Value, axis: int, start: Dim, length: Dim) -> Value:
     """``narrow``"""
     return slice_(at, x, axis, start, start + length)
