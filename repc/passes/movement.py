@@ -43,7 +43,12 @@ Distributed: TypeAlias = tuple[tuple[NodeId, Map], ...]
 
 
 def moves(graph: Graph, id: NodeId) -> bool:
-    """Whether the node only moves or averages: what keeps a map from passing is the axis that it varies along."""
+    """Whether the node only moves or averages: what keeps a map from passing is the axis that it varies along.
+
+    A weight that is expanded to a free size is a node without inputs.
+    """
+    if not graph[id].inputs:
+        return False
     op = graph[id].op
     if isinstance(op, AvgPool):
         return not _counts_padding(op)

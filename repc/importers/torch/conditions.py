@@ -21,7 +21,7 @@ from repc.importers.torch.program import ports
 
 _SIZE = re.compile(r"L(?P<place>(?:\['?\w+'?\])+)\.size\(\)\[(?P<axis>\d+)\]")
 _INTERNAL = re.compile(r"!= [01]$")
-_SQUEEZES = ("aten.squeeze.default", "aten.squeeze.dim", "aten.squeeze.dims")
+_SQUEEZES = tuple(f"aten.{name}.{form}" for name in ("squeeze", "squeeze_") for form in ("default", "dim", "dims"))
 SAMPLES = (2, 3, 5, 8, 33, 64, 224)  # torch takes a size of one to be another matter
 
 

@@ -34,7 +34,14 @@ def functional_form(target: Call) -> Call | None:
     namespace, name, form = str(target).split(".")
     if namespace != "aten" or not name.endswith("_") or len(schema(target).returns) != 1:
         return None
-    return getattr(getattr(torch.ops.aten, name[:-1], None), form, None)
+    packet: Any = getattr(torch.ops.aten, name[:-1], None)
+    forms = sorted(packet.overloads(), key=lambda other: other != form) if packet is not None else []
+    return next((same for same in (getattr(packet, name) for name in forms) if _takes(same) == _takes(target)), None)
+
+
+def _takes(target: Call) -> list[str]:
+    """The types of what a call takes: a form of the same name may take it in another order, as ``pow`` does."""
+    return [str(argument.type) for argument in schema(target).arguments]
 
 
 def overload(node: fx.Node) -> Call | None:
