@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import isfinite, isinf
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from repc.diagnostics import Span
@@ -60,6 +61,8 @@ def axis_of(x: Value, axis: int) -> int:
 class Site:
     """One call of the original network: where its operators go, the types of its results, and the tensors there are.
 
+    `compute` is the type that repc calls f32.
+
     Methods that make something raise `ShapeError` or `Unknown` where no operator does it.
     """
 
@@ -68,6 +71,7 @@ class Site:
     origin: tuple[Span, ...]
     results: tuple[TensorType, ...]
     held: Mapping[str, Tensor]
+    compute: torch.dtype
 
     @property
     def result(self) -> TensorType:

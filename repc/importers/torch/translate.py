@@ -41,6 +41,7 @@ class Translation:
         self.unknown: dict[str, str] = {}
         self.problems: list[Diagnostic] = []
         self._sizes, self._types = sizes, types
+        self._compute = next(dtype for dtype, name in types.items() if name == "f32")
         self._values: dict[fx.Node, Argument] = {}
 
     def type(self, value: Tensor, place: Span | None = None) -> TensorType:
@@ -99,9 +100,8 @@ class Translation:
         try:
             if not all(isinstance(value, Tensor) for value in examples):
                 raise Unwritable(f"{target} gives what is no tensor")
-            site = Site(
-                self.graph, path, origin, tuple(self.type(value, origin[-1]) for value in examples), self.known.held
-            )
+            types = tuple(self.type(value, origin[-1]) for value in examples)
+            site = Site(self.graph, path, origin, types, self.known.held, self._compute)
             constants = self.known.call(target, args, keywords)
             if constants is not None:
                 name = _constant_name(path, target.overloadpacket.__name__)

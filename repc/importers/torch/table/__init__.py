@@ -114,8 +114,11 @@ TABLE: dict[str, Lowering] = {
         for form in ("Tensor", "Scalar")
     },
     **{
-        f"aten.{name}.default": partial(pointwise.binary, name) for name in ("logical_and", "logical_or", "logical_xor")
+        f"aten.{name}.default": partial(pointwise.logical, name) for name in ("logical_and", "logical_or", "logical_xor")
     },
+    "aten.isnan.default": pointwise.is_nan,
+    "aten.isfinite.default": partial(pointwise.compared_to_infinity, "less"),
+    "aten.isinf.default": partial(pointwise.compared_to_infinity, "equal"),
     "aten.bitwise_not.default": pointwise.bitwise_not,
     **{
         f"aten.{spelled}.{form}": partial(pointwise.bitwise, f"logical_{name}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from repc.importers.torch.site import Site, Unknown, Value, exact
 from repc.ir.dims import Dim
 from repc.ops import BatchNorm, GroupNorm, LayerNorm, RMSNorm
@@ -54,9 +56,11 @@ def layer_norm(
 
 
 def rms_norm(at: Site, x: Value, shape: Sequence[Dim], weight: Value | None, eps: float | None) -> Value:
-    """``F.rms_norm``; an eps that is not given depends on the element type."""
+    """``F.rms_norm``; an eps that is not given is that of the element type, of which halves have none of their own."""
     if eps is None:
-        raise Unknown("rms_norm whose eps depends on the element type")
+        if x.type.dtype != "f32" or at.compute not in (torch.float32, torch.float64):
+            raise Unknown("rms_norm whose eps depends on the element type")
+        eps = torch.finfo(at.compute).eps
     return at.add(RMSNorm(len(shape), exact(eps)), x=x, weight=weight)
 
 

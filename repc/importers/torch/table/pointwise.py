@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import inf, log
 
 from repc.importers.torch.site import Number, Site, Unknown, Value, axis_of
 from repc.importers.torch.table.shape import pieces
@@ -124,6 +124,21 @@ def binary(function: str, at: Site, a: Value, b: Value | Number) -> Value:
     dtype = a.type.dtype if a.type.dtype in REAL or other == "bool" else other
     one, two = at.operands(a, b, dtype=dtype)
     return at.add(Binary(function), a=one, b=two)
+
+
+def logical(function: str, at: Site, a: Value, b: Value) -> Value:
+    """``logical_and`` and the like, of anything that is true where it is not zero."""
+    return at.add(Binary(function), a=at.cast(a, "bool"), b=at.cast(b, "bool"))
+
+
+def is_nan(at: Site, x: Value) -> Value:
+    """What is no number is not even equal to itself."""
+    return at.add(Binary("not_equal"), a=x, b=x)
+
+
+def compared_to_infinity(function: str, at: Site, x: Value) -> Value:
+    """``isfinite`` and ``isinf``; what is no number is neither."""
+    return binary(function, at, at.function("abs", x), inf)
 
 
 def negated(at: Site, x: Value) -> Value:
