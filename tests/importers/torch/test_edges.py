@@ -52,6 +52,75 @@ EDGES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
         lambda q, k, mask: F.scaled_dot_product_attention(q, k, k, mask),
         (image(2, 3, 3, 5), image(2, 3, 4, 5, seed=1), ROWS),
     ),
+    "rows of minus infinity": (
+        lambda q, k, mask: F.scaled_dot_product_attention(q, k, k, mask),
+        (image(2, 3, 3, 5), image(2, 3, 4, 5, seed=1), image(3, 4).masked_fill(~ROWS, -inf)),
+    ),
+    "heads that share keys and values": (
+        lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, mask, scale=0.3, enable_gqa=True),
+        (image(2, 6, 3, 5), image(2, 2, 4, 5, seed=1), image(2, 3, 4, 7, seed=2), ROWS),
+    ),
+    "found to be no numbers": (
+        lambda x, y: [f(z) for f in (torch.isnan, torch.isinf, torch.isfinite) for z in (x, y)],
+        (ODD, image(2, 3)),
+    ),
+    "true where it is not zero": (
+        lambda x, n: [torch.logical_and(x, n), torch.logical_or(x, n), torch.logical_xor(x, n)],
+        (torch.tensor([[0.0, 0.5, -2.0, 0.0]]), torch.tensor([[0, 3, 0, 1]])),
+    ),
+    "norms of any order": (
+        lambda x, y: [
+            z
+            for p in (0, 0.5, 1, 2, 3, 2.5, -1, inf, -inf)
+            for z in (F.normalize(x, p), x.norm(p), torch.dist(x, y, p), F.pairwise_distance(x, y, p))
+        ],
+        (image(2, 3, 4), image(2, 3, 4, seed=1)),
+    ),
+    "cosines": (
+        lambda x, y: [
+            F.cosine_similarity(x, y, 1),
+            F.cosine_similarity(x, y[:1, 0], 0),
+            F.cosine_similarity(x[:, :, None], y[:, None], -1),
+            F.cosine_similarity(x, y * 0, -1),
+            F.cosine_similarity(x * 1e-3, y, -1, eps=0.1),
+        ],
+        (image(2, 3, 4), image(2, 3, 4, seed=1)),
+    ),
+    "a number without axes": (
+        lambda x: [x.sum().squeeze(0), x.sum().squeeze(-1), x.sum().squeeze((0,)), x.sum().squeeze()],
+        (image(2, 3),),
+    ),
+    "diagonals": (
+        lambda x: [x.diagonal(offset, one, two) for offset in (-5, -4, -1, 0, 2, 4) for one, two in ((1, 2), (-1, 1))],
+        (image(2, 4, 5),),
+    ),
+    "matrices of diagonals": (
+        lambda x: [torch.diag_embed(x), torch.einsum("bii->bi", torch.diag_embed(x, 1)), x[0].diag().trace()],
+        (image(2, 4),),
+    ),
+    "einsums of many": (
+        lambda x, y, z: [
+            torch.einsum("bi,ij,bj->b", x, y, z),
+            torch.einsum("bi, ij, bj, bk -> bk", x, y, z, x),
+            torch.einsum("bi,ij,bj,ij", x, y, z, y),
+        ],
+        (image(2, 3), image(3, 4), image(2, 4, seed=1)),
+    ),
+    "powers in place": (
+        lambda x: [(x + 0).pow_(3), (x.abs() + 0).pow_(x), (x + 0).abs_().float_power(0.5)],
+        (image(2, 3),),
+    ),
+    "where maxima are, unread": (
+        lambda x: F.max_pool2d(x, 2, return_indices=True)[0],
+        (image(2, 3, 5, 4),),
+    ),
+    "functions of one sample": (
+        lambda x, y: [
+            cast("Any", torch).vmap(lambda a, b: (a @ b).softmax(0) * b.mean())(x, y),
+            cast("Any", torch).func.jvp(torch.sin, (x,), (y,))[1],
+        ],
+        (image(2, 3, 3), image(2, 3, 3, seed=1)),
+    ),
     "no numbers": (lambda x: [F.threshold(x, 0.7, 3.0), F.hardshrink(x, 0.7), F.softshrink(x, 0.7)], (ODD,)),
     "axes of a number": (
         lambda x: [*x.sum().sort(), *x.sum().topk(1), x.sum().cumsum(0), x.sum().softmax(-1), x.sum().unfold(0, 1, 1)],

@@ -91,6 +91,26 @@ def partly_training() -> nn.Module:
     return module
 
 
+class Slope(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.func.grad(lambda y: (y**3).sum())(x)
+
+
+class Curvature(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.func.hessian(lambda y: (y**3).sum())(x)
+
+
+class Gradient(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.autograd.grad((x**3).sum(), x)[0]
+
+
+class Positive(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[x > 0]
+
+
 class Deciding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
@@ -125,6 +145,10 @@ REFUSED = {
     "autocast": (Lower().eval(), (image(1, 3, 4),), {}, "E508 a part of the network runs under wrap_with_autocast"),
     "result": (Sized().eval(), (image(2, 3),), {"x": {0: "n"}}, "E509 the output output_1 is a size that is free, not"),
     "values": (Deciding().eval(), (image(2, 3),), {}, "values of tensors decide which way it takes"),
+    "places": (Positive().eval(), (image(2, 3),), {}, "the size u0 is data-dependent; values of tensors decide"),
+    "slope": (Slope().eval(), (image(2, 3),), {}, "a function by torch.func (grad); take gradients by torch.autograd"),
+    "curvature": (Curvature().eval(), (image(2, 3),), {}, "torch.func (vmap, jvp, grad); take gradients by"),
+    "gradient": (Gradient().eval(), (image(2, 3),), {}, "does not require grad and does not have a grad_fn; take grad"),
     "dynamic": (Shared().eval(), (image(1, 4, 5, 5),), {"y": {2: "h"}}, "E510 dynamic names y, which is no argument"),
 }
 

@@ -7,6 +7,8 @@ from math import inf
 
 from repc.importers.torch.site import Number, Site, Unknown, Value, exact
 from repc.importers.torch.table.reduce import quantified
+from repc.importers.torch.table.shape import repeat_interleave
+from repc.ir.dims import divide
 from repc.ops import Attention, Binary, Conv, ConvTranspose, Einsum, Linear, MatMul, Where
 from repc.ops.attention import usual_scale
 from repc.ops.padding import Pairs
@@ -129,8 +131,10 @@ def attention(
     A row of which it takes away everything is zero in torch, where a softmax of nothing is no number.
     """
     width = q.type.shape[-1]
-    if dropout or grouped or not isinstance(width, int):
-        raise Unknown("attention with dropout or grouped heads")
+    if dropout or not isinstance(width, int):
+        raise Unknown("attention with dropout")
+    if grouped:
+        k, v = _ungrouped(at, q, k), _ungrouped(at, q, v)
     op = Attention(usual_scale(width) if scale is None else exact(scale), causal)
     if mask is None:
         return at.add(op, q=q, k=k, v=v)
@@ -144,6 +148,14 @@ def attention(
         return at.add(op, q=q, k=k, v=v, mask=added)
     added = at.add(Where(), condition=attends, a=added, b=zero)
     return at.add(Where(), condition=attends, a=at.add(op, q=q, k=k, v=v, mask=added), b=zero)
+
+
+def _ungrouped(at: Site, q: Value, x: Value) -> Value:
+    """Keys or values with a head for each head of q, where several of these share one."""
+    heads = divide(q.type.shape[-3], x.type.shape[-3])
+    if heads is None:
+        raise Unknown(f"heads of {x.type} for those of {q.type}")
+    return x if heads == 1 else repeat_interleave(at, x, heads, -3)
 
 
 def _same(weight: Value, dilation: Ints) -> Pairs:

@@ -44,11 +44,11 @@ def repeat_interleave(at: Site, x: Value, times: Dim, axis: int | None = None, *
     """Every element some times in a row, along one axis."""
     if axis is None:
         raise Unknown("elements of all axes repeated")
-    place = axis_of(x, axis) + 1
-    shape = x.type.shape
-    y = at.reshape(x, (*shape[:place], 1, *shape[place:]))
-    y = at.add(Expand((*shape[:place], times, *shape[place:])), x=y)
-    return at.reshape(y, at.result.shape)
+    place = axis_of(x, axis)
+    before, size, behind = x.type.shape[:place], x.type.shape[place], x.type.shape[place + 1 :]
+    y = at.reshape(x, (*before, size, 1, *behind))
+    y = at.add(Expand((*before, size, times, *behind)), x=y)
+    return at.reshape(y, (*before, size * times, *behind))
 
 
 def permute(at: Site, x: Value, axes: Sequence[int]) -> Value:
