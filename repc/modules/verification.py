@@ -36,9 +36,9 @@ def verification(
     draws = _random_calls(imported.graph)
     if draws:
         return None, (f"not verified, since the network draws random numbers: {', '.join(draws)}",)
-    original, notes = structure(given.module), list[str]()
+    original = structure(given.module)
     call = _caller(given)
-    samples = [given.tensors]
+    samples, notes = [given.tensors], list[str]()
     with torch.no_grad(), _plain_attention():
         expected = [call(original, given.tensors)]
         if not _is_fixed(imported.graph):

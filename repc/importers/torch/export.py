@@ -25,7 +25,7 @@ from repc.importers.torch import errors
 from repc.importers.torch.functional import functional
 
 BATCH = "batch"
-_CAUSAL = "_detect_is_causal_mask"
+_CAUSAL = "_detect_is_causal_mask"  # of torch.nn.modules.transformer
 Names: TypeAlias = Mapping[int, str]
 
 
@@ -192,8 +192,7 @@ def without_autocast() -> Generator[None]:
 def undisturbed() -> Generator[None]:
     """Without gradients, or use of the random numbers of the process; a size of one is like any other.
 
-    What torch warns of and dumps on the way is not shown: what matters of it is in the error that it raises.  Nobody
-    looks whether the mask of a transformer is causal: it is applied all the same, and only another kernel would be.
+    What torch warns of and dumps on the way is not shown: what matters of it is in the error that it raises.
     """
     disabled = logging.root.manager.disable
     with ExitStack() as stack:
@@ -203,11 +202,16 @@ def undisturbed() -> Generator[None]:
         stack.enter_context(redirect_stderr(StringIO()))
         stack.callback(logging.disable, disabled)
         stack.callback(setattr, transformer, _CAUSAL, getattr(transformer, _CAUSAL))
-        setattr(transformer, _CAUSAL, lambda mask, is_causal=None, size=None: is_causal is True)  # pyright: ignore
+        setattr(transformer, _CAUSAL, _is_causal)
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         stack.enter_context(cast("Any", symbolic).patch(backed_size_oblivious=True))
         yield
+
+
+def _is_causal(mask: object, is_causal: bool | None = None, size: int | None = None) -> bool:
+    """What transformers ask of the values of a mask where nobody tells: it is applied all the same."""
+    return is_causal is True
 
 
 def _dim(dim: Any, automatic: bool) -> Any:

@@ -87,6 +87,8 @@ NORMS: dict[str, Case] = {
 WINDOWS: dict[str, Case] = {
     "max1": lambda n, p: F.max_pool1d(n["s"], 3, 2, 1),
     "max2": lambda n, p: F.max_pool2d(n["x"], (3, 2), (2, 1), (1, 0), (1, 2), True),
+    "max2 with places": lambda n, p: F.max_pool2d(n["x"], 3, 2, 1, return_indices=True)[0],
+    "max3 with places": lambda n, p: F.max_pool3d(n["v"], 2, 1, ceil_mode=True, return_indices=True)[0],
     "max3": lambda n, p: F.max_pool3d(n["v"], 2),
     "avg1": lambda n, p: F.avg_pool1d(n["s"], 3, 2, 1, True),
     "avg2": lambda n, p: F.avg_pool2d(n["x"], (3, 2), (2, 1), (1, 0), count_include_pad=False),

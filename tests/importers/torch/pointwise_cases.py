@@ -109,6 +109,10 @@ CHOICES: dict[str, Case] = {
         name: lambda n, p, name=name: getattr(torch, name)(n["t"] > 0, p["eight"] > 0).to(torch.float32)
         for name in ("logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor")
     },
+    **{
+        name: lambda n, p, name=name: getattr(torch, name)(n["t"].log() / F.relu(n["t"] - 0.2)).to(torch.float32)
+        for name in ("isnan", "isinf", "isfinite")
+    },
     "bitwise_not": lambda n, p: (~(n["t"] > 0)).to(torch.float32),
     **{
         f"{name} number": lambda n, p, name=name: getattr(aten, name).Scalar(n["t"] > 0, True).to(torch.float32)
@@ -162,6 +166,9 @@ REDUCTIONS: dict[str, Case] = {
     "norm": lambda n, p: torch.linalg.vector_norm(n["x"], dim=1),
     "norm 1": lambda n, p: torch.linalg.vector_norm(n["x"], 1, (2, 3), keepdim=True),
     "norm inf": lambda n, p: torch.linalg.vector_norm(n["x"], float("inf"), 1),
+    "norm 3": lambda n, p: torch.linalg.vector_norm(n["x"], 3, -1),
+    "dist": lambda n, p: torch.dist(n["t"], p["eight"], 1.5),
+    "cosine_similarity": lambda n, p: F.cosine_similarity(n["t"], p["eight"], -1),
     "norm by aten": lambda n, p: aten.norm.ScalarOpt_dim(n["x"], None, [1], True),
     "norm all": lambda n, p: aten.norm.Scalar(n["x"], 2),
     "max place": lambda n, p: n["x"].max(1)[1].float(),

@@ -45,6 +45,7 @@ PARTS: dict[str, Case] = {
     "slice of nothing": lambda n, p: torch.cat([n["x"][..., :0, :] * 2, n["x"][..., 3:, :], n["x"][..., 6:, :]], -2),
     "slice of batch": lambda n, p: n["x"][:-1] + n["x"][1:],
     "select": lambda n, p: n["x"][:, -1, 2],
+    "diagonal": lambda n, p: n["x"].diagonal(-1, 3, 1),
     "narrow": lambda n, p: n["x"].narrow(1, 1, 2),
     "split": lambda n, p: list(n["x"].split(3, 1)),
     "split sizes": lambda n, p: list(n["x"].split((1, 3), 1)),

@@ -15,6 +15,8 @@ from torch.utils import _pytree as pytree
 from repc.evaluate import run
 from repc.evaluate.floating import TorchField
 from repc.importers import import_module
+from repc.ops import Where
+from repc.ops.opaque import opaque_names
 from tests.importers.torch.networks import image
 
 
@@ -102,7 +104,7 @@ EDGES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
         lambda x, y, z: [
             torch.einsum("bi,ij,bj->b", x, y, z),
             torch.einsum("bi, ij, bj, bk -> bk", x, y, z, x),
-            torch.einsum("bi,ij,bj,ij", x, y, z, y),
+            torch.einsum("bi,ij,bj,ij->", x, y, z, y),
         ],
         (image(2, 3), image(3, 4), image(2, 4, seed=1)),
     ),
@@ -134,10 +136,18 @@ EDGES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
 }
 
 
+KEPT = (
+    *("cropped before a pool", "another axis cropped", "axes of a number", "picked from a number"),
+    *("any and all of nothing", "several tensors changed at once"),
+)
+"""Those that stay calls of torch."""
+
+
 @pytest.mark.parametrize("name", EDGES)
 def test_an_edge_is_what_torch_computes(name: str) -> None:
     function, inputs = EDGES[name]
     imported = import_module(Calling(function).eval(), inputs)
+    assert bool(opaque_names(imported.graph)) == (name in KEPT)
     exact = [x.double() if x.is_floating_point() else x for x in inputs]
     values = run(
         imported.graph, TorchField(), dict(zip(imported.graph.inputs, exact, strict=True)), imported.parameters
@@ -145,3 +155,40 @@ def test_an_edge_is_what_torch_computes(name: str) -> None:
     expected = pytree.tree_leaves(function(*exact))
     for id, wanted in zip(imported.graph.outputs.values(), expected, strict=True):
         torch.testing.assert_close(values[id], wanted, rtol=1e-12, atol=1e-12, equal_nan=True, check_dtype=False)
+
+
+class Causal(nn.Module):
+    """A mask that is held, or made of a weight: every row attends to something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.full((4, 4), -inf).triu(1))
+        self.bias = nn.Parameter(image(3, 4, 4))
+
+    def forward(self, q: Tensor) -> Tensor:
+        made = torch.ones(4, 4, dtype=torch.bool).tril()
+        return sum(F.scaled_dot_product_attention(q, q, q, mask) for mask in (self.mask, self.mask + self.bias, made))
+
+
+def test_a_mask_that_leaves_something_in_every_row_is_only_added() -> None:
+    module, q = Causal().eval(), image(2, 3, 4, 5)
+    graph = (imported := import_module(module, (q,))).graph
+    assert not any(isinstance(graph[id].op, Where) for id in graph)
+    values = run(graph, TorchField(), {"q": q.double()}, imported.parameters)
+    torch.testing.assert_close(values[graph.outputs["output"]], module.double()(q.double()), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_rms_norm_without_eps_takes_that_of_the_type(dtype: torch.dtype) -> None:
+    module = nn.RMSNorm(5).to(dtype).eval()
+    x = (image(2, 5) * 10 ** torch.arange(-9.0, 1, 5)[:, None]).to(dtype)
+    imported = import_module(module, (x,))
+    assert not opaque_names(imported.graph)
+    values = run(imported.graph, TorchField(dtype), {"x": x}, imported.parameters)
+    torch.testing.assert_close(values[imported.graph.outputs["output"]], module(x), rtol=1e-5, atol=0)
+
+
+def test_the_type_of_a_network_without_weights_is_that_of_its_inputs() -> None:
+    imported = import_module(Calling(torch.sin).eval(), (image(2, 3).double(),))
+    assert imported.dtype == "f64"
+    assert not imported.notes

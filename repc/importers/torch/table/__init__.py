@@ -114,7 +114,8 @@ TABLE: dict[str, Lowering] = {
         for form in ("Tensor", "Scalar")
     },
     **{
-        f"aten.{name}.default": partial(pointwise.logical, name) for name in ("logical_and", "logical_or", "logical_xor")
+        f"aten.{name}.default": partial(pointwise.logical, name)
+        for name in ("logical_and", "logical_or", "logical_xor")
     },
     "aten.isnan.default": pointwise.is_nan,
     "aten.isfinite.default": partial(pointwise.compared_to_infinity, "less"),
