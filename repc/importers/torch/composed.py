@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from math import isnan
 from typing import Any, cast
 
 import torch
@@ -107,8 +108,8 @@ def _no_questions(mode: Any) -> AbstractContextManager[None]:
 
 
 def _in_table(call: fx.Node) -> bool:
-    """Whether the table has a call; what is made of nothing is known without it."""
+    """Whether the table has a call; what is made of nothing but numbers is known without it."""
     if not call.all_input_nodes:
-        return True
+        return not any(isinstance(arg, float) and isnan(arg) for arg in call.args)
     target = overload(call)
     return target is not None and str(target) in TABLE and not schema(target).is_mutable

@@ -78,12 +78,22 @@ class Recurrent(nn.Module):
         return self.cell(x[:, 0])[0]
 
 
+class Divergence(nn.Module):
+    """Made of a constant that is no number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.kl_div(x.log_softmax(-1), x.softmax(-1), reduction="sum")
+
+
 class Median(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.hstack([x.median(1)[0], torch.take_along_dim(x, x[:, :1].long(), 1)[:, 0]])
 
 
-@pytest.mark.parametrize(("module", "left"), [(Recurrent(), "aten.lstm.input"), (Median(), "aten.median.dim")])
+@pytest.mark.parametrize(
+    ("module", "left"),
+    [(Recurrent(), "aten.lstm.input"), (Divergence(), "aten.kl_div.default"), (Median(), "aten.median.dim")],
+)
 def test_what_is_made_of_too_much_or_of_unknown_calls_stays(module: nn.Module, left: str) -> None:
     imported = import_module(module.eval(), (image(2, 3, 5, 4),))
     assert Counter(opaque_names(imported.graph).values())[left] == 1
