@@ -75,7 +75,7 @@ def configure(parser: ArgumentParser) -> None:
         "--hash",
         choices=("xxh128", "sha256", "none"),
         default="xxh128",
-        help="of the files in the manifest; without it a merge that was killed begins anew",
+        help="how the manifest hashes the files; with none a merge that was killed begins anew",
     )
     add_json(parser)
 
@@ -127,7 +127,7 @@ def _check_options(args: Namespace) -> None:
         raise Failure(errors.not_positive("--threads", args.threads))
     for names, wanted, idle in (
         (("set", "buffers"), "without --with", args.method is None),
-        (("compat", "base_precision", "quantised"), "on models that --with combines", args.method is not None),
+        (("compat", "base_precision", "quantised", "tied"), "on models that --with combines", args.method is not None),
         (("quantised",), "without --base-precision", args.base_precision is None),
     ):
         said = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name)]

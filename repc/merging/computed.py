@@ -143,14 +143,15 @@ class Computed:
                 self._once = None
         return exact, old
 
-    def measure(self, index: int, exact: Tensor, new: Tensor, old: Tensor | None, every: int = 1) -> Loss:
+    def measure(self, index: int, exact: Tensor, new: Tensor, old: Tensor | None, every: int) -> Loss:
         """What the rounding of a tile loses, by one row in `every`; the base is read where it is not given."""
         stretch = min(STRETCH, every)
         if index % stretch:
             return Loss()
         first, last = self.place(index)
         if exact.dim():
-            last = first - (first - last) * stretch // every
+            _, end = self.place(index + stretch - 1)
+            last = first - (first - end) // every
             exact, new, old = exact[: last - first], new[: last - first], old if old is None else old[: last - first]
         if old is None:
             old = self._operands.read(self.key, 0 if exact.dim() else None, first, last)
@@ -176,11 +177,12 @@ class Computed:
 
     def _check(self, exact: Tensor) -> None:
         # A sum is faster than a look at each value, and tells enough where both types end at about the same number.
-        if not exact.numel() or (self.stored is not torch.float16 and isfinite(float(exact.sum()))):
+        end = torch.finfo(self.stored).max
+        if not exact.numel() or (2 * end > torch.finfo(exact.dtype).max and isfinite(float(exact.sum()))):
             return
         low, high = torch.aminmax(exact)
         largest = max(-float(low), float(high))
-        if not largest <= torch.finfo(self.stored).max:
+        if not largest <= end:
             raise Failure(errors.not_finite(self.key, str(self.stored).removeprefix("torch."), largest))
 
 

@@ -105,6 +105,11 @@ def no_layers(reason: str, remedy: str) -> Diagnostic:
     return Diagnostic("E643", f"the base cannot be rebuilt as layer_replication says: {reason}", help=remedy)
 
 
+def no_choice(name: str, given: object, remedy: str) -> Diagnostic:
+    """An option that Python gives has a value that it cannot have."""
+    return Diagnostic("E644", f"{name} cannot be {given!r}", help=remedy)
+
+
 def no_method(reason: str, remedy: str) -> Diagnostic:
     """What was given with --with is no block that combines models, or its settings are not its parameters."""
     return Diagnostic("E638", reason, help=remedy)

@@ -99,7 +99,7 @@ def test_the_manifest_says_what_went_in_and_out(tmp_path: Path) -> None:
     [
         (1, range(48)),
         (3, [*range(4), *range(12, 16), *range(24, 28), *range(36, 40)]),  # every third tile as a whole
-        (16, [0, 1, 32, 33]),  # every eighth by half
+        (16, [0, 1, 32]),  # two rows of the first eight tiles, one of the last four
         (64, [0, 32]),
     ],
 )
@@ -157,6 +157,16 @@ def test_a_system_that_reserves_nothing(way: str, tmp_path: Path, monkeypatch: p
         monkeypatch.delattr(os, "posix_fallocate")
     merge(base, [lora], tmp_path / "b")
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_tensors_without_elements(tmp_path: Path) -> None:
+    shapes = {"a": (12, 8), "b": (4, 0), "c": (0, 8), "d": (1, 8)}
+    weights = {f"{name}.weight": draw(*shape) for name, shape in shapes.items()}
+    base, lora = write_folder(tmp_path / "base", [weights]), write_lora(tmp_path / "lora", shapes)
+    report = merge(base, [lora], tmp_path / "out")
+    found = load_file(tmp_path / "out" / "model-00001-of-00001.safetensors")
+    assert {name: found[f"{name}.weight"].shape for name in shapes} == shapes
+    assert report.files.items() <= hashes(tmp_path / "out").items()
 
 
 KILLED = """
