@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from repc.cli import errors
 from repc.cli.arguments import add_json, settings
-from repc.cli.layout import plural, row, size, table
+from repc.cli.layout import row, size, table
 from repc.cli.screen import YELLOW, Screen
 from repc.diagnostics import Failure
 
@@ -33,7 +33,6 @@ The base is never in memory as a whole: tensors are read, computed and written b
 where it was when the same command is run again.  The hashes of what went in and came out, as of xxh128sum, and the
 expression of every tensor that changed, are written beside the weights; --hash sha256 takes those that hubs show."""
 
-SHOWN = 5
 SIZE = re.compile(r"(\d+)([KMG]?)")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -70,7 +69,9 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--quantised", choices=("nf4", "int8"), help="how that base was quantised; by default nf4")
     parser.add_argument("--memory", metavar="SIZE", help="what tensors in work may use, as in 400M; by default 512M")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute; by default all cores")
-    parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 64")
+    parser.add_argument(
+        "--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 64 of large tensors"
+    )
     parser.add_argument(
         "--hash",
         choices=("xxh128", "sha256", "none"),
@@ -152,28 +153,8 @@ def _changes(report: MergeReport) -> str:
 
 
 def _summary(report: MergeReport, screen: Screen) -> Iterator[tuple[str, str]]:
-    made = sum(change.new for change in report.changes.values())
-    new = f", {made} of them new" if made else ""
-    yield (
-        "Changed",
-        f"{plural(len(report.changes), 'tensor')}{new}; {report.kept} kept · computed in {report.arithmetic}",
-    )
-    total = report.total
-    if total.count:
-        yield (
-            "Rounding",
-            f"loses {total.relative:.1%} of the change; {total.unchanged:.1%} of the weights stay as they were",
-        )
-    lossy = report.lossy()
-    if lossy:
-        lines = [f"{key} loses {loss.relative:.0%}, {loss.unchanged:.0%} unchanged" for key, loss in lossy.items()]
-        more = [f"and {len(lines) - SHOWN} more tensors that lose over 10 %"] if len(lines) > SHOWN else []
-        remedy = "the stored type is too coarse for this change; a base in float32 would keep it"
-        yield "Warning", screen.paint("\n".join([*lines[:SHOWN], *more, remedy]), YELLOW)
-    if report.notes:
-        yield "Notes", "\n".join(report.notes)
-    if report.resumed:
-        yield "Resumed", f"{plural(report.resumed, 'file')} of an earlier run kept"
+    for label, text in report.summary():
+        yield label, screen.paint(text, YELLOW) if label == "Warning" else text
     if report.out is not None:
         width = max(len(name) for name, _ in report.written())
         yield "Wrote", "\n".join(f"{name:<{width}}   {size(count):>7}" for name, count in report.written())

@@ -42,15 +42,17 @@ __all__ = ["MergeReport", "Merged", "Options", "Policy", "Say", "combining", "me
 @overload
 def merge(
     base: str | Path | Mapping[str, Tensor],
-    adapters: Sequence[str | Path],
+    adapters: str | Path | Sequence[str | Path],
     out: None = None,
     *,
     compat: bool = False,
     tied: Literal["untie", "share"] | None = None,
 ) -> Merged: ...
 @overload
-def merge(base: str | Path, adapters: Sequence[str | Path], out: str | Path, **options: Any) -> MergeReport: ...
-def merge(base: Any, adapters: Sequence[str | Path], out: str | Path | None = None, **options: Any) -> Any:
+def merge(
+    base: str | Path, adapters: str | Path | Sequence[str | Path], out: str | Path, **options: Any
+) -> MergeReport: ...
+def merge(base: Any, adapters: str | Path | Sequence[str | Path], out: str | Path | None = None, **options: Any) -> Any:
     """A checkpoint with adapters, all of them active: folders that PEFT wrote, files of kohya's scripts or LyCORIS.
 
     Without `out` the tensors are computed in memory, in float64; with it they are streamed from file to file, with
@@ -59,7 +61,8 @@ def merge(base: Any, adapters: Sequence[str | Path], out: str | Path | None = No
     Raises `Failure`: E4xx where an adapter does not fit the base, E60x and E62x for what cannot be read, E63x and E64x
     for what cannot be merged, E644 among them for an option that has no such value.
     """
-    check_options(options)
+    adapters = [adapters] if isinstance(adapters, str | Path) else adapters
+    check_options({"adapters": adapters, **options})
     if out is None:
         return merged(base, adapters, **options)
     told = {name: options.pop(name) for name in ("compat", "base_precision", "quantised") if name in options}

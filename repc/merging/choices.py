@@ -21,7 +21,7 @@ COUNTS = ("every", "memory", "threads")
 
 
 def check_options(options: Mapping[str, object]) -> None:
-    """Raises `Failure` E644 for every option that is none of its choices, or no count."""
+    """Raises `Failure` E644 for every option that is none of its choices or no count, and where there is no adapter."""
     faults = [
         errors.no_choice(name, options[name], f"it is one of {', '.join(map(repr, known))}")
         for name, known in CHOICES.items()
@@ -32,5 +32,7 @@ def check_options(options: Mapping[str, object]) -> None:
         for name in COUNTS
         if (count := options.get(name)) is not None and not (isinstance(count, int) and count > 0)
     ]
+    if "adapters" in options and not options["adapters"]:
+        faults.append(errors.no_choice("adapters", options["adapters"], "give one at least"))
     if faults:
         raise Failure(faults)

@@ -110,6 +110,13 @@ def no_choice(name: str, given: object, remedy: str) -> Diagnostic:
     return Diagnostic("E644", f"{name} cannot be {given!r}", help=remedy)
 
 
+def folder_in_memory(path: Path) -> Diagnostic:
+    """A folder has more to it than its tensors: a configuration that ties some of them, a tokenizer."""
+    return Diagnostic(
+        "E645", f"{path} is a folder, which is not merged in memory", help="give `out`, a folder to write"
+    )
+
+
 def no_method(reason: str, remedy: str) -> Diagnostic:
     """What was given with --with is no block that combines models, or its settings are not its parameters."""
     return Diagnostic("E638", reason, help=remedy)

@@ -46,8 +46,8 @@ class Options:
 
     `arithmetic` is the type that is computed in, before the one rounding; a wider stored type is never narrowed.
     `tied` says what becomes of two tensors that are one when one of them changes.  `memory` is how many bytes the
-    tensors in work may use; given, it is a limit.  `every` is one row in how many is measured.  Without a `hash`
-    the manifest names files by their paths alone, and a merge that was killed begins anew.
+    tensors in work may use; given, it is a limit.  `every` is one row of large tensors in how many is measured.
+    Without a `hash` the manifest names files by their paths alone, and a merge that was killed begins anew.
     """
 
     arithmetic: Literal["f32", "f64"] = "f32"

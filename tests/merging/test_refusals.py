@@ -18,7 +18,7 @@ from tests.merging.checkpoints import SHAPES, draw, sharded, write_folder, write
 TIED = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}
 
 
-def codes(base: Path, adapters: list[Path], out: Path, **options: Any) -> list[str]:
+def codes(base: Path, adapters: list[Path], out: Path | None, **options: Any) -> list[str]:
     with pytest.raises(Failure) as failure:
         merge(base, adapters, out, **options)
     return [diagnostic.code for diagnostic in failure.value.diagnostics]
@@ -173,6 +173,7 @@ def test_what_only_the_wider_arithmetic_can_hold(tmp_path: Path) -> None:
     factors = load_file(lora / "adapter_model.safetensors")
     save_file({key: torch.full_like(t, 1e19) for key, t in factors.items()}, lora / "adapter_model.safetensors")
     assert codes(tmp_path / "base.safetensors", [lora], tmp_path / "o.safetensors", arithmetic="f64") == ["E637"]
+    assert codes(tmp_path / "base.safetensors", [lora], None) == ["E637"]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +195,12 @@ def test_options_that_have_no_such_value(options: dict[str, Any], text: str, tmp
         merge(base, [lora], tmp_path / "out", **options)
     assert str(failure.value) == text
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_merged_in_memory(tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    assert codes(base, [lora], None) == ["E645"]
+    assert codes(base, [], None) == codes(base, [], tmp_path / "out") == ["E644"]
 
 
 def test_too_little_memory_for_one_tile(tmp_path: Path) -> None:

@@ -108,12 +108,29 @@ def test_some_rows_are_measured(
 ) -> None:
     """Tiles have four rows."""
     monkeypatch.setattr(computed, "TILE", 4 * 32)
+    monkeypatch.setattr(computed, "WHOLE", 48 * 32 - 1)
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", {"layers.1.q": (48, 32)})
     loss = merge(base, [lora], tmp_path / "out", every=every).changes["layers.1.q.weight"].loss
     old, new = (load_file(place / "model-00002-of-00003.safetensors") for place in (base, tmp_path / "out"))
     old, new = (found["layers.1.q.weight"][list(rows)] for found in (old, new))
     assert loss is not None
     assert (loss.count, loss.same) == (len(rows) * 32, int((old == new).sum()))
+
+
+def test_small_tensors_are_measured_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(computed, "WHOLE", 16 * 32)
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    report = merge(base, [lora], tmp_path / "out", every=2)
+    losses = {key: change.loss for key, change in report.changes.items()}
+    assert {key: loss.count for key, loss in losses.items() if loss} == {
+        f"{module}.weight": 16 * 32 if module.endswith("v") else 24 * 32 for module in SHAPES
+    }
+    lost, change = (
+        sum(getattr(loss, name) * (1 if "v" in key else 2) for key, loss in losses.items() if loss)
+        for name in ("lost", "change")
+    )
+    assert report.total.relative == pytest.approx((lost / change) ** 0.5)
+    assert report.total.count == 3 * (48 + 16) * 32
 
 
 def test_threads_memory_and_earlier_runs_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
