@@ -69,9 +69,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--quantised", choices=("nf4", "int8"), help="how that base was quantised; by default nf4")
     parser.add_argument("--memory", metavar="SIZE", help="what tensors in work may use, as in 400M; by default 512M")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute; by default all cores")
-    parser.add_argument(
-        "--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 64 of large tensors"
-    )
+    parser.add_argument("--measure-all", action="store_true", help="measure rounding on all rows, not on 1 in 64")
     parser.add_argument(
         "--hash",
         choices=("xxh128", "sha256", "none"),

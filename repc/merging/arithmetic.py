@@ -128,7 +128,8 @@ def combine(
         given[path] = Stack(opened, key)
         weights[key] = reduce(Param(path, types[key].with_shape((len(opened), *types[key].shape))), "mean", (0,))
     notes = _notes(unlearned, averaged)
-    return Plan(weights, given, tuple(notes), (method.file,) if method.file else (), "share")
+    named = tuple(str(model.path) for model in opened)
+    return Plan(weights, given, named, tuple(notes), (method.file,) if method.file else (), "share")
 
 
 def combining(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import prod
@@ -42,11 +42,14 @@ class Change:
 class MergeReport:
     """What was merged into what.
 
-    `out` is None after a dry run.  `kept` counts the tensors that are the base's own; `files` and `inputs` map files to
-    their hashes of one kind, None where none was asked for; `resumed` counts files that an earlier run had finished.
+    `out` is None after a dry run.  `adapters`, or models, are in the order by which expressions know them.  `kept`
+    counts the tensors that are the base's own; `files` and `inputs` map files to their hashes of one kind, None
+    where none was asked for; `resumed` counts files that an earlier run had finished.
     """
 
     out: Path | None
+    base: str
+    adapters: Sequence[str]
     arithmetic: str
     changes: Mapping[str, Change]
     kept: int
@@ -105,6 +108,8 @@ class MergeReport:
     def to_dict(self) -> dict[str, Any]:
         """The manifest: nothing in it is of this run alone, so that the same merge has the same manifest."""
         return {
+            "base": self.base,
+            "adapters": list(self.adapters),
             "arithmetic": self.arithmetic,
             "hash": self.hash,
             "inputs": dict(self.inputs),

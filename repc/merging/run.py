@@ -260,7 +260,8 @@ def _report(
     inputs = dict(sorted({**read, **inputs}.items()))
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)
-    return MergeReport(out, arithmetic, changes, kept, job.options.hash, files, inputs, notes, resumed)
+    base, adapters = str(job.base.path), job.plan.adapters
+    return MergeReport(out, base, adapters, arithmetic, changes, kept, job.options.hash, files, inputs, notes, resumed)
 
 
 def _identity(job: Job, inputs: Mapping[str, str | None]) -> str:

@@ -209,6 +209,7 @@ def test_a_tensor_without_elements_is_kept(spec: str, tmp_path: Path) -> None:
     )
     report = merge_files(base, combining([other], f"repc:{spec}", {}), tmp_path / "out.safetensors", Options())
     assert (list(report.changes), report.kept) == (["a"], 2)
+    assert (report.base, *report.adapters) == (str(base), str(other))
     assert [load_file(tmp_path / "out.safetensors")[key].shape for key in "bc"] == [(0, 3), (3, 0)]
 
 

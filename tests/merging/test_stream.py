@@ -70,6 +70,7 @@ def test_the_manifest_says_what_went_in_and_out(tmp_path: Path) -> None:
     merge(base, [lora], tmp_path / "out", every=1)
     manifest = json.loads((tmp_path / "out" / "repc_merge.json").read_text())
     assert manifest["hash"] == "xxh128"
+    assert (manifest["base"], manifest["adapters"]) == (str(base), [str(lora)])
     known = {
         **{str(base / k): v for k, v in hashes(base).items()},
         **{str(lora / k): v for k, v in hashes(lora).items()},
