@@ -30,8 +30,9 @@ configuration and tokenizer go along.  ADAPTER is a folder that PEFT's save_pret
 scripts or of LyCORIS; several are all active.
 With --with they are whole models, combined by repc:task, soup, ties, dare, della, breadcrumbs, slerp or your own.
 The base is never in memory as a whole: tensors are read, computed and written by rows.  A merge that was killed goes on
-where it was when the same command is run again.  The hashes of what went in and came out, as of xxh128sum, and the
-expression of every tensor that changed, are written beside the weights; --hash sha256 takes those that hubs show."""
+where it was when the same command is run again; until then .OUT.part, beside OUT, keeps what is finished.  The hashes
+of what went in and came out, as of xxh128sum, and the expression of every tensor that changed, are written beside the
+weights; --hash sha256 takes those that hubs show."""
 
 SIZE = re.compile(r"(\d+)([KMG]?)")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

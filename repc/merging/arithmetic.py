@@ -195,6 +195,6 @@ def _notes(unlearned: Sequence[str], averaged: Sequence[str]) -> Iterator[str]:
     kept = len(unlearned) - len(averaged)
     if averaged:
         remedy = "run data through the model to renew them"
-        yield f"{len(averaged)} running statistics are the mean of those of the models: {remedy}"
+        yield f"running statistics are the mean of those of the models, {len(averaged)} in all: {remedy}"
     if kept:
-        yield f"{kept} buffers are those of the base"
+        yield f"buffers are those of the base, {kept} in all"

@@ -152,7 +152,7 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
     large = {key: one.cost for key, one in computed.items() if one.cost > MEMORY}
     if large and options.memory is None:
         key = max(large, key=lambda key: large[key])
-        notes.append(f"{len(large)} tensors do not go by rows: {key} takes up to {large[key] >> 20} MiB")
+        notes.append(f"tensors that do not go by rows: {len(large)}, of which {key} takes up to {large[key] >> 20} MiB")
     plan = replace(found, weights=resolved.weights, notes=tuple(notes))
     return Job(base, plan, operands, computed, outputs(base, made, name), {**settings, **resolved.settings}, options)
 

@@ -181,7 +181,7 @@ def test_buffers_need_a_policy(tmp_path: Path) -> None:
     assert [d.code for d in failure.value.diagnostics] == ["E640"]
     report, kept = souped(tmp_path, models, buffers="keep")
     assert torch.equal(kept["bn.running_var"], models[0]["bn.running_var"])
-    assert report.notes == ("2 buffers are those of the base",)
+    assert report.notes == ("buffers are those of the base, 2 in all",)
     torch.testing.assert_close(kept["bn.weight"], (models[1]["bn.weight"] + models[2]["bn.weight"]) / 2)
     report, averaged = souped(tmp_path, models, buffers="average")
     wanted = (models[1]["bn.running_var"] + models[2]["bn.running_var"]) / 2

@@ -277,4 +277,4 @@ def test_what_does_not_go_by_rows_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     save_file({"q.weight": draw(32, 32)}, tmp_path / "base.safetensors")
     lora = write_lora(tmp_path / "lora", {"q": (32, 32)}, init_lora_weights="pissa")
     report = merge(tmp_path / "base.safetensors", [lora], tmp_path / "out.safetensors")
-    assert report.notes[-1].startswith("1 tensors do not go by rows: q.weight takes up to 0 MiB")
+    assert report.notes[-1].startswith("tensors that do not go by rows: 1, of which q.weight takes up to 0 MiB")
