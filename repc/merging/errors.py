@@ -83,8 +83,8 @@ def quantised_base(folder: Path, why: str) -> Diagnostic:
         f"{folder} was trained on a quantised base: {why}",
         help="say which base is meant: --base-precision full merges it into the weights that are given, which is usual "
         "but also corrects errors that these have not; --base-precision trained into what quantising leaves of them "
-        "(--quantised nf4 or int8), as in training; in Python base_precision=… with `out`.  How far apart the two are is "
-        "measured and told",
+        "(--quantised nf4 or int8), as in training; in Python base_precision=… with `out`.  How far apart the two are "
+        "is measured and told",
     )
 
 

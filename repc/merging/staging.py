@@ -53,8 +53,9 @@ class Staging:
         try:
             _reserve(file, size)
             write_at(file, 0, memoryview(header))
-        except OSError:
+        except OSError:  # what there was room for is given back
             file.close()
+            (self.folder / name).unlink()
             raise
         return file
 

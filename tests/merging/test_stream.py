@@ -159,6 +159,7 @@ def test_a_full_disk_shows_before_the_work(tmp_path: Path, monkeypatch: pytest.M
         merge(base, [lora], tmp_path / "out")
     assert failure.value.diagnostics[0].code == "E701"
     assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / ".out.part").glob("model*"))
 
 
 @pytest.mark.parametrize("way", ["refused", "missing"])
