@@ -80,7 +80,10 @@ class Staging:
         if self.out.exists():
             self.out.rename(old)
         self.folder.rename(self.out)
-        shutil.rmtree(old, ignore_errors=True)
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)
 
     def __enter__(self) -> Staging:
         return self

@@ -147,6 +147,17 @@ def test_threads_memory_and_earlier_runs_change_no_bit(tmp_path: Path, monkeypat
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
 
 
+def test_nothing_remains_of_what_is_replaced(tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    for out in ("link", "file", "folder"):
+        merge(base, [lora], tmp_path / out, force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "file", "folder", "link", "lora"]
+    assert hashes(tmp_path / "link") == hashes(tmp_path / "file") == hashes(tmp_path / "folder")
+
+
 def test_a_full_disk_shows_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
 
