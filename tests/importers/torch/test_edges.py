@@ -162,12 +162,14 @@ class Causal(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.mask: Tensor
         self.register_buffer("mask", torch.full((4, 4), -inf).triu(1))
         self.bias = nn.Parameter(image(3, 4, 4))
 
     def forward(self, q: Tensor) -> Tensor:
         made = torch.ones(4, 4, dtype=torch.bool).tril()
-        return sum(F.scaled_dot_product_attention(q, q, q, mask) for mask in (self.mask, self.mask + self.bias, made))
+        masks = (self.mask, self.mask + self.bias, made)
+        return torch.stack([F.scaled_dot_product_attention(q, q, q, mask) for mask in masks])
 
 
 def test_a_mask_that_leaves_something_in_every_row_is_only_added() -> None:
