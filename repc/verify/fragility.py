@@ -62,7 +62,9 @@ def _sixteen_bits(kernels: list[_Kernel], stored: Mapping[str, Tensor], tally: T
     """Weights and values must be below the largest number; of float16 that is 65,504, of bfloat16 that of float32."""
     grown = max(kernels, key=lambda kernel: kernel.after / (kernel.before or 1.0), default=None)
     text = f"max|K| grew {grown.before:.2g} -> {grown.after:.2g} ({grown.path})" if grown else "no kernel was folded"
-    sizes = {name: float(value.abs().max()) for name, value in stored.items() if value.is_floating_point()}
+    sizes = {
+        name: float(value.abs().max()) for name, value in stored.items() if value.numel() and value.is_floating_point()
+    }
     sizes |= {cut.label: size for cut, size in tally.magnitudes.items()}
     largest = max(sizes, key=lambda name: sizes[name], default="")
     reached = f"{largest} reaches {sizes[largest]:.2g}" if largest else "there are no values"

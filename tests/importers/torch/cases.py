@@ -54,6 +54,10 @@ CONVOLUTIONS: dict[str, Case] = {
 }
 
 PRODUCTS: dict[str, Case] = {
+    "bilinear": lambda n, p: F.bilinear(n["t"], n["x"][:, 0, :5, :6], p["bias_map"].mT, p["four"]),
+    "bilinear plain": lambda n, p: F.bilinear(
+        n["t"][:, 0], n["t"][:, 1, :3], p["square"][:7, :6].view(7, 2, 3).tile(1, 4, 1)
+    ),
     "linear": lambda n, p: F.linear(n["t"], p["matrix"], p["seven"]),
     "matmul": lambda n, p: n["t"] @ p["square"],
     "mm": lambda n, p: torch.mm(n["t"][0], p["square"]),

@@ -40,6 +40,7 @@ TABLE: dict[str, Lowering] = {
     "aten.convolution.default": linear.convolution,
     "aten._convolution.default": linear.convolution,
     "aten.linear.default": linear.linear,
+    "aten.bilinear.default": linear.bilinear,
     "aten.addmm.default": linear.addmm,
     **{f"aten.{name}.default": linear.matmul for name in ("matmul", "mm", "bmm", "mv", "dot")},
     "aten.einsum.default": linear.einsum,

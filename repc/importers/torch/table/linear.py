@@ -88,6 +88,15 @@ def linear(at: Site, x: Value, weight: Value, bias: Value | None) -> Value:
     return at.add(Linear(), x=x, weight=weight, bias=bias)
 
 
+def bilinear(at: Site, a: Value, b: Value, weight: Value, bias: Value | None) -> Value:
+    """``F.bilinear``: for each result a matrix, between the two."""
+    results, one, two = weight.type.concrete()
+    rows = at.reshape(at.permute(weight, (0, 2, 1)), (results * two, one))
+    matrices = at.reshape(linear(at, a, rows, None), (*a.type.shape[:-1], results, two))
+    y = at.reshape(matmul(at, matrices, at.reshape(b, (*b.type.shape, 1))), at.result.shape)
+    return y if bias is None else at.combine((1, y), (1, bias))
+
+
 def matmul(at: Site, a: Value, b: Value) -> Value:
     """``a @ b``, by all its names."""
     return at.add(MatMul(), a=a, b=b)
