@@ -36,7 +36,6 @@ STRETCH = 8
 """The measured rows of so many tiles are the first ones of their first tile: few calls, which cost more than rows do.
 """
 
-
 WHOLE = 1 << 16
 """Elements up to which a tensor is measured as a whole: a few rows say little of it, and all of them cost little."""
 
