@@ -19,6 +19,7 @@ from repc.checkpoints.peft.config import Config, read_config
 from repc.checkpoints.peft.forms import find_form
 from repc.checkpoints.peft.keys import PREFIX, SHARED, UNCALLED, Keys, adapted_modules, layer_of, sort_keys
 from repc.checkpoints.peft.method import Form, Values, spelled
+from repc.checkpoints.peft.methods import CORE
 from repc.checkpoints.peft.names import Names, find_names
 from repc.checkpoints.peft.parameters import MATRIX, Adapted, find_parameters, parts_of
 from repc.checkpoints.reading import read
@@ -110,6 +111,7 @@ def read_peft(
     names = find_names(types or {}, adapted_modules(checkpoint, config))
     checkpoint = _completed(checkpoint, config, names.types, folder / CONFIG)
     keys = sort_keys(checkpoint, config)
+    checkpoint = _with_1d_cores(checkpoint, keys, config, names.types)
     _check_biases(keys, config, names.types, folder / CONFIG)
     label = label or config.method.label
     lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat, names)]
@@ -175,6 +177,21 @@ def _completed(checkpoint: Checkpoint, config: Config, types: Mapping[str, Tenso
     if isinstance(found, str):
         raise Failure(errors.refused_setting(path, "save_projection", "false", found))
     return Checkpoint(checkpoint.name, found, checkpoint.notes, checkpoint.path)
+
+
+def _with_1d_cores(
+    checkpoint: Checkpoint, keys: Keys, config: Config, types: Mapping[str, TensorType]
+) -> Checkpoint:
+    """The tensors with the cores of 1-d kernels as such; PEFT stores them as if these were 2-d, n x 1."""
+    cores = {part for form in config.method.forms for part, sizes in form.parts.items() if sizes == CORE}
+    flat = {
+        key: checkpoint[key].squeeze(3)
+        for module, parts in keys.modules.items()
+        if (kernel := types.get(f"{module}.weight")) and kernel.rank == 3
+        for key in (parts[part] for part in cores & parts.keys())
+        if checkpoint[key].dim() == 4
+    }
+    return Checkpoint(checkpoint.name, {**checkpoint, **flat}, checkpoint.notes, checkpoint.path)
 
 
 def _check_biases(keys: Keys, config: Config, types: Mapping[str, TensorType], path: Path) -> None:
