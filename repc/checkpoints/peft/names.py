@@ -36,7 +36,7 @@ _NEWER = "image_newline|vision_embed_tokens|acoustic_tokenizer_encoder|semantic_
 RENAMINGS: tuple[Renaming, ...] = (
     (),  # stacked experts alone: Qwen-MoE, DeepSeek, OLMoE, …
     _MIXTRAL,  # Mixtral, MiniMax
-    (*_MIXTRAL, (r"\bgate\.weight$", "router.weight")),  # PhiMoE
+    (*_MIXTRAL, (r"\bmlp\.gate\.", "mlp.router.")),  # PhiMoE
     ((r"\bbackbone\.", "model."),),  # Nemotron-H
     (_LAYERS, *_HEADS, _OUT, *_MLP),  # ViT, DeiT, BEiT, AST, …
     (*_HEADS, _OUT),  # DINOv2

@@ -179,9 +179,7 @@ def _completed(checkpoint: Checkpoint, config: Config, types: Mapping[str, Tenso
     return Checkpoint(checkpoint.name, found, checkpoint.notes, checkpoint.path)
 
 
-def _with_1d_cores(
-    checkpoint: Checkpoint, keys: Keys, config: Config, types: Mapping[str, TensorType]
-) -> Checkpoint:
+def _with_1d_cores(checkpoint: Checkpoint, keys: Keys, config: Config, types: Mapping[str, TensorType]) -> Checkpoint:
     """The tensors with the cores of 1-d kernels as such; PEFT stores them as if these were 2-d, n x 1."""
     cores = {part for form in config.method.forms for part, sizes in form.parts.items() if sizes == CORE}
     flat = {
