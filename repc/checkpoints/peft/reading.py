@@ -8,6 +8,8 @@ of specs/adapters.  Those keep the names of PEFT, so that ``base_model.model.fc1
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -246,7 +248,7 @@ def _attachments(
 
 
 def _stored(checkpoint: Checkpoint, lines: Sequence[_Line], names: Names) -> tuple[Checkpoint, list[_Line]]:
-    """The lines by the names in the base's file, and the tensors; a stack of experts has a line for each part of it."""
+    """The lines by the names in the base's file, and the tensors; of a stack of experts each has factors of its own."""
     tensors = dict(checkpoint)
     found: list[_Line] = []
     for line in lines:
@@ -259,7 +261,8 @@ def _stored(checkpoint: Checkpoint, lines: Sequence[_Line], names: Names) -> tup
         for place, parts in parts_of(line.stack, factors, line.place, names):
             keys = {part: f"{place}.{line.keys[part]}" for part in parts}
             tensors |= {keys[part]: tensor for part, tensor in parts.items()}
-            found.append(replace(line, module=place.rpartition(".")[0], place=place, keys=keys))
+            experts = re.sub(r"\bexperts\.\d+\.", "experts.*.", place)
+            found.append(replace(line, module=place.rpartition(".")[0], place=experts, keys=keys))
     return Checkpoint(checkpoint.name, tensors, checkpoint.notes, checkpoint.path), found
 
 
@@ -291,8 +294,8 @@ def _spec(
     yield f"adapt {adapt} {{"
     for name, key in keys.shared.items():
         yield f"  weight {name}: {list(checkpoint[key].shape)} = zeros"
-    for line in lines:
-        yield f"  at {line.place} expect 1 use {line.label}: {line.call}"
+    for (place, label, call), count in Counter((line.place, line.label, line.call) for line in lines).items():
+        yield f"  at {place} expect {count} use {label}: {call}"
     yield "}"
     yield ""
 
