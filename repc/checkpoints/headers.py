@@ -15,7 +15,6 @@ from math import prod
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from repc.checkpoints import errors
 from repc.checkpoints.reading import MAX_HEADER, announced_size, is_safetensors, read
 from repc.checkpoints.writing import TORCH, TYPES
 from repc.diagnostics import Failure
+from repc.evaluate.raw import raw
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 METADATA = "__metadata__"
@@ -79,13 +79,10 @@ class Stored:
             found = self.loaded[key]
             return found[start:stop] if entry.shape else found
         shape = (stop - start, *entry.shape[1:]) if entry.shape else ()
-        dtype = TORCH[entry.dtype]
-        size = prod(shape) * dtype.itemsize
-        first = entry.start + (start * size // (stop - start) if entry.shape and size else 0)
-        buffer = np.empty(size, np.uint8)
-        read_into(self.file(self.homes[key]), first, buffer.data)
-        values: Tensor = torch.from_numpy(buffer)  # pyright: ignore[reportUnknownMemberType]
-        return values.view(dtype).reshape(shape)
+        values = torch.empty(shape, dtype=TORCH[entry.dtype])
+        first = entry.start + (start * values.nbytes // (stop - start) if entry.shape and values.nbytes else 0)
+        read_into(self.file(self.homes[key]), first, raw(values).data)
+        return values
 
 
 def read_into(path: Path, start: int, buffer: memoryview) -> None:

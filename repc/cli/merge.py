@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from repc.cli import errors
 from repc.cli.arguments import add_json, settings
-from repc.cli.layout import plural, row, size, table
+from repc.cli.layout import row, size, table
 from repc.cli.screen import YELLOW, Screen
 from repc.diagnostics import Failure
 
@@ -30,10 +30,10 @@ configuration and tokenizer go along.  ADAPTER is a folder that PEFT's save_pret
 scripts or of LyCORIS; several are all active.
 With --with they are whole models, combined by repc:task, soup, ties, dare, della, breadcrumbs, slerp or your own.
 The base is never in memory as a whole: tensors are read, computed and written by rows.  A merge that was killed goes on
-where it was when the same command is run again.  The hashes of what went in and came out, as of xxh128sum, and the
-expression of every tensor that changed, are written beside the weights; --hash sha256 takes those that hubs show."""
+where it was when the same command is run again; until then .OUT.part, beside OUT, keeps what is finished.  The hashes
+of what went in and came out, as of xxh128sum, and the expression of every tensor that changed, are written beside the
+weights; --hash sha256 takes those that hubs show."""
 
-SHOWN = 5
 SIZE = re.compile(r"(\d+)([KMG]?)")
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -75,7 +75,7 @@ def configure(parser: ArgumentParser) -> None:
         "--hash",
         choices=("xxh128", "sha256", "none"),
         default="xxh128",
-        help="of the files in the manifest; without it a merge that was killed begins anew",
+        help="how the manifest hashes the files; with none a merge that was killed begins anew",
     )
     add_json(parser)
 
@@ -127,7 +127,7 @@ def _check_options(args: Namespace) -> None:
         raise Failure(errors.not_positive("--threads", args.threads))
     for names, wanted, idle in (
         (("set", "buffers"), "without --with", args.method is None),
-        (("compat", "base_precision", "quantised"), "on models that --with combines", args.method is not None),
+        (("compat", "base_precision", "quantised", "tied"), "on models that --with combines", args.method is not None),
         (("quantised",), "without --base-precision", args.base_precision is None),
     ):
         said = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name)]
@@ -152,28 +152,8 @@ def _changes(report: MergeReport) -> str:
 
 
 def _summary(report: MergeReport, screen: Screen) -> Iterator[tuple[str, str]]:
-    made = sum(change.new for change in report.changes.values())
-    new = f", {made} of them new" if made else ""
-    yield (
-        "Changed",
-        f"{plural(len(report.changes), 'tensor')}{new}; {report.kept} kept · computed in {report.arithmetic}",
-    )
-    total = report.total
-    if total.count:
-        yield (
-            "Rounding",
-            f"loses {total.relative:.1%} of the change; {total.unchanged:.1%} of the weights stay as they were",
-        )
-    lossy = report.lossy()
-    if lossy:
-        lines = [f"{key} loses {loss.relative:.0%}, {loss.unchanged:.0%} unchanged" for key, loss in lossy.items()]
-        more = [f"and {len(lines) - SHOWN} more tensors that lose over 10 %"] if len(lines) > SHOWN else []
-        remedy = "the stored type is too coarse for this change; a base in float32 would keep it"
-        yield "Warning", screen.paint("\n".join([*lines[:SHOWN], *more, remedy]), YELLOW)
-    if report.notes:
-        yield "Notes", "\n".join(report.notes)
-    if report.resumed:
-        yield "Resumed", f"{plural(report.resumed, 'file')} of an earlier run kept"
+    for label, text in report.summary():
+        yield label, screen.paint(text, YELLOW) if label == "Warning" else text
     if report.out is not None:
         width = max(len(name) for name, _ in report.written())
         yield "Wrote", "\n".join(f"{name:<{width}}   {size(count):>7}" for name, count in report.written())

@@ -93,7 +93,7 @@ def tiling(root: Expr) -> Tiling:
             cuts[arg] = wanted if cuts.get(arg, wanted) == wanted else None
     sizes = [expr.type.concrete()[axis] for expr, axis in _parts(root, cuts, edges)]
     units = gcd(*sizes) if sizes else 1
-    if units == 1:
+    if units < 2:
         return Tiling(root, 1, {}, {})
     return Tiling(root, units, {expr: axis for expr in edges if (axis := cuts[expr]) is not None}, edges)
 

@@ -14,6 +14,7 @@
     staging    what is finished so far, so that a merge that was killed goes on where it was
     run        all of that, from files to files
     memory     the same for tensors in memory, in float64
+    choices    what the options may be
 
 A tile, and so each bit of the result, depends on the shapes alone: neither on threads and memory nor on where a merge
 was interrupted.  Nothing appears under the name of the result before all of it is on disk.
@@ -28,6 +29,7 @@ from typing import Any, Literal, overload
 from torch import Tensor
 
 from repc.merging.arithmetic import Policy, combining
+from repc.merging.choices import check_options
 from repc.merging.memory import Merged, merged
 from repc.merging.plan import planning
 from repc.merging.report import MergeReport
@@ -40,23 +42,27 @@ __all__ = ["MergeReport", "Merged", "Options", "Policy", "Say", "combining", "me
 @overload
 def merge(
     base: str | Path | Mapping[str, Tensor],
-    adapters: Sequence[str | Path],
+    adapters: str | Path | Sequence[str | Path],
     out: None = None,
     *,
     compat: bool = False,
     tied: Literal["untie", "share"] | None = None,
 ) -> Merged: ...
 @overload
-def merge(base: str | Path, adapters: Sequence[str | Path], out: str | Path, **options: Any) -> MergeReport: ...
-def merge(base: Any, adapters: Sequence[str | Path], out: str | Path | None = None, **options: Any) -> Any:
+def merge(
+    base: str | Path, adapters: str | Path | Sequence[str | Path], out: str | Path, **options: Any
+) -> MergeReport: ...
+def merge(base: Any, adapters: str | Path | Sequence[str | Path], out: str | Path | None = None, **options: Any) -> Any:
     """A checkpoint with adapters, all of them active: folders that PEFT wrote, files of kohya's scripts or LyCORIS.
 
     Without `out` the tensors are computed in memory, in float64; with it they are streamed from file to file, with
     the `Options` that are given by their names, and those of `plan`.  Every tensor keeps its element type.
 
     Raises `Failure`: E4xx where an adapter does not fit the base, E60x and E62x for what cannot be read, E63x and E64x
-    for what cannot be merged.
+    for what cannot be merged, E644 among them for an option that has no such value.
     """
+    adapters = [adapters] if isinstance(adapters, str | Path) else adapters
+    check_options({"adapters": adapters, **options})
     if out is None:
         return merged(base, adapters, **options)
     told = {name: options.pop(name) for name in ("compat", "base_precision", "quantised") if name in options}

@@ -8,8 +8,9 @@ and variance of its own activations, so that the user says what becomes of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -118,7 +119,7 @@ def combine(
         faults.append(errors.buffers(unlearned))
     if faults:
         raise Failure(faults)
-    places = [key for key in types if key not in unlearned]
+    places = [key for key, type in types.items() if key not in unlearned and prod(type.concrete())]
     weights, paths = _applied(method, types, places, len(opened))
     given: dict[str, Given] = {path: Stack(opened, key) for key, path in paths.items()}
     averaged = [key for key in unlearned if buffers == "average" and types[key].dtype == "f32"]
@@ -127,7 +128,8 @@ def combine(
         given[path] = Stack(opened, key)
         weights[key] = reduce(Param(path, types[key].with_shape((len(opened), *types[key].shape))), "mean", (0,))
     notes = _notes(unlearned, averaged)
-    return Plan(weights, given, tuple(notes), (method.file,) if method.file else (), "share")
+    named = tuple(str(model.path) for model in opened)
+    return Plan(weights, given, named, tuple(notes), (method.file,) if method.file else (), "share")
 
 
 def combining(
@@ -149,7 +151,10 @@ def _applied(
         lines.append(f"  at {key} expect 1 use {LABEL}.{leaf}: {method.call(count, site)}")
         paths[key] = f"{module}.{LABEL}.{leaf}.{MODELS}".lstrip(".")
     text = "\n".join([*lines, "}", ""])
-    stored = adapt_stored(load(Source("merge", text), FileLibrary()), "Merged", types)
+    try:
+        stored = adapt_stored(load(Source("merge", text), FileLibrary()), "Merged", types)
+    except Failure as failure:
+        raise Failure(list(_of_each_kind(failure.diagnostics))) from None
     wanted = {path: (count, *types[key].shape) for key, path in paths.items()}
     own = {path: parameter.type.shape for path, parameter in stored.graph.parameters.items() if path not in types}
     if own != wanted:
@@ -157,6 +162,15 @@ def _applied(
         reason = f"{method.name} has other weights than `weight {MODELS}: [n, ...s]`: {', '.join(parts)}"
         raise Failure(errors.no_method(reason, "a method reads the models and nothing else"))
     return dict(stored.weights), paths
+
+
+def _of_each_kind(faults: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """The first fault of each kind: what is wrong with a method is wrong at every tensor."""
+    kinds: dict[tuple[str, str], list[Diagnostic]] = {}
+    for fault in faults:
+        kinds.setdefault((fault.code, fault.title), []).append(fault)
+    for first, *others in kinds.values():
+        yield replace(first, notes=(*first.notes, f"and {len(others)} times more")) if others else first
 
 
 def _misfits(types: Mapping[str, TensorType], ties: Sequence[Tied], model: Stored) -> Iterator[Diagnostic]:
@@ -181,6 +195,6 @@ def _notes(unlearned: Sequence[str], averaged: Sequence[str]) -> Iterator[str]:
     kept = len(unlearned) - len(averaged)
     if averaged:
         remedy = "run data through the model to renew them"
-        yield f"{len(averaged)} running statistics are the mean of those of the models: {remedy}"
+        yield f"running statistics are the mean of those of the models, {len(averaged)} in all: {remedy}"
     if kept:
-        yield f"{kept} buffers are those of the base"
+        yield f"buffers are those of the base, {kept} in all"

@@ -30,11 +30,14 @@ TILE = 1 << 20
 """Elements of a tile: 4 MB in float32, which caches hold, and enough to hide the cost of a call."""
 
 MEASURED = 64
-"""One row in so many is measured: a row is as good as another, and each costs as much again."""
+"""One row of a large tensor in so many is measured: a row is as good as another, and each costs as much again."""
 
 STRETCH = 8
 """The measured rows of so many tiles are the first ones of their first tile: few calls, which cost more than rows do.
 """
+
+WHOLE = 1 << 16
+"""Elements up to which a tensor is measured as a whole: a few rows say little of it, and all of them cost little."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Loss:
         return Loss(
             self.lost + other.lost, self.change + other.change, self.same + other.same, self.count + other.count
         )
+
+    def of(self, count: int) -> Loss:
+        """That of so many values, of which these are a sample."""
+        share = count / self.count if self.count else 0.0
+        return Loss(share * self.lost, share * self.change, round(share * self.same), count)
 
     @property
     def relative(self) -> float:
@@ -136,21 +144,23 @@ class Computed:
         old = None if form.base is None else values[form.base]
         values |= {name: values[name].to(self._field.dtype, copy=True) for name in form.overwritten}
         ((_, exact),) = form.program.run(self._field, values)
-        self._check(exact)
+        check_finite(self.key, exact, self.stored)
         with self._lock:
             self._left -= 1
             if not self._left:
                 self._once = None
         return exact, old
 
-    def measure(self, index: int, exact: Tensor, new: Tensor, old: Tensor | None, every: int = 1) -> Loss:
+    def measure(self, index: int, exact: Tensor, new: Tensor, old: Tensor | None, every: int) -> Loss:
         """What the rounding of a tile loses, by one row in `every`; the base is read where it is not given."""
+        every = 1 if prod(self._expr.type.concrete()) <= WHOLE else every
         stretch = min(STRETCH, every)
         if index % stretch:
             return Loss()
         first, last = self.place(index)
         if exact.dim():
-            last = first - (first - last) * stretch // every
+            _, end = self.place(index + stretch - 1)
+            last = first - (first - end) // every
             exact, new, old = exact[: last - first], new[: last - first], old if old is None else old[: last - first]
         if old is None:
             old = self._operands.read(self.key, 0 if exact.dim() else None, first, last)
@@ -174,14 +184,17 @@ class Computed:
         whole = once[leaf.expr]
         return whole if leaf.axis is None else whole.narrow(leaf.axis, start * size, (stop - start) * size)
 
-    def _check(self, exact: Tensor) -> None:
-        # A sum is faster than a look at each value, and tells enough where both types end at about the same number.
-        if not exact.numel() or (self.stored is not torch.float16 and isfinite(float(exact.sum()))):
-            return
-        low, high = torch.aminmax(exact)
-        largest = max(-float(low), float(high))
-        if not largest <= torch.finfo(self.stored).max:
-            raise Failure(errors.not_finite(self.key, str(self.stored).removeprefix("torch."), largest))
+
+def check_finite(key: str, exact: Tensor, stored: torch.dtype) -> None:
+    """Raises `Failure` E637 where a value would not be finite in the stored type."""
+    # A sum is faster than a look at each value, and tells enough where both types end at about the same number.
+    end = torch.finfo(stored).max
+    if not exact.numel() or (2 * end > torch.finfo(exact.dtype).max and isfinite(float(exact.sum()))):
+        return
+    low, high = torch.aminmax(exact)
+    largest = max(-float(low), float(high))
+    if not largest <= end:
+        raise Failure(errors.not_finite(key, str(stored).removeprefix("torch."), largest))
 
 
 def squares(x: Tensor) -> float:

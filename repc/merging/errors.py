@@ -14,7 +14,7 @@ def tied_weights(pairs: Sequence[str], adapted: Sequence[str]) -> Diagnostic:
     """An adapter changes one of two tensors that are one: whether the other follows is not the adapter's to say."""
     return Diagnostic(
         "E632",
-        f"{_some(adapted)} is changed, and is the same tensor as another: {_some(pairs)}",
+        f"what changes is the same tensor as another: {_some(adapted)} in {_some(pairs)}",
         help="say --tied untie to change this one alone (both are stored, the configuration says so), or --tied share "
         "to change both; in Python tied=…",
     )
@@ -50,7 +50,7 @@ def no_arithmetic(lines: Sequence[str]) -> Diagnostic:
     """A tensor of an element type without arithmetic: eight bits, whole numbers, packed values."""
     return Diagnostic(
         "E635",
-        f"{len(lines)} tensors would change that repc does not compute with",
+        "tensors would change that repc does not compute with",
         help="dequantise the base first: merging into quantised weights and quantising again is not exact",
         notes=_first(lines),
     )
@@ -61,7 +61,7 @@ def too_large(needed: Mapping[str, int], given: int) -> Diagnostic:
     largest = max(needed, key=lambda key: needed[key])
     return Diagnostic(
         "E636",
-        f"{len(needed)} tensors need more at once than the {given >> 10} KiB of --memory",
+        f"there are tensors that need more at once than the {given >> 10} KiB of --memory",
         help=f"say --memory {(needed[largest] >> 10) + 1}K",
         notes=_first([f"{key}: {needed[key] >> 10} KiB" for key in sorted(needed, key=lambda key: -needed[key])]),
     )
@@ -83,7 +83,8 @@ def quantised_base(folder: Path, why: str) -> Diagnostic:
         f"{folder} was trained on a quantised base: {why}",
         help="say which base is meant: --base-precision full merges it into the weights that are given, which is usual "
         "but also corrects errors that these have not; --base-precision trained into what quantising leaves of them "
-        "(--quantised nf4 or int8), as in training.  How far apart the two are is measured and told",
+        "(--quantised nf4 or int8), as in training; in Python base_precision=… with `out`.  How far apart the two are "
+        "is measured and told",
     )
 
 
@@ -106,6 +107,18 @@ def no_layers(reason: str, remedy: str) -> Diagnostic:
     return Diagnostic("E643", f"the base cannot be rebuilt as layer_replication says: {reason}", help=remedy)
 
 
+def no_choice(name: str, given: object, remedy: str) -> Diagnostic:
+    """An option that Python gives has a value that it cannot have."""
+    return Diagnostic("E644", f"{name} cannot be {given!r}", help=remedy)
+
+
+def folder_in_memory(path: Path) -> Diagnostic:
+    """A folder has more to it than its tensors: a configuration that ties some of them, a tokenizer."""
+    return Diagnostic(
+        "E645", f"{path} is a folder, which is not merged in memory", help="give `out`, a folder to write"
+    )
+
+
 def no_method(reason: str, remedy: str) -> Diagnostic:
     """What was given with --with is no block that combines models, or its settings are not its parameters."""
     return Diagnostic("E638", reason, help=remedy)
@@ -115,7 +128,7 @@ def other_tensors(model: Path, lines: Sequence[str]) -> Diagnostic:
     """A model has other tensors than the base, so that there is nothing to combine them with."""
     return Diagnostic(
         "E639",
-        f"{model} differs from the base in {len(lines)} tensors",
+        f"{model} has other tensors than the base",
         help="only models of one architecture can be combined; check that all are saved in the same way",
         notes=_first(lines),
     )
@@ -125,7 +138,7 @@ def buffers(keys: Sequence[str]) -> Diagnostic:
     """Statistics and counters are no parameters: no arithmetic on weights makes them right."""
     return Diagnostic(
         "E640",
-        f"{len(keys)} tensors are buffers, which no method is for: {_some(keys)}",
+        f"no method is for buffers: {_some(keys)}",
         help="say --buffers keep for those of the base, or --buffers average; then run data through the merged model "
         "in training mode to renew batch norm",
     )

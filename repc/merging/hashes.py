@@ -91,7 +91,7 @@ class Running:
     def add(self, start: int, data: bytes | memoryview) -> None:
         """A part that has been written."""
         with self._lock:
-            if start != self._done:
+            if data and start != self._done:
                 self._early[start] = len(data)
                 return
         while data:

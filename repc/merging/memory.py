@@ -16,6 +16,7 @@ from repc.evaluate import evaluate
 from repc.evaluate.floating import TorchField
 from repc.evaluate.rounding import rounded
 from repc.merging import errors
+from repc.merging.computed import check_finite
 from repc.merging.operands import entry_type
 from repc.merging.plan import plan
 from repc.merging.tied import settle
@@ -41,8 +42,11 @@ def merged(
 
     Every tensor keeps its type.  With `compat` PEFT's own arithmetic is kept where it differs from the mathematics;
     `tied` says what becomes of a tensor that lies where a changed one lies.  Raises `Failure` as `plan` and `read` do,
-    E632 where that is not said, and E643 where an adapter wants other layers.
+    E632 where that is not said, E637 where a value is not finite in its type, E643 where an adapter wants other layers,
+    E645 for a folder.
     """
+    if isinstance(base, str | Path) and Path(base).is_dir():
+        raise Failure(errors.folder_in_memory(Path(base)))
     checkpoint = read(base) if isinstance(base, str | Path) else from_memory(base)
     entries = {key: Entry(TYPES[tensor.dtype], tuple(tensor.shape), 0, 0) for key, tensor in checkpoint.items()}
     found = plan({key: entry_type(entry) for key, entry in entries.items()}, adapters, compat=compat)
@@ -51,11 +55,11 @@ def merged(
     given = {path: tensor for path, tensor in found.given.items() if isinstance(tensor, Tensor)}
     computed = evaluate(found.weights, TorchField(torch.float64), {**checkpoint, **given})
     # A bias that the base has not is made for adapters that would change it, and not kept where they do not.
-    new = {
-        key: rounded(tensor, _stored_type(checkpoint, key)).contiguous()
-        for key, tensor in computed.items()
-        if key in checkpoint or tensor.any()
-    }
+    computed = {key: tensor for key, tensor in computed.items() if key in checkpoint or tensor.any()}
+    types = {key: _stored_type(checkpoint, key) for key in computed}
+    for key, tensor in computed.items():
+        check_finite(key, tensor, types[key])
+    new = {key: rounded(tensor, types[key]).contiguous() for key, tensor in computed.items()}
     new = settle(checkpoint, new, tied)
     return Merged({**checkpoint, **new}, frozenset(new), found.notes)
 

@@ -34,16 +34,18 @@ BASE = "Base"
 class Plan:
     """What merging changes.
 
-    `weights` maps the key of every tensor that changes to its new value, over the tensors of the base by their keys
-    and `given`, those of adapters and other models, by their paths.  `notes` are for the report; `files`
-    are what was read besides the base, as far as that does not stand behind `given`.  `tied` is what
-    becomes of tensors that are one, where nobody need be asked.  `quantised` has the weights beside which adapters were
-    trained, where these were not the base's own: how far apart they are is measured.  `layers` is there where the
-    result has other layers than the base; then all keys are those of the result.
+    `weights` maps the key of every tensor that changes to its new value, over the tensors of the base by their keys and
+    `given`, those of `adapters` or other models, by their paths.  `adapters` are those in the order in which they
+    were named.  `notes` are for the report; `files` are what was read besides the base, as far as that does not
+    stand behind `given`.  `tied` is what becomes of tensors that are one, where nobody need be asked.  `quantised`
+    has the weights beside which adapters were trained, where these were not the base's own: how far apart they are
+    is measured.  `layers` is there where the result has other layers than the base; then all keys are those of the
+    result.
     """
 
     weights: Mapping[str, Expr]
     given: Mapping[str, Given]
+    adapters: tuple[str, ...]
     notes: tuple[str, ...]
     files: tuple[Path, ...]
     tied: Literal["share"] | None = None
@@ -90,7 +92,8 @@ def plan(
     if keys:
         meant = f"what {quantised} leaves of the weights" if base_precision == "trained" else "the full weights"
         notes.append(f"merged into {meant}; the adapters were trained beside {quantised}")
-    return Plan(stored.weights, _given(imported, stored), tuple(notes), files, None, beside, layers)
+    named = tuple(map(str, paths))
+    return Plan(stored.weights, _given(imported, stored), named, tuple(notes), files, None, beside, layers)
 
 
 def planning(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from repc.merging.hashes import Kind
 
 MUCH = 0.1
 """The share of a change that rounding may lose before it is worth a warning."""
+REMEDY = "the stored type is too coarse for this change; a base in float32 would keep it"
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,14 @@ class Change:
 class MergeReport:
     """What was merged into what.
 
-    `out` is None after a dry run.  `kept` counts the tensors that are the base's own; `files` and `inputs` map files to
-    their hashes of one kind, None where none was asked for; `resumed` counts files that an earlier run had finished.
+    `out` is None after a dry run.  `adapters`, or models, are in the order by which expressions know them.  `kept`
+    counts the tensors that are the base's own; `files` and `inputs` map files to their hashes of one kind, None
+    where none was asked for; `resumed` counts files that an earlier run had finished.
     """
 
     out: Path | None
+    base: str
+    adapters: Sequence[str]
     arithmetic: str
     changes: Mapping[str, Change]
     kept: int
@@ -59,8 +66,37 @@ class MergeReport:
 
     @property
     def total(self) -> Loss:
-        """The loss of all tensors together."""
-        return sum((change.loss for change in self.changes.values() if change.loss is not None), Loss())
+        """The loss of all tensors together, each by its size and not by how much of it was measured."""
+        found = [(change.loss, prod(change.shape)) for change in self.changes.values() if change.loss is not None]
+        return sum((loss.of(size) for loss, size in found), Loss())
+
+    def summary(self) -> Iterator[tuple[str, str]]:
+        """What there is to say, each part with its label."""
+        made = sum(change.new for change in self.changes.values())
+        new = f", {made} of them new" if made else ""
+        tensors = "tensor" if len(self.changes) == 1 else "tensors"
+        yield "Changed", f"{len(self.changes)} {tensors}{new}; {self.kept} kept · computed in {self.arithmetic}"
+        total = self.total
+        if total.count:
+            lost = f"loses {total.relative:.1%} of the change"
+            yield "Rounding", f"{lost}; {total.unchanged:.1%} of the weights stay as they were"
+        lossy = [
+            f"{key} loses {loss.relative:.0%}, {loss.unchanged:.0%} unchanged" for key, loss in self.lossy().items()
+        ]
+        if lossy:
+            more = [f"and {len(lossy) - SHOWN} more tensors that lose over 10 %"] if len(lossy) > SHOWN else []
+            yield "Warning", "\n".join([*lossy[:SHOWN], *more, REMEDY])
+        if self.notes:
+            yield "Notes", "\n".join(self.notes)
+        if self.resumed:
+            yield "Resumed", f"{self.resumed} {'file' if self.resumed == 1 else 'files'} of an earlier run kept"
+
+    def __str__(self) -> str:
+        rows = [*self.summary(), *([("Wrote", str(self.out))] if self.out is not None else [])]
+        return "\n".join(f"  {label:<10}" + text.replace("\n", "\n" + " " * 12) for label, text in rows)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     def written(self) -> list[tuple[str, int]]:
         """The files of the result, and their sizes."""
@@ -72,6 +108,8 @@ class MergeReport:
     def to_dict(self) -> dict[str, Any]:
         """The manifest: nothing in it is of this run alone, so that the same merge has the same manifest."""
         return {
+            "base": self.base,
+            "adapters": list(self.adapters),
             "arithmetic": self.arithmetic,
             "hash": self.hash,
             "inputs": dict(self.inputs),

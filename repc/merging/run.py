@@ -46,8 +46,8 @@ class Options:
 
     `arithmetic` is the type that is computed in, before the one rounding; a wider stored type is never narrowed.
     `tied` says what becomes of two tensors that are one when one of them changes.  `memory` is how many bytes the
-    tensors in work may use; given, it is a limit.  `every` is one row in how many is measured.  Without a `hash`
-    the manifest names files by their paths alone, and a merge that was killed begins anew.
+    tensors in work may use; given, it is a limit.  `every` is one row of large tensors in how many is measured.
+    Without a `hash` the manifest names files by their paths alone, and a merge that was killed begins anew.
     """
 
     arithmetic: Literal["f32", "f64"] = "f32"
@@ -152,7 +152,7 @@ def prepare(base: Stored, ties: list[Tied], found: Plan, out: Path | None, optio
     large = {key: one.cost for key, one in computed.items() if one.cost > MEMORY}
     if large and options.memory is None:
         key = max(large, key=lambda key: large[key])
-        notes.append(f"{len(large)} tensors do not go by rows: {key} takes up to {large[key] >> 20} MiB")
+        notes.append(f"tensors that do not go by rows: {len(large)}, of which {key} takes up to {large[key] >> 20} MiB")
     plan = replace(found, weights=resolved.weights, notes=tuple(notes))
     return Job(base, plan, operands, computed, outputs(base, made, name), {**settings, **resolved.settings}, options)
 
@@ -260,7 +260,8 @@ def _report(
     inputs = dict(sorted({**read, **inputs}.items()))
     arithmetic = "float32" if job.options.arithmetic == "f32" else "float64"
     kept = sum(key not in job.computed for key in job.base.homes)
-    return MergeReport(out, arithmetic, changes, kept, job.options.hash, files, inputs, notes, resumed)
+    base, adapters = str(job.base.path), job.plan.adapters
+    return MergeReport(out, base, adapters, arithmetic, changes, kept, job.options.hash, files, inputs, notes, resumed)
 
 
 def _identity(job: Job, inputs: Mapping[str, str | None]) -> str:

@@ -53,8 +53,9 @@ class Staging:
         try:
             _reserve(file, size)
             write_at(file, 0, memoryview(header))
-        except OSError:
+        except OSError:  # what there was room for is given back
             file.close()
+            (self.folder / name).unlink()
             raise
         return file
 
@@ -79,7 +80,10 @@ class Staging:
         if self.out.exists():
             self.out.rename(old)
         self.folder.rename(self.out)
-        shutil.rmtree(old, ignore_errors=True)
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)
 
     def __enter__(self) -> Staging:
         return self

@@ -71,6 +71,7 @@ def test_models_are_combined(repc: Repc) -> None:
         (("-o", "out", "--buffers", "keep"), "E922"),
         (("-o", "out", "--quantised", "int8"), "E922"),
         (("-o", "out", "--with", "repc:soup", "--compat"), "E922"),
+        (("-o", "out", "--with", "repc:soup", "--tied", "untie"), "E922"),
     ],
 )
 def test_what_it_wants_to_be_told(words: tuple[str, ...], code: str, repc: Repc) -> None:

@@ -181,7 +181,7 @@ def test_buffers_need_a_policy(tmp_path: Path) -> None:
     assert [d.code for d in failure.value.diagnostics] == ["E640"]
     report, kept = souped(tmp_path, models, buffers="keep")
     assert torch.equal(kept["bn.running_var"], models[0]["bn.running_var"])
-    assert report.notes == ("2 buffers are those of the base",)
+    assert report.notes == ("buffers are those of the base, 2 in all",)
     torch.testing.assert_close(kept["bn.weight"], (models[1]["bn.weight"] + models[2]["bn.weight"]) / 2)
     report, averaged = souped(tmp_path, models, buffers="average")
     wanted = (models[1]["bn.running_var"] + models[2]["bn.running_var"]) / 2
@@ -200,6 +200,25 @@ def test_what_is_tied_in_all_models_stays_tied(tmp_path: Path) -> None:
     untied = write_folder(tmp_path / "x", [{"wte.weight": draw(5, 3)}], tie_word_embeddings=False, **config)
     with pytest.raises(Failure, match="E639"):
         merge_files(folders[0], combining([untied], "repc:soup", {}), None, Options())
+
+
+@pytest.mark.parametrize("spec", ["soup", "task", "ties", "dare", "della", "breadcrumbs", "slerp"])
+def test_a_tensor_without_elements_is_kept(spec: str, tmp_path: Path) -> None:
+    base, other = (
+        save(tmp_path / f"{i}.safetensors", {"a": draw(4, 3, seed=i), "b": draw(0, 3), "c": draw(3, 0)}) for i in (0, 1)
+    )
+    report = merge_files(base, combining([other], f"repc:{spec}", {}), tmp_path / "out.safetensors", Options())
+    assert (list(report.changes), report.kept) == (["a"], 2)
+    assert (report.base, *report.adapters) == (str(base), str(other))
+    assert [load_file(tmp_path / "out.safetensors")[key].shape for key in "bc"] == [(0, 3), (3, 0)]
+
+
+def test_what_is_wrong_at_every_tensor_is_told_once(tmp_path: Path) -> None:
+    base = save(tmp_path / "base.safetensors", {"a": draw(3), "b": draw(4), "c": draw(5)})
+    with pytest.raises(Failure) as failure:
+        merge_files(base, combining([base, base], "repc:slerp", {}), None, Options())
+    (found,) = failure.value.diagnostics
+    assert (found.title, found.notes) == ("SLERP is between the base and one model", ("and 2 times more",))
 
 
 def test_models_that_cannot_be_combined(tmp_path: Path) -> None:

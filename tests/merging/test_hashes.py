@@ -72,6 +72,11 @@ def test_parts_come_in_any_order(order: tuple[int, ...], tmp_path: Path, monkeyp
     assert found == digest(tmp_path / "file", "xxh128")
 
 
+def test_a_part_without_bytes_comes_at_any_time(tmp_path: Path) -> None:
+    found = written(tmp_path / "file", (5, 23, 0, 14, 0), lambda tasks: [tasks[i]() for i in (3, 2, 4, 1, 0)])
+    assert found == digest(tmp_path / "file", "xxh128")
+
+
 def test_parts_come_from_several_threads(tmp_path: Path) -> None:
     def together(tasks: list[Callable[[], None]]) -> None:
         with ThreadPoolExecutor(4) as threads:

@@ -18,7 +18,7 @@ from tests.merging.checkpoints import SHAPES, draw, sharded, write_folder, write
 TIED = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}
 
 
-def codes(base: Path, adapters: list[Path], out: Path, **options: Any) -> list[str]:
+def codes(base: Path, adapters: list[Path], out: Path | None, **options: Any) -> list[str]:
     with pytest.raises(Failure) as failure:
         merge(base, adapters, out, **options)
     return [diagnostic.code for diagnostic in failure.value.diagnostics]
@@ -167,9 +167,56 @@ def test_types_and_values_that_cannot_be_merged(tmp_path: Path) -> None:
         assert not (tmp_path / "o.safetensors").exists()
 
 
+def test_what_only_the_wider_arithmetic_can_hold(tmp_path: Path) -> None:
+    save_file({"q.weight": torch.full((6, 4), 3e38)}, tmp_path / "base.safetensors")
+    lora = write_lora(tmp_path / "lora", {"q": (6, 4)})
+    factors = load_file(lora / "adapter_model.safetensors")
+    save_file({key: torch.full_like(t, 1e19) for key, t in factors.items()}, lora / "adapter_model.safetensors")
+    assert codes(tmp_path / "base.safetensors", [lora], tmp_path / "o.safetensors", arithmetic="f64") == ["E637"]
+    assert codes(tmp_path / "base.safetensors", [lora], None) == ["E637"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"hash": "md5"}, "E644 hash cannot be 'md5'; it is one of None, 'xxh128', 'sha256'"),
+        ({"tied": "both"}, "E644 tied cannot be 'both'; it is one of None, 'untie', 'share'"),
+        ({"arithmetic": "f16"}, "E644 arithmetic cannot be 'f16'; it is one of 'f32', 'f64'"),
+        ({"base_precision": "half"}, "E644 base_precision cannot be 'half'; it is one of None, 'trained', 'full'"),
+        ({"quantised": "gptq"}, "E644 quantised cannot be 'gptq'; it is one of 'nf4', 'int8'"),
+        ({"every": 0}, "E644 every cannot be 0; give a number from 1 on, or leave it out"),
+        ({"threads": -1}, "E644 threads cannot be -1; give a number from 1 on, or leave it out"),
+        ({"memory": "400M"}, "E644 memory cannot be '400M'; give a number from 1 on, or leave it out"),
+    ],
+)
+def test_options_that_have_no_such_value(options: dict[str, Any], text: str, tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    with pytest.raises(Failure) as failure:
+        merge(base, [lora], tmp_path / "out", **options)
+    assert str(failure.value) == text
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_merged_in_memory(tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    assert codes(base, [lora], None) == ["E645"]
+    assert codes(base, [], None) == codes(base, [], tmp_path / "out") == ["E644"]
+
+
 def test_too_little_memory_for_one_tile(tmp_path: Path) -> None:
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
     assert codes(base, [lora], tmp_path / "out", memory=1000) == ["E636"]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_how_far_a_base_of_another_type_is_from_the_trained_one(dtype: torch.dtype, tmp_path: Path) -> None:
+    notes: list[str] = []
+    for name, weight in (("a", draw(64, 128).bfloat16().to(dtype)), ("b", draw(64, 128).bfloat16().float())):
+        save_file({"q.weight": weight}, tmp_path / f"{name}.safetensors")
+        lora = write_lora(tmp_path / name, {"q": (64, 128)}, base_model_name_or_path="somebody/llama-bnb-4bit")
+        out = tmp_path / f"{name}.out.safetensors"
+        notes.append(merge(tmp_path / f"{name}.safetensors", [lora], out, base_precision="trained").notes[1])
+    assert notes[0] == notes[1]
 
 
 def test_an_adapter_of_a_quantised_base(tmp_path: Path) -> None:
@@ -230,4 +277,4 @@ def test_what_does_not_go_by_rows_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     save_file({"q.weight": draw(32, 32)}, tmp_path / "base.safetensors")
     lora = write_lora(tmp_path / "lora", {"q": (32, 32)}, init_lora_weights="pissa")
     report = merge(tmp_path / "base.safetensors", [lora], tmp_path / "out.safetensors")
-    assert report.notes[-1].startswith("1 tensors do not go by rows: q.weight takes up to 0 MiB")
+    assert report.notes[-1].startswith("tensors that do not go by rows: 1, of which q.weight takes up to 0 MiB")

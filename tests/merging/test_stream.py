@@ -70,6 +70,7 @@ def test_the_manifest_says_what_went_in_and_out(tmp_path: Path) -> None:
     merge(base, [lora], tmp_path / "out", every=1)
     manifest = json.loads((tmp_path / "out" / "repc_merge.json").read_text())
     assert manifest["hash"] == "xxh128"
+    assert (manifest["base"], manifest["adapters"]) == (str(base), [str(lora)])
     known = {
         **{str(base / k): v for k, v in hashes(base).items()},
         **{str(lora / k): v for k, v in hashes(lora).items()},
@@ -99,7 +100,7 @@ def test_the_manifest_says_what_went_in_and_out(tmp_path: Path) -> None:
     [
         (1, range(48)),
         (3, [*range(4), *range(12, 16), *range(24, 28), *range(36, 40)]),  # every third tile as a whole
-        (16, [0, 1, 32, 33]),  # every eighth by half
+        (16, [0, 1, 32]),  # two rows of the first eight tiles, one of the last four
         (64, [0, 32]),
     ],
 )
@@ -108,12 +109,29 @@ def test_some_rows_are_measured(
 ) -> None:
     """Tiles have four rows."""
     monkeypatch.setattr(computed, "TILE", 4 * 32)
+    monkeypatch.setattr(computed, "WHOLE", 48 * 32 - 1)
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", {"layers.1.q": (48, 32)})
     loss = merge(base, [lora], tmp_path / "out", every=every).changes["layers.1.q.weight"].loss
     old, new = (load_file(place / "model-00002-of-00003.safetensors") for place in (base, tmp_path / "out"))
     old, new = (found["layers.1.q.weight"][list(rows)] for found in (old, new))
     assert loss is not None
     assert (loss.count, loss.same) == (len(rows) * 32, int((old == new).sum()))
+
+
+def test_small_tensors_are_measured_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(computed, "WHOLE", 16 * 32)
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    report = merge(base, [lora], tmp_path / "out", every=2)
+    losses = {key: change.loss for key, change in report.changes.items()}
+    assert {key: loss.count for key, loss in losses.items() if loss} == {
+        f"{module}.weight": 16 * 32 if module.endswith("v") else 24 * 32 for module in SHAPES
+    }
+    lost, change = (
+        sum(getattr(loss, name) * (1 if "v" in key else 2) for key, loss in losses.items() if loss)
+        for name in ("lost", "change")
+    )
+    assert report.total.relative == pytest.approx((lost / change) ** 0.5)
+    assert report.total.count == 3 * (48 + 16) * 32
 
 
 def test_threads_memory_and_earlier_runs_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +147,17 @@ def test_threads_memory_and_earlier_runs_change_no_bit(tmp_path: Path, monkeypat
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
 
 
+def test_nothing_remains_of_what_is_replaced(tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    for out in ("link", "file", "folder"):
+        merge(base, [lora], tmp_path / out, force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "file", "folder", "link", "lora"]
+    assert hashes(tmp_path / "link") == hashes(tmp_path / "file") == hashes(tmp_path / "folder")
+
+
 def test_a_full_disk_shows_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
 
@@ -141,6 +170,7 @@ def test_a_full_disk_shows_before_the_work(tmp_path: Path, monkeypatch: pytest.M
         merge(base, [lora], tmp_path / "out")
     assert failure.value.diagnostics[0].code == "E701"
     assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / ".out.part").glob("model*"))
 
 
 @pytest.mark.parametrize("way", ["refused", "missing"])
@@ -157,6 +187,16 @@ def test_a_system_that_reserves_nothing(way: str, tmp_path: Path, monkeypatch: p
         monkeypatch.delattr(os, "posix_fallocate")
     merge(base, [lora], tmp_path / "b")
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_tensors_without_elements(tmp_path: Path) -> None:
+    shapes = {"a": (12, 8), "b": (4, 0), "c": (0, 8), "d": (1, 8)}
+    weights = {f"{name}.weight": draw(*shape) for name, shape in shapes.items()}
+    base, lora = write_folder(tmp_path / "base", [weights]), write_lora(tmp_path / "lora", shapes)
+    report = merge(base, [lora], tmp_path / "out")
+    found = load_file(tmp_path / "out" / "model-00001-of-00001.safetensors")
+    assert {name: found[f"{name}.weight"].shape for name in shapes} == shapes
+    assert report.files.items() <= hashes(tmp_path / "out").items()
 
 
 KILLED = """

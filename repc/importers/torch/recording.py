@@ -76,6 +76,7 @@ def _program(given: Example, names: Sequence[Names]) -> ExportedProgram:
     with FakeTensorMode(shape_env=ShapeEnv(), export=True, allow_non_fake_inputs=False) as fake:
         args, kwargs = recorder.arguments(given, names, fake)
         held = recorder.tensors(module, fake)
+        module.train().eval()  # what a module keeps of its weights while it is evaluated, it drops when it is trained
         before = _tensors(module)
         recorder.follow(module)
         with enable_python_dispatcher(), recorder:

@@ -145,6 +145,25 @@ def test_a_module_that_has_run_and_keeps_what_it_computed_is_taken() -> None:
     assert relative(found, expected.detach()) < 1e-6
 
 
+class Forgetting(Keeping):
+    """Forgets it where its weights may change, as a LeViT does with the biases of its attention."""
+
+    def train(self, mode: bool = True) -> Forgetting:
+        self.kept = {} if mode else self.kept
+        return super().train(mode)
+
+
+def test_what_a_module_keeps_until_it_is_trained_is_computed_from_its_weights() -> None:
+    module, x = Forgetting().eval(), image(2, 3, 5, 4)
+    with torch.no_grad():
+        module(x)
+    imported = import_module(module, (x,))
+    assert list(imported.parameters) == ["scale"]
+    assert module.kept
+    assert not module.training
+    assert difference(module, imported, image(2, 3, 5, 4, seed=1)) < 1e-6
+
+
 class Unusual(nn.Module):
     """Calls that repc has no operators for, of one result and of several."""
 
