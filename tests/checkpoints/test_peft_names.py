@@ -79,12 +79,12 @@ def test_a_doubt_is_no_answer() -> None:
     assert find_names(types, ["layers.0.fc", "layers.0.mlp.fc1"]).stored("layers.0.fc") == "layers.0.fc"
 
 
-def experts(count: int = 3, **changed: Tensor) -> dict[str, Tensor]:
+def experts(count: int = 3) -> dict[str, Tensor]:
     shapes = {"w1": (5, 4), "w2": (4, 5), "w3": (5, 4)}
     weights = {
         f"m.block_sparse_moe.experts.{e}.{w}.weight": random(*s) + e for e in range(count) for w, s in shapes.items()
     }
-    return {**weights, "m.block_sparse_moe.gate.weight": random(count, 4), **changed}
+    return {**weights, "m.block_sparse_moe.gate.weight": random(count, 4)}
 
 
 def lora(folder: Path, count: int = 3, **config: Any) -> Path:
@@ -99,7 +99,7 @@ def lora(folder: Path, count: int = 3, **config: Any) -> Path:
 
 @pytest.mark.parametrize("names", [("w1", "w2", "w3"), ("gate_proj", "down_proj", "up_proj")])
 def test_experts_that_are_stacked_in_memory(names: tuple[str, ...], tmp_path: Path) -> None:
-    new = dict(zip(("w1", "w2", "w3"), names, strict=True))
+    new: dict[str, str] = dict(zip(["w1", "w2", "w3"], names, strict=True))
     root = "m.block_sparse_moe" if names[0] == "w1" else "m.mlp"
     base = {
         ".".join(new.get(s, s) for s in k.split(".")).replace("m.block_sparse_moe", root): t
@@ -137,7 +137,7 @@ def test_experts_that_keep_weights_as_in_out(tmp_path: Path) -> None:
 )
 def test_experts_that_are_no_stack_are_refused(changed: dict[str, Tensor], reason: str, tmp_path: Path) -> None:
     with pytest.raises(Failure) as failure:
-        merge(experts(**changed), [lora(tmp_path)])
+        merge(experts() | changed, [lora(tmp_path)])
     (found,) = failure.value.diagnostics
     assert found.code == "E626"
     assert reason in found.notes[0]

@@ -42,7 +42,6 @@ RENAMINGS: tuple[Renaming, ...] = (
     (*_HEADS, _OUT),  # DINOv2
     (*_HEADS, (r"\battention\.output\b", "attention.o_proj")),  # LW-DETR
     (*_SELVES, _OUT, *_MLP),  # Swin
-    ((r"\bmodel\.", "model.swin."), *_SELVES, _OUT, *_MLP),
     ((r"\bbackbone\.conv_encoder\.", "backbone."), *_DETR),  # DETR
     (*_AIFI, *_DETR),  # RT-DETR
     # LLaVA and its like: models with a head, and without one
@@ -54,7 +53,6 @@ RENAMINGS: tuple[Renaming, ...] = (
     ((r"^language_model\.model\.", "language_model."),),
     # Qwen2-VL
     ((r"^model\.", "model.language_model."), (r"^visual\.", "model.visual.")),
-    ((r"^(embed_tokens|layers|norm)\b", r"language_model.\1"),),
     ((r"^embed_out\b", "lm_head"),),  # GPT-NeoX
     # Granite with experts
     (
@@ -65,6 +63,7 @@ RENAMINGS: tuple[Renaming, ...] = (
     # Aria
     ((r"\bexperts\.fc1\.weight$", "experts.gate_up_proj"), (r"\bexperts\.fc2\.weight$", "experts.down_proj")),
 )
+"""What families of models are renamed by; one that renames nothing in a file may still stack experts."""
 
 STACKS = (
     ("gate_up_proj", ("gate_proj", "up_proj")),

@@ -108,12 +108,7 @@ def read_peft(
     folder = Path(folder)
     config = read_config(folder / CONFIG)
     _check_layers(config, folder / CONFIG, rebuilt)
-    stored = tensors_of(folder)
-    checkpoint = read(stored)
-    names = find_names(types or {}, adapted_modules(checkpoint, config))
-    checkpoint = _completed(checkpoint, config, names.types, folder / CONFIG)
-    keys = sort_keys(checkpoint, config)
-    checkpoint = _with_1d_cores(checkpoint, keys, config, names.types)
+    checkpoint, keys, names = _opened(folder, config, types or {})
     _check_biases(keys, config, names.types, folder / CONFIG)
     label = label or config.method.label
     lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat, names)]
@@ -130,6 +125,15 @@ def read_peft(
         frozenset(line.module for line in lines),
         frozenset(line.module for line in lines if line.relative),
     )
+
+
+def _opened(folder: Path, config: Config, types: Mapping[str, TensorType]) -> tuple[Checkpoint, Keys, Names]:
+    """The tensors as the blocks want them, the places of their keys, and the names that the modules have in memory."""
+    stored = read(tensors_of(folder))
+    names = find_names(types, adapted_modules(stored, config))
+    checkpoint = _completed(stored, config, names.types, folder / CONFIG)
+    keys = sort_keys(checkpoint, config)
+    return _with_1d_cores(checkpoint, keys, config, names.types), keys, names
 
 
 def layer_ranges(path: Path) -> tuple[tuple[int, int], ...]:
