@@ -94,7 +94,8 @@ def other_modules(adapter: str, lines: Sequence[str], prefix: str | None) -> Dia
         f"the names differ by `{prefix}`: save the base with the class that the adapter was trained on, as in "
         "AutoModelForCausalLM.from_pretrained(BASE).save_pretrained(NEW), or rename the keys of one of the two"
         if prefix
-        else "give the base that the adapter was trained on"
+        else "give the base that the adapter was trained on; where its names are those of transformers in memory, but "
+        "not in files, save the base under these: save_pretrained(NEW, save_original_format=False)"
     )
     return Diagnostic(
         "E642", f"the base lacks {len(lines)} of the modules that {adapter} adapts", help=remedy, notes=_first(lines)

@@ -32,15 +32,17 @@ def write_folder(folder: Path, shards: list[dict[str, Tensor]], **config: Any) -
     return folder
 
 
-def write_lora(folder: Path, shapes: Mapping[str, tuple[int, int]], rank: int = 2, **config: Any) -> Path:
-    """A LoRA adapter with random factors; shapes are (out, in)."""
+def write_lora(
+    folder: Path, shapes: Mapping[str, tuple[int, int]], rank: int = 2, experts: int = 1, **config: Any
+) -> Path:
+    """A LoRA adapter with random factors; shapes are (out, in), the same for each of several experts."""
     folder.mkdir(parents=True)
     parts: dict[str, Tensor] = {}
     for number, (module, (out, width)) in enumerate(shapes.items()):
         embedding = "lora_embedding_" if config.get("embedding") else ""
         a, b = (f"{embedding}A", f"{embedding}B") if embedding else ("lora_A.weight", "lora_B.weight")
-        parts[f"base_model.model.{module}.{a}"] = 0.1 * draw(rank, width, seed=number)
-        parts[f"base_model.model.{module}.{b}"] = 0.1 * draw(out, rank, seed=number + 100)
+        parts[f"base_model.model.{module}.{a}"] = 0.1 * draw(experts * rank, width, seed=number)
+        parts[f"base_model.model.{module}.{b}"] = 0.1 * draw(out, experts * rank, seed=number + 100)
     config.pop("embedding", None)
     save_file(parts, folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": rank, "lora_alpha": 3, **config}))

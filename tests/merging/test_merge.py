@@ -181,6 +181,27 @@ def test_kernels_in_tucker_form(tmp_path: Path) -> None:
     close(ours, wanted)
 
 
+def test_kernels_of_one_dimension_in_tucker_form(tmp_path: Path) -> None:
+    """PEFT keeps their cores as if they were n x 1, and reshapes what comes out."""
+    w, config = random(6, 4, 3), {"r": 2, "alpha": 3, "use_effective_conv2d": True}
+    half = [(random(2, 2, 3, 1) + k, random(2, 6) + k, random(2, 4) - k) for k in range(2)]
+    parts = {
+        f"c.hada_{name.format(k + 1)}": t
+        for k, ts in enumerate(half)
+        for name, t in zip(("t{}", "w{}_a", "w{}_b"), ts, strict=True)
+    }
+    first, second = (torch.einsum("ijkl,ip,jr->prkl", *factors) for factors in half)
+    folder = written(tmp_path / "a", {"peft_type": "LOHA", **config}, parts)
+    close(merge({"c.weight": w}, [folder]).tensors["c.weight"], w + 1.5 * (first * second)[..., 0])
+    t, a, b, one = random(2, 2, 3, 1), random(2, 3), random(2, 2), random(2, 2) + 1
+    parts = {"c.lokr_w1": one, "c.lokr_t2": t, "c.lokr_w2_a": a, "c.lokr_w2_b": b}
+    wanted = w + 1.5 * torch.kron(one[..., None], torch.einsum("ijkl,ip,jr->prk", t, a, b).contiguous())
+    folder = written(tmp_path / "b", {"peft_type": "LOKR", **config}, parts)
+    close(merge({"c.weight": w}, [folder]).tensors["c.weight"], wanted)
+    w = random(6, 4, 3, 1)  # whose cores look the same
+    close(merge({"c.weight": w}, [tmp_path / "b"]).tensors["c.weight"], w + (wanted - random(6, 4, 3))[..., None])
+
+
 @pytest.mark.parametrize("whole", ["first", "second", "both"])
 def test_whole_factors_of_a_kronecker_product(whole: str, tmp_path: Path) -> None:
     w, parts = random(6, 8), {"lokr_w1": random(3, 2), "lokr_w2": random(2, 4)}

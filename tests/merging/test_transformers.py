@@ -56,8 +56,8 @@ def loaded(folder: Path) -> Any:
     return model.eval()
 
 
-def adapted(model: nn.Module, lora: Path) -> Tensor:
-    """The logits of the unmerged model: every adapted layer adds what its factors make of its input."""
+def hooked(model: nn.Module, lora: Path) -> list[Any]:
+    """Let every adapted layer add what its factors make of its input."""
     factors = load_file(lora / "adapter_model.safetensors")
 
     def adding(a: Tensor, b: Tensor) -> Callable[..., Tensor]:
@@ -69,6 +69,12 @@ def adapted(model: nn.Module, lora: Path) -> Tensor:
         if (b := f"base_model.model.{name}.lora_B.weight") in factors
     ]
     assert 2 * len(hooks) == len(factors)
+    return hooks
+
+
+def adapted(model: nn.Module, lora: Path) -> Tensor:
+    """The logits of the unmerged model."""
+    hooks = hooked(model, lora)
     found = logits(model)
     for hook in hooks:
         hook.remove()
@@ -133,3 +139,58 @@ def test_a_gpt2_whose_embedding_and_head_part(tmp_path: Path) -> None:
     wanted = logits(model)
     hook.remove()
     torch.testing.assert_close(logits(loaded(tmp_path / "out")), wanted, rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------ other names in memory
+
+
+def test_a_vit_whose_layers_have_other_names_on_disk(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    config = transformers.ViTConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8,
+        num_labels=3,
+    )  # fmt: skip
+    model = transformers.ViTForImageClassification(config).eval()
+    model.save_pretrained(tmp_path / "base")
+    shapes = {
+        name: (module.out_features, module.in_features)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    lora = write_lora(tmp_path / "lora", shapes)
+    merge(tmp_path / "base", [lora], tmp_path / "out")
+    pixels = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(6))
+    with torch.no_grad():
+        plain = model(pixels).logits
+        hooked(model, lora)
+        wanted = model(pixels).logits
+        merged = transformers.ViTForImageClassification.from_pretrained(tmp_path / "out").eval()
+        torch.testing.assert_close(merged(pixels).logits, wanted, rtol=1e-4, atol=1e-5)
+    assert float((wanted - plain).abs().max()) > 1e-2
+
+
+def test_a_mixtral_whose_experts_are_apart_on_disk(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    config = transformers.MixtralConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, num_local_experts=3, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = transformers.MixtralForCausalLM(config).eval()
+    model.save_pretrained(tmp_path / "base")
+    stacks = [name for name, parameter in model.named_parameters() if parameter.dim() == 3]
+    if len(stacks) != 4:
+        pytest.skip("this version keeps experts apart in memory too")
+    layers = [f"model.layers.{i}.mlp.experts" for i in range(2)]
+    shapes = {f"{layer}.base_layer": (48, 32) for layer in layers} | dict.fromkeys(layers, (32, 24))
+    targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    lora = write_lora(tmp_path / "lora", shapes, 2, experts=3, target_parameters=targets)
+    merge(tmp_path / "base", [lora], tmp_path / "out")
+    plain = logits(model)
+    factors = load_file(lora / "adapter_model.safetensors")
+    for layer in layers:
+        for stack, module in (("gate_up_proj", f"{layer}.base_layer"), ("down_proj", layer)):
+            a, b = (factors[f"base_model.model.{module}.lora_{x}.weight"] for x in "AB")
+            delta = torch.stack([b[:, e::3] @ a[2 * e : 2 * e + 2] for e in range(3)])
+            model.get_parameter(f"{layer}.{stack}").data += SCALE * delta
+    torch.testing.assert_close(logits(loaded(tmp_path / "out")), logits(model), rtol=1e-4, atol=1e-5)
+    assert float((logits(model) - plain).abs().max()) > 1e-2

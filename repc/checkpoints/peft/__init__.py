@@ -3,6 +3,7 @@
 reading      a folder: its spec, its tensors, its layers
 config       what adapter_config.json says, and what is refused of it
 keys         the keys of the file, each in one place
+names        tensors that models of transformers have in memory under other names than in files
 parameters   adapters of parameters that are no layer's weight
 forms        the form that the tensors of a module have
 method       what a method is: settings, forms

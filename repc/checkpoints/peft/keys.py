@@ -111,6 +111,16 @@ def _sort(key: str, prefix: str, keys: Keys, config: Config) -> bool:
     return _put(keys.replaced, f"{module}.{leaf}", key)
 
 
+def adapted_modules(checkpoint: Checkpoint, config: Config) -> set[str]:
+    """The modules that a file has adapters of, before its keys are looked at one by one."""
+    return {
+        layer_of(rest.removesuffix(f".{part}").removesuffix(WRAPPER))
+        for key in checkpoint
+        for part in config.method.parts
+        if (rest := key.removeprefix(PREFIX)).endswith(f".{part}")
+    }
+
+
 def layer_of(module: str) -> str:
     """The layer around which the adapters of its parameters lie, one in another."""
     return layer_of(module.removesuffix(LAYER)) if module.endswith(LAYER) else module

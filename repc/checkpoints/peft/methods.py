@@ -198,6 +198,9 @@ _LYCORIS = {
 _LYCORIS_IDLE = frozenset(("rank_dropout", "module_dropout", "rank_dropout_scale", "use_effective_conv2d"))
 _LYCORIS_PATTERNS = {"r": "rank_pattern", "alpha": "alpha_pattern"}
 
+CORE = "r r ...k"
+"""The shape of a core, of which factors make a kernel."""
+
 LOHA = Method(
     "LOHA",
     "hadamard",
@@ -208,8 +211,8 @@ LOHA = Method(
         ),
         Form(
             "LoHaTucker(r={r}, alpha={alpha})",
-            {"hada_t1": "r r ...k", "hada_w1_a": "r o", "hada_w1_b": "r i",
-             "hada_t2": "r r ...k", "hada_w2_a": "r o", "hada_w2_b": "r i"},
+            {"hada_t1": CORE, "hada_w1_a": "r o", "hada_w1_b": "r i",
+             "hada_t2": CORE, "hada_w2_a": "r o", "hada_w2_b": "r i"},
         ),
     ),
     _LYCORIS,
@@ -250,7 +253,7 @@ _FIRST, _FIRST_LOW = {"lokr_w1": "p q"}, {"lokr_w1_a": "p r", "lokr_w1_b": "r q"
 _SECOND, _SECOND_LOW = {"lokr_w2": "m n ...k"}, {"lokr_w2_a": "m r", "lokr_w2_b": "r n"}
 SHIFTED = "m n k"
 _SHIFTED = {"lokr_w2": SHIFTED}
-_SECOND_TUCKER = {"lokr_t2": "r r ...k", "lokr_w2_a": "r m", "lokr_w2_b": "r n"}
+_SECOND_TUCKER = {"lokr_t2": CORE, "lokr_w2_a": "r m", "lokr_w2_b": "r n"}
 
 LOKR = Method(
     "LOKR",

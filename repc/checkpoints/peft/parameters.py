@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
+from torch import Tensor
+
 from repc.checkpoints.peft.config import Config
 from repc.checkpoints.peft.forms import Shapes
 from repc.checkpoints.peft.keys import layer_of, named_by_any
 from repc.checkpoints.peft.method import Form
+from repc.checkpoints.peft.names import Names
 from repc.ir.types import TensorType
 
 _FACTORS = {"lora_A.weight": "n i", "lora_B.weight": "o n"}
@@ -58,6 +61,24 @@ def find_parameters(
                 )
                 found.update(dict.fromkeys(wrapped, f"of the parameters {', '.join(config.parameters)}: {why}"))
     return found
+
+
+def parts_of(
+    form: Form, factors: Mapping[str, Tensor], path: str, names: Names
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The weights in the file that a stack of experts is there, each with factors of its own for `MATRIX`.
+
+    An expert's part of the factors makes its whole matrix, and a weight of it is some of the rows.
+    """
+    a, b = (factors[part] for part in _FACTORS)
+    experts = names.types[path].concrete()[0]
+    keys = names.keys[path]
+    members = len(keys) // experts
+    for expert in range(experts):
+        first, second = a.chunk(experts)[expert], b[:, expert::experts]
+        rows, columns = (second, first) if form is EXPERTS else (first.T, second.T)
+        for key, part in zip(keys[members * expert :], rows.chunk(members), strict=False):
+            yield key, dict(zip(_FACTORS, (columns.contiguous(), part.contiguous()), strict=True))
 
 
 def _orders(

@@ -8,8 +8,10 @@ of specs/adapters.  Those keep the names of PEFT, so that ``base_model.model.fc1
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from repc.checkpoints import errors
@@ -17,9 +19,11 @@ from repc.checkpoints.checkpoint import Checkpoint
 from repc.checkpoints.layout import Layout, each
 from repc.checkpoints.peft.config import Config, read_config
 from repc.checkpoints.peft.forms import find_form
-from repc.checkpoints.peft.keys import PREFIX, SHARED, UNCALLED, Keys, layer_of, sort_keys
+from repc.checkpoints.peft.keys import PREFIX, SHARED, UNCALLED, Keys, adapted_modules, layer_of, sort_keys
 from repc.checkpoints.peft.method import Form, Values, spelled
-from repc.checkpoints.peft.parameters import Adapted, find_parameters
+from repc.checkpoints.peft.methods import CORE
+from repc.checkpoints.peft.names import Names, find_names
+from repc.checkpoints.peft.parameters import MATRIX, Adapted, find_parameters, parts_of
 from repc.checkpoints.reading import read
 from repc.diagnostics import Failure
 from repc.ir.types import TensorType
@@ -31,6 +35,8 @@ SHARED_RESIDUALS = "what is repeated is one weight, and the adapter of each copy
 UNKNOWN_PRECISION = (
     "the projections are not stored, and the library draws them in a precision that depends on the machine"
 )
+
+RENAMED = "the file of the base has other names than transformers has in memory, of which the adapter speaks"
 
 SAVED = "saved"
 """The label of what replaces a tensor of the base, and the name of the value in ``adapters.replaced``."""
@@ -62,7 +68,10 @@ class AdapterImport:
 
 @dataclass(frozen=True)
 class _Line:
-    """What is attached where: a module, the place in it, the block, and the tensors of the block by their keys."""
+    """What is attached where: a module, the place in it, the block, and the tensors of the block by their keys.
+
+    A `stack` of experts that the file has in parts has the form of the whole, and the block of a part.
+    """
 
     module: str
     place: str
@@ -70,6 +79,7 @@ class _Line:
     call: str
     keys: Mapping[str, str]
     relative: bool = False
+    stack: Form | None = None
 
     @property
     def paths(self) -> dict[str, str]:
@@ -98,12 +108,12 @@ def read_peft(
     folder = Path(folder)
     config = read_config(folder / CONFIG)
     _check_layers(config, folder / CONFIG, rebuilt)
-    stored = tensors_of(folder)
-    checkpoint = _completed(read(stored), config, types or {}, folder / CONFIG)
-    keys = sort_keys(checkpoint, config)
-    _check_biases(keys, config, types or {}, folder / CONFIG)
+    checkpoint, keys, names = _opened(folder, config, types or {})
+    _check_biases(keys, config, names.types, folder / CONFIG)
     label = label or config.method.label
-    lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat, types or {})]
+    lines = [*_replacements(keys, label), *_attachments(checkpoint, keys, config, label, compat, names)]
+    notes = (*_notes(config, keys, lines, compat), *_differences(config, lines, names.types))
+    checkpoint, lines = _stored(checkpoint, lines, names)
     base = base or config.base or "Base"
     key_map = {key: name for name, key in keys.shared.items()} | {k: p for line in lines for k, p in line.paths.items()}
     return AdapterImport(
@@ -111,10 +121,19 @@ def read_peft(
         f"{base}_{label}",
         key_map,
         Checkpoint(checkpoint.name, {key: checkpoint[key] for key in key_map}, checkpoint.notes, checkpoint.path),
-        (*_notes(config, keys, lines, compat), *_differences(config, lines, types or {})),
+        (*notes, *([RENAMED] if names.types != (types or {}) else [])),
         frozenset(line.module for line in lines),
         frozenset(line.module for line in lines if line.relative),
     )
+
+
+def _opened(folder: Path, config: Config, types: Mapping[str, TensorType]) -> tuple[Checkpoint, Keys, Names]:
+    """The tensors as the blocks want them, the places of their keys, and the names that the modules have in memory."""
+    stored = read(tensors_of(folder))
+    names = find_names(types, adapted_modules(stored, config))
+    checkpoint = _completed(stored, config, names.types, folder / CONFIG)
+    keys = sort_keys(checkpoint, config)
+    return _with_1d_cores(checkpoint, keys, config, names.types), keys, names
 
 
 def layer_ranges(path: Path) -> tuple[tuple[int, int], ...]:
@@ -166,6 +185,19 @@ def _completed(checkpoint: Checkpoint, config: Config, types: Mapping[str, Tenso
     return Checkpoint(checkpoint.name, found, checkpoint.notes, checkpoint.path)
 
 
+def _with_1d_cores(checkpoint: Checkpoint, keys: Keys, config: Config, types: Mapping[str, TensorType]) -> Checkpoint:
+    """The tensors with the cores of 1-d kernels as such; PEFT stores them as if these were 2-d, n x 1."""
+    cores = {part for form in config.method.forms for part, sizes in form.parts.items() if sizes == CORE}
+    flat = {
+        key: checkpoint[key].squeeze(3)
+        for module, parts in keys.modules.items()
+        if (kernel := types.get(f"{module}.weight")) and kernel.rank == 3
+        for key in (parts[part] for part in cores & parts.keys())
+        if checkpoint[key].dim() == 4
+    }
+    return Checkpoint(checkpoint.name, {**checkpoint, **flat}, checkpoint.notes, checkpoint.path)
+
+
 def _check_biases(keys: Keys, config: Config, types: Mapping[str, TensorType], path: Path) -> None:
     """Raises `Failure` E623 where an older version of the library did not store the biases that were trained."""
     biases = [bias for module in keys.modules if (bias := f"{module}.bias") in types]
@@ -181,7 +213,7 @@ def _replacements(keys: Keys, label: str) -> Iterator[_Line]:
 
 
 def _attachments(
-    checkpoint: Checkpoint, keys: Keys, config: Config, label: str, compat: bool, types: Mapping[str, TensorType]
+    checkpoint: Checkpoint, keys: Keys, config: Config, label: str, compat: bool, names: Names
 ) -> list[_Line]:
     """A line for each module; raises `Failure` for tensors that are missing, not called for, or fit no block."""
     lines: list[_Line] = []
@@ -191,7 +223,7 @@ def _attachments(
     every = {
         m: {part: tuple(checkpoint[key].shape) for part, key in parts.items()} for m, parts in keys.modules.items()
     }
-    parameters = find_parameters(every, config, types) if config.parameters else {}
+    parameters = find_parameters(every, config, names.types) if config.parameters else {}
     for module, parts in keys.modules.items():
         parameter, shapes = parameters.get(module), every[module]
         if isinstance(parameter, str):
@@ -207,8 +239,9 @@ def _attachments(
             continue
         if compat and module in keys.outputs:
             values = {**values, "alpha": f"2 * {values['alpha']}"}
-        call = _call(found.form, {**values, **found.sizes}, config)
-        lines.append(_line(module, label, call, found.form, parts, keys, parameter))
+        stack = found.form if parameter and names.is_stack(parameter.path) else None
+        call = _call(MATRIX if stack else found.form, {**values, **found.sizes}, config)
+        lines.append(replace(_line(module, label, call, found.form, parts, keys, parameter), stack=stack))
     messages = ((errors.missing_adapter_keys, missing), (errors.unexpected_adapter_keys, surplus))
     faults = [
         message(checkpoint.name, given) for message, given in (*messages, (errors.unfit_factors, misfits)) if given
@@ -216,6 +249,25 @@ def _attachments(
     if faults:
         raise Failure(faults)
     return lines
+
+
+def _stored(checkpoint: Checkpoint, lines: Sequence[_Line], names: Names) -> tuple[Checkpoint, list[_Line]]:
+    """The lines by the names in the base's file, and the tensors; of a stack of experts each has factors of its own."""
+    tensors = dict(checkpoint)
+    found: list[_Line] = []
+    for line in lines:
+        if line.stack is None:
+            place = names.stored(line.place)
+            module = place if line.place == line.module else place.rpartition(".")[0]
+            found.append(replace(line, module=module, place=place))
+            continue
+        factors = {part: tensors.pop(key) for part, key in line.keys.items()}
+        for place, parts in parts_of(line.stack, factors, line.place, names):
+            keys = {part: f"{place}.{line.keys[part]}" for part in parts}
+            tensors |= {keys[part]: tensor for part, tensor in parts.items()}
+            experts = re.sub(r"\bexperts\.\d+\.", "experts.*.", place)
+            found.append(replace(line, module=place.rpartition(".")[0], place=experts, keys=keys))
+    return Checkpoint(checkpoint.name, tensors, checkpoint.notes, checkpoint.path), found
 
 
 def _call(form: Form, values: Values, config: Config) -> str:
@@ -246,8 +298,8 @@ def _spec(
     yield f"adapt {adapt} {{"
     for name, key in keys.shared.items():
         yield f"  weight {name}: {list(checkpoint[key].shape)} = zeros"
-    for line in lines:
-        yield f"  at {line.place} expect 1 use {line.label}: {line.call}"
+    for (place, label, call), count in Counter((line.place, line.label, line.call) for line in lines).items():
+        yield f"  at {place} expect {count} use {label}: {call}"
     yield "}"
     yield ""
 
