@@ -201,8 +201,9 @@ def undisturbed() -> Generator[None]:
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(redirect_stderr(StringIO()))
         stack.callback(logging.disable, disabled)
-        stack.callback(setattr, transformer, _CAUSAL, getattr(transformer, _CAUSAL))
-        setattr(transformer, _CAUSAL, _is_causal)
+        if hasattr(transformer, _CAUSAL):  # it is torch's own affair, and may move
+            stack.callback(setattr, transformer, _CAUSAL, getattr(transformer, _CAUSAL))
+            setattr(transformer, _CAUSAL, _is_causal)
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         stack.enter_context(cast("Any", symbolic).patch(backed_size_oblivious=True))

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules import transformer
 from torch.utils import _pytree as pytree
 
 from repc.evaluate import run
@@ -17,7 +18,7 @@ from repc.evaluate.floating import TorchField
 from repc.importers import import_module
 from repc.ops import Where
 from repc.ops.opaque import opaque_names
-from tests.importers.torch.networks import image
+from tests.importers.torch.networks import difference, image
 
 
 class Calling(nn.Module):
@@ -194,3 +195,10 @@ def test_the_type_of_a_network_without_weights_is_that_of_its_inputs() -> None:
     imported = import_module(Calling(torch.sin).eval(), (image(2, 3).double(),))
     assert imported.dtype == "f64"
     assert not imported.notes
+
+
+def test_torch_may_move_what_its_transformers_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(transformer, "_detect_is_causal_mask")
+    module = nn.Linear(3, 4).eval()
+    assert difference(module, import_module(module, (image(2, 3),)), image(5, 3, seed=1)) < 1e-6
+    assert not hasattr(transformer, "_detect_is_causal_mask")
