@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from repc.checkpoints import errors
-from repc.checkpoints.reading import MAX_HEADER, announced_size, is_safetensors, read
+from repc.checkpoints.reading import announced_size, check_safetensors, is_safetensors, read
 from repc.checkpoints.writing import TORCH, TYPES
 from repc.diagnostics import Failure
 from repc.evaluate.raw import raw
@@ -127,14 +127,13 @@ def open_stored(path: str | Path) -> Stored:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a safetensors file; raises `Failure` E601, E602 and E605."""
+    """The header of a safetensors file; raises `Failure` E601, E602, E603 and E605."""
+    check_safetensors(path)
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            text = file.read(length if length <= MAX_HEADER else 0)
+            text = file.read(length)
             size = file.seek(0, 2)
-    except FileNotFoundError:
-        raise Failure(errors.missing_file(path)) from None
     except OSError as error:
         raise Failure(errors.unreadable_file(path, error.strerror or str(error))) from None
     try:

@@ -59,6 +59,12 @@ def is_safetensors(path: Path) -> bool:
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER
 
 
+def check_safetensors(path: Path) -> None:
+    """Raises `Failure` E603 where a file is not in that format, by its first bytes; E601 and E602 as well."""
+    if not is_safetensors(path):
+        raise Failure(errors.not_a_checkpoint(path, _looks_like(_head(path))))
+
+
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -132,4 +138,6 @@ def _looks_like(head: bytes) -> str:
         return "is a pointer of git-lfs, not the file itself"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "is a web page, perhaps of a download that wanted a login"
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return "is a torch file, where one of safetensors is wanted"
     return "is neither safetensors nor a torch file"

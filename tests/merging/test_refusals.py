@@ -143,6 +143,25 @@ def test_folders_that_are_no_checkpoint(tmp_path: Path) -> None:
     assert codes(tmp_path / "none", [lora], tmp_path / "out") == ["E601"]
 
 
+@pytest.mark.parametrize(
+    ("content", "looks"),
+    [
+        (b"junk\n", "is neither safetensors nor a torch file"),
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of git-lfs, not the file itself"),
+        (b"PK\x03\x04", "is a torch file, where one of safetensors is wanted"),
+    ],
+)
+def test_a_shard_that_is_something_else(content: bytes, looks: str, tmp_path: Path) -> None:
+    base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
+    file = base / "model-00002-of-00003.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(Failure) as failure:
+        merge(base, [lora], tmp_path / "out")
+    (found,) = failure.value.diagnostics
+    assert (found.code, found.title) == ("E603", f"{file} is not a checkpoint: it {looks}")
+
+
 def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
     base, lora = sharded(tmp_path / "base"), write_lora(tmp_path / "lora", SHAPES)
     file = base / "model-00002-of-00003.safetensors"
